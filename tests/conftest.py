@@ -1,0 +1,20 @@
+"""What holds for every test: no network for models, and Hypothesis without time limits (machines are shared)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# Processes that a test starts import functions of its module by name, however pytest itself was started.
+sys.path.append(str(Path(__file__).parents[1]))
+
+_COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("local", _COMMON)
+settings.register_profile("ci", _COMMON, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
