@@ -1,0 +1,59 @@
+"""The errors that ragkit raises on purpose: each one names the thing that is wrong and the mend.
+
+Everything a user can cause ends in a subclass of `RagkitError`; the command line prints its text as one
+line and exits with code 2. Anything else that escapes is a defect of ragkit.
+"""
+
+from __future__ import annotations
+
+
+class RagkitError(Exception):
+    """Base of ragkit's own errors: a sentence that names what is wrong and, if known, what mends it.
+
+    >>> str(RagkitError("no index at .ragkit/index", mend="run: ragkit index PATH"))
+    'no index at .ragkit/index; run: ragkit index PATH'
+    """
+
+    def __init__(self, message: str, *, mend: str | None = None) -> None:
+        super().__init__(f"{message}; {mend}" if mend else message)
+        self.message = message
+        self.mend = mend
+
+
+class ConfigError(RagkitError):
+    """The configuration is wrong: unknown key, wrong value, missing variable, impossible combination."""
+
+
+class MissingExtra(RagkitError):
+    """An optional package is not installed.
+
+    >>> str(MissingExtra("sentence_transformers", "local"))
+    "sentence_transformers is not installed; pip install 'ragkit[local]'"
+    """
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(f"{module} is not installed", mend=f"pip install 'ragkit[{extra}]'")
+
+
+class ParseError(RagkitError):
+    """One file could not be read as a document. It costs that file, never the run."""
+
+
+class IndexMismatch(RagkitError):
+    """The index on disk was built with other settings than the config asks for."""
+
+
+class IndexLocked(RagkitError):
+    """Another process is writing this index."""
+
+
+class StoreError(RagkitError):
+    """The vector store refused, failed or is out of reach."""
+
+
+class ModelError(RagkitError):
+    """A model cannot be found, has the wrong bytes, or cannot read a text of this length."""
+
+
+class ServiceError(RagkitError):
+    """A remote service (generator, embedder, reranker) failed or answered something unreadable."""
