@@ -1,0 +1,92 @@
+"""Where chunks live: one contract for dense, sparse and filtered search, kept by every backend.
+
+In `ragkit.store.open`, `open_snapshot` gives readers what no indexer can change under them, and `open_edit` gives one
+writer at a time a place to work whose result appears all at once (`qdrant_edge`) or document by document (`qdrant`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ragkit.config.schema import Filter
+    from ragkit.types import Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A chunk found by one retriever. Dense: cosine, -1 to 1. Sparse: BM25, 0 upwards without a bound."""
+
+    chunk_id: str
+    score: float
+
+
+class StoreReader(Protocol):
+    """Search and look-up. Results are best first; scores of the two retrievers are not comparable."""
+
+    def search(
+        self,
+        limit: int,
+        vector: NDArray[np.float32] | None = None,
+        text: str | None = None,
+        filters: Sequence[Filter] = (),
+    ) -> tuple[list[Hit], list[Hit]]:
+        """The best `limit` chunks by dense (`vector`) and by sparse (`text`) search; a list is empty if not asked for.
+
+        Every filter holds for every hit. Sparse hits share at least one term with the text.
+        """
+        ...
+
+    def chunks(self, chunk_ids: Sequence[str]) -> dict[str, Chunk]:
+        """Chunks by id; ids that are not there are left out."""
+        ...
+
+    def chunks_of(self, document_id: str) -> list[Chunk]:
+        """All chunks of a document in reading order."""
+        ...
+
+    def vectors_of(self, document_id: str) -> dict[str, NDArray[np.float32]]:
+        """The dense vector of each chunk of a document."""
+        ...
+
+    def count(
+        self,
+        filters: Sequence[Filter] = (),
+        document_id: str | None = None,
+        vector: Literal["dense", "bm25"] | None = None,
+    ) -> int:
+        """Number of chunks that meet the filters (and belong to the document, and have that vector)."""
+        ...
+
+    def close(self) -> None:
+        """Free files and connections."""
+        ...
+
+
+class StoreWriter(StoreReader, Protocol):
+    """Changes. Each is idempotent, so that work cut off by a crash can simply be done again."""
+
+    def upsert(self, chunks: Sequence[Chunk], vectors: NDArray[np.float32], average_length: float) -> None:
+        """Write chunks with their vectors; `average_length` is BM25's mean number of terms in a chunk."""
+        ...
+
+    def delete_documents(self, document_ids: Sequence[str], keep: Mapping[str, Sequence[str]] = ...) -> None:
+        """Remove all chunks of these documents but those that `keep` names (chunk ids by document id)."""
+        ...
+
+    def reweigh(self, average_length: float) -> None:
+        """Rewrite every sparse vector for a new average length."""
+        ...
+
+    def iter_chunks(self) -> Iterator[Chunk]:
+        """Every chunk, in the order of ids."""
+        ...
+
+    def finish(self) -> None:
+        """Put the index in shape for search and everything on disk."""
+        ...

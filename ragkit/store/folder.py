@@ -1,0 +1,172 @@
+"""The folder of an embedded index: whole generations, one of them current, switched by one rename.
+
+    .ragkit/index/
+      CURRENT              name of the generation that readers open
+      gen-000007/          manifest.sqlite, shard/, lease
+      building/            the next generation, while an indexer works
+      vectors.sqlite       embeddings made by an indexer that has not finished
+      writer.lock
+
+A generation never changes after `CURRENT` names it. A writer copies it, changes the copy and publishes that; if it is
+killed at any moment, readers see the old generation and the next writer starts from it again, with the embeddings
+that were already made. Readers hold a shared lock on `lease`; a generation without readers that is not current is
+deleted by the next writer.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from ragkit.errors import IndexLocked, StoreError
+
+MANIFEST, SHARD, VECTORS = "manifest.sqlite", "shard", "vectors.sqlite"
+_CURRENT, _BUILDING, _LOCK, _LEASE = "CURRENT", "building", "writer.lock", "lease"
+_WAIT_S = 0.2
+
+
+def current_generation(folder: Path) -> Path | None:
+    """The folder that readers open, or None if nothing was ever published here."""
+    try:
+        name = (folder / _CURRENT).read_text(encoding="ascii").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return folder / name
+
+
+def hold_current(folder: Path) -> tuple[Path, IO[bytes]] | None:
+    """The current generation with a lease on it; it stays on disk until the lease is closed."""
+    for _ in range(100):
+        generation = current_generation(folder)
+        if generation is None:
+            return None
+        try:
+            lease = (generation / _LEASE).open("rb")
+        except FileNotFoundError:
+            continue  # Deleted between reading its name and opening it: a newer one is current.
+        fcntl.flock(lease, fcntl.LOCK_SH)
+        if (generation / _LEASE).exists():
+            return generation, lease
+        lease.close()
+    raise StoreError(f"{folder / _CURRENT} names a generation that is not there", mend="run: ragkit index --rebuild")
+
+
+@contextmanager
+def writer_lock(folder: Path, wait_s: float) -> Generator[None]:
+    """Let one writer at a time into the folder.
+
+    Waits up to `wait_s` seconds, then raises IndexLocked naming the process that holds the lock. The lock belongs to
+    the process and ends with it, however it ends.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = (folder / _LOCK).open("a+")
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {folder}: {error.strerror}", mend="choose another ingestion.store.path"
+        ) from error
+    with opened as lock:
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise IndexLocked(
+                        f"another indexer is writing {folder} ({_holder(lock)})", mend="wait for it, or use --wait"
+                    ) from None
+                time.sleep(_WAIT_S)
+        lock.seek(0)
+        lock.truncate()
+        json.dump({"pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}, lock)
+        lock.flush()
+        yield
+
+
+def _holder(lock: IO[str]) -> str:
+    lock.seek(0)
+    try:
+        holder = json.loads(lock.read())
+        return f"process {holder['pid']}, since {holder['since']}"
+    except (ValueError, KeyError):
+        return "process unknown"
+
+
+def start_building(folder: Path, fresh: bool) -> Path:
+    """An empty or copied folder for the next generation; what a killed writer left is thrown away.
+
+    The caller holds the writer lock.
+    """
+    building = folder / _BUILDING
+    shutil.rmtree(building, ignore_errors=True)
+    current = current_generation(folder)
+    if fresh or current is None:
+        building.mkdir(parents=True)
+    else:
+        shutil.copytree(current, building)
+    (building / _LEASE).touch()
+    return building
+
+
+def discard_building(folder: Path) -> None:
+    """Remove an unfinished generation. The caller holds the writer lock."""
+    shutil.rmtree(folder / _BUILDING, ignore_errors=True)
+
+
+def publish(folder: Path) -> Path:
+    """Make the finished `building` current: sync it, rename it, and switch `CURRENT` by another rename."""
+    building = folder / _BUILDING
+    for path in sorted(building.rglob("*")):
+        if path.is_file() or path.is_dir():
+            _sync(path)
+    _sync(building)
+    current = current_generation(folder)
+    number = int(current.name.removeprefix("gen-")) + 1 if current else 1
+    # A killed writer may have renamed its folder and not switched; such a number is free only after removal.
+    target = folder / f"gen-{number:06d}"
+    shutil.rmtree(target, ignore_errors=True)
+    building.rename(target)
+    _sync(folder)
+    pointer = folder / f"{_CURRENT}.new"
+    pointer.write_text(target.name, encoding="ascii")
+    _sync(pointer)
+    pointer.replace(folder / _CURRENT)
+    _sync(folder)
+    for journal in folder.glob(f"{VECTORS}*"):
+        journal.unlink()
+    collect_garbage(folder)
+    return target
+
+
+def collect_garbage(folder: Path) -> None:
+    """Delete generations that are not current and that no reader holds. The caller holds the writer lock."""
+    current = current_generation(folder)
+    for generation in folder.glob("gen-*"):
+        if generation == current:
+            continue
+        try:
+            with (generation / _LEASE).open("rb") as lease:
+                fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # The lease goes first: a reader that waits for it then sees that it is gone.
+                (generation / _LEASE).unlink()
+                shutil.rmtree(generation, ignore_errors=True)
+        except BlockingIOError:
+            continue
+        except FileNotFoundError:
+            shutil.rmtree(generation, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,143 @@
+"""Open an index for reading, or for one writer, whichever backend the config names."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from ragkit.config.schema import Config
+from ragkit.errors import StoreError
+from ragkit.ingest.manifest import Manifest
+from ragkit.store import StoreReader, StoreWriter
+from ragkit.store.folder import (
+    MANIFEST,
+    SHARD,
+    collect_garbage,
+    current_generation,
+    discard_building,
+    hold_current,
+    publish,
+    start_building,
+)
+
+
+class NoIndex(StoreError):
+    """Nothing was indexed here yet."""
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """What a reader sees: a store and its manifest, unchanged for as long as it is open.
+
+    `generation` changes with every published change; `is_current` says whether a newer one is there.
+    """
+
+    store: StoreReader
+    manifest: Manifest
+    generation: str
+    folder: Path
+    _lease: IO[bytes] | None = None
+
+    def is_current(self) -> bool:
+        current = current_generation(self.folder)
+        return self._lease is None or (current is not None and current.name == self.generation)
+
+    def close(self) -> None:
+        self.store.close()
+        self.manifest.close()
+        if self._lease is not None:
+            self._lease.close()
+
+
+@dataclass(slots=True)
+class Edit:
+    """What a writer works on. Nothing is visible to readers of an embedded index before `publish`."""
+
+    store: StoreWriter
+    manifest: Manifest
+    _folder: Path
+    _embedded: bool
+    published: bool = False
+
+    def publish(self) -> None:
+        """Put everything on disk and make it what readers open."""
+        self.store.finish()
+        self._close()
+        if self._embedded:
+            publish(self._folder)
+        self.published = True
+
+    def discard(self) -> None:
+        """Give up: an embedded index stays as it was."""
+        self._close()
+        if self._embedded:
+            discard_building(self._folder)
+
+    def _close(self) -> None:
+        self.store.close()
+        self.manifest.close()
+
+
+def open_snapshot(config: Config) -> Snapshot:
+    """The index as it is now. Raises NoIndex when there is none."""
+    folder = config.ingestion.store.path
+    if config.ingestion.store.backend == "qdrant":
+        from ragkit.store.qdrant import QdrantStore
+        from ragkit.store.qdrant_faults import no_collection
+
+        if not (folder / MANIFEST).exists():
+            raise NoIndex(f"there is no index at {folder}", mend="run: ragkit index PATH")
+        store = QdrantStore(config.ingestion.store, config.retrieval.bm25)
+        manifest = Manifest(folder / MANIFEST, mode="ro")
+        # A missing collection reads as empty; with documents in the manifest that is a wrong name or a lost server.
+        if manifest.totals()[1] and not store.exists():
+            store.close()
+            manifest.close()
+            raise no_collection(config.ingestion.store)
+        return Snapshot(store, manifest, "live", folder)
+    held = hold_current(folder)
+    if held is None:
+        raise NoIndex(f"there is no index at {folder}", mend="run: ragkit index PATH")
+    from ragkit.store.qdrant_edge import EdgeStore
+
+    generation, lease = held
+    manifest = Manifest(generation / MANIFEST, mode="immutable")
+    return Snapshot(EdgeStore(generation / SHARD, config.retrieval.bm25), manifest, generation.name, folder, lease)
+
+
+@contextmanager
+def open_manifest(config: Config) -> Generator[Manifest | None]:
+    """The manifest alone, for comparing with the sources; None when nothing was indexed yet."""
+    folder = config.ingestion.store.path
+    embedded = config.ingestion.store.backend == "qdrant_edge"
+    place = current_generation(folder) if embedded else folder
+    if place is None or not (place / MANIFEST).exists():
+        yield None
+        return
+    manifest = Manifest(place / MANIFEST, mode="immutable" if embedded else "ro")
+    try:
+        yield manifest
+    finally:
+        manifest.close()
+
+
+def open_edit(config: Config, *, fresh: bool) -> Edit:
+    """A place to write; `fresh` starts from nothing. The caller holds `writer_lock` on the folder."""
+    folder = config.ingestion.store.path
+    bm25 = config.retrieval.bm25
+    if config.ingestion.store.backend == "qdrant":
+        from ragkit.store.qdrant import QdrantStore
+
+        server = QdrantStore(config.ingestion.store, bm25)
+        if fresh:
+            server.drop()
+            (folder / MANIFEST).unlink(missing_ok=True)
+        return Edit(server, Manifest(folder / MANIFEST), folder, False)
+    from ragkit.store.qdrant_edge import EdgeStore
+
+    collect_garbage(folder)
+    building = start_building(folder, fresh)
+    return Edit(EdgeStore(building / SHARD, bm25), Manifest(building / MANIFEST), folder, True)

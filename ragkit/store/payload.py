@@ -1,0 +1,39 @@
+"""A chunk as the payload of a point, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ragkit.store.filters import typed_payload
+from ragkit.types import Chunk
+
+
+def to_payload(chunk: Chunk) -> dict[str, Any]:
+    """Everything of the chunk but its id, and its fields by type for filtering."""
+    typed: dict[str, Any] = {kind: fields for kind, fields in typed_payload(chunk).items() if fields}
+    return {
+        "document_id": chunk.document_id,
+        "text": chunk.text,
+        "header": chunk.header,
+        "start": chunk.start,
+        "end": chunk.end,
+        "token_count": chunk.token_count,
+        "page_starts": list(chunk.page_starts),
+        "metadata": dict(chunk.metadata),
+        **typed,
+    }
+
+
+def from_payload(chunk_id: str, payload: dict[str, Any]) -> Chunk:
+    """The chunk that `to_payload` was given."""
+    return Chunk(
+        id=chunk_id,
+        document_id=payload["document_id"],
+        text=payload["text"],
+        start=payload["start"],
+        end=payload["end"],
+        token_count=payload["token_count"],
+        metadata=payload["metadata"],
+        header=payload["header"],
+        page_starts=tuple(payload["page_starts"]),
+    )

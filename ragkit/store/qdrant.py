@@ -1,0 +1,316 @@
+"""The served store: a collection of a Qdrant server, through `qdrant-client` (extra `qdrant`).
+
+The same contract, vectors and filters as the embedded store, with two differences. Changes are visible at
+once, so whoever replaces a document writes its new chunks first and deletes the stale ones after. And deleted
+points count in the idf until the server's optimizer sweeps them out, in its own time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import numpy as np
+
+from ragkit.config.schema import Bm25, Filter, Store
+from ragkit.errors import ConfigError, MissingExtra
+from ragkit.store import Hit
+from ragkit.store.bm25 import Bm25Encoder
+from ragkit.store.filters import All, Clause, Kind, Match, Not, Range, clause_of, payload_key
+from ragkit.store.payload import from_payload, to_payload
+from ragkit.types import Chunk
+
+try:
+    from qdrant_client import QdrantClient, models
+
+    from ragkit.store.qdrant_faults import explained, foreign_collection, shown_url, wrong_dimensions
+except ModuleNotFoundError as error:
+    raise MissingExtra("qdrant_client", "qdrant") from error
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_T = TypeVar("_T")
+
+_DENSE, _SPARSE = "dense", "bm25"
+# A point is some 10 kB of JSON, and 100 kB at the worst; the server takes 32 MB in a request.
+_UPSERT_BATCH = 100
+_PAGE = 256
+_MOST_INDEXED_FIELDS = 64
+_HNSW_EF = 128
+_INDEXES: tuple[tuple[Kind, models.PayloadSchemaType], ...] = (
+    ("s", models.PayloadSchemaType.KEYWORD),
+    ("n", models.PayloadSchemaType.FLOAT),
+    ("b", models.PayloadSchemaType.KEYWORD),
+    ("t", models.PayloadSchemaType.FLOAT),
+)
+
+
+@dataclass(slots=True)
+class _Collection:
+    """What was read of the collection at its first use: dimensions and indexed payload fields."""
+
+    dimensions: int
+    indexed: set[str]
+
+
+class QdrantStore:
+    """Reader and writer over one collection, which is made with the first vectors and empty until then.
+
+    Methods raise StoreError if the server is out of reach, refuses, or holds another kind of collection.
+    """
+
+    def __init__(self, config: Store, bm25: Bm25, client: QdrantClient | None = None) -> None:
+        """`client` stands in for the connection of `config`. Raises ConfigError without a usable `url`."""
+        self._config = config
+        self._name = config.collection
+        self._bm25 = Bm25Encoder(bm25)
+        self._client = client or _connect(config)
+        self._collection: _Collection | None = None
+
+    def search(
+        self,
+        limit: int,
+        vector: NDArray[np.float32] | None = None,
+        text: str | None = None,
+        filters: Sequence[Filter] = (),
+    ) -> tuple[list[Hit], list[Hit]]:
+        indices, values = self._bm25.question(text) if text is not None else ([], [])
+        if self._known() is None or limit < 1:
+            return [], []
+        condition = _condition(filters)
+        requests: list[models.QueryRequest] = []
+        if vector is not None:
+            self._check_dimensions(len(vector))
+            params = models.SearchParams(hnsw_ef=max(_HNSW_EF, limit))
+            requests.append(
+                models.QueryRequest(query=vector.tolist(), using=_DENSE, limit=limit, filter=condition, params=params)
+            )
+        if indices:
+            query = models.SparseVector(indices=indices, values=values)
+            requests.append(models.QueryRequest(query=query, using=_SPARSE, limit=limit, filter=condition))
+        if not requests:
+            return [], []
+        with explained(self._config):
+            answers = self._client.query_batch_points(self._name, requests)
+        found = [[Hit(str(point.id), point.score) for point in answer.points] for answer in answers]
+        return found[0] if vector is not None else [], found[-1] if indices else []
+
+    def chunks(self, chunk_ids: Sequence[str]) -> dict[str, Chunk]:
+        known = [chunk_id for chunk_id in chunk_ids if _is_uuid(chunk_id)]
+        if not known or self._known() is None:
+            return {}
+        with explained(self._config):
+            records = self._client.retrieve(self._name, known, with_payload=True)
+        return {str(record.id): _chunk(record) for record in records}
+
+    def chunks_of(self, document_id: str) -> list[Chunk]:
+        chunks = [_chunk(record) for record in self._scroll(_of_documents([document_id]))]
+        return sorted(chunks, key=lambda chunk: (chunk.start, chunk.end))
+
+    def vectors_of(self, document_id: str) -> dict[str, NDArray[np.float32]]:
+        found: dict[str, NDArray[np.float32]] = {}
+        for record in self._scroll(_of_documents([document_id]), with_vector=True):
+            vectors: Any = record.vector
+            found[str(record.id)] = np.asarray(vectors[_DENSE], dtype=np.float32)
+        return found
+
+    def count(
+        self,
+        filters: Sequence[Filter] = (),
+        document_id: str | None = None,
+        vector: Literal["dense", "bm25"] | None = None,
+    ) -> int:
+        parts: list[Any] = [] if document_id is None else [_of_documents([document_id])]
+        if vector is not None:
+            parts.append(models.HasVectorCondition(has_vector=vector))
+        filtered = _condition(filters)
+        condition = models.Filter(must=[*parts, *([filtered] if filtered else [])])
+        if self._known() is None:
+            return 0
+        with explained(self._config):
+            return self._client.count(self._name, condition, exact=True).count
+
+    def close(self) -> None:
+        self._client.close()
+
+    def upsert(self, chunks: Sequence[Chunk], vectors: NDArray[np.float32], average_length: float) -> None:
+        if not chunks:
+            return
+        collection = self._known() or self._create(vectors.shape[1])
+        self._check_dimensions(vectors.shape[1])
+        for batch in _batches(list(zip(chunks, vectors, strict=True)), _UPSERT_BATCH):
+            points: list[models.PointStruct] = []
+            for chunk, vector in batch:
+                payload = to_payload(chunk)
+                self._index_fields(collection, payload)
+                given: dict[str, Any] = {_DENSE: vector.tolist(), **self._sparse(chunk, average_length)}
+                points.append(models.PointStruct(id=chunk.id, vector=given, payload=payload))
+            with explained(self._config):
+                self._client.upsert(self._name, points, wait=True)
+
+    def delete_documents(self, document_ids: Sequence[str], keep: Mapping[str, Sequence[str]] | None = None) -> None:
+        if not document_ids or self._known() is None:
+            return
+        kept: list[Any] = [chunk_id for chunk_ids in (keep or {}).values() for chunk_id in chunk_ids]
+        must_not: list[Any] | None = [models.HasIdCondition(has_id=kept)] if kept else None
+        condition = models.Filter(must=[_of_documents(document_ids)], must_not=must_not)
+        with explained(self._config):
+            self._client.delete(self._name, models.FilterSelector(filter=condition), wait=True)
+
+    def reweigh(self, average_length: float) -> None:
+        for chunks in _batches(self.iter_chunks(), _PAGE):
+            sparse = [(chunk.id, self._sparse(chunk, average_length)) for chunk in chunks]
+            points = [models.PointVectors(id=chunk_id, vector=given) for chunk_id, given in sparse if given]
+            if points:
+                with explained(self._config):
+                    self._client.update_vectors(self._name, points, wait=True)
+
+    def iter_chunks(self) -> Iterator[Chunk]:
+        for record in self._scroll(None):
+            yield _chunk(record)
+
+    def finish(self) -> None:
+        """Nothing to do: every write was waited for, and the server optimizes by itself."""
+
+    def drop(self) -> None:
+        """Delete the collection, if there is one and ragkit made it."""
+        if self._known() is not None:
+            with explained(self._config):
+                self._client.delete_collection(self._name)
+            self._collection = None
+
+    def exists(self) -> bool:
+        """Whether the collection is there."""
+        return self._known() is not None
+
+    def _known(self) -> _Collection | None:
+        """The collection, or None as long as there is none. Once seen, its disappearance is an error."""
+        if self._collection is None:
+            with explained(self._config):
+                if not self._client.collection_exists(self._name):
+                    return None
+                info = self._client.get_collection(self._name)
+            dense, sparse = info.config.params.vectors, info.config.params.sparse_vectors
+            held = dense.get(_DENSE) if isinstance(dense, dict) else None
+            if held is None or _SPARSE not in (sparse or {}):
+                raise foreign_collection(self._config)
+            self._collection = _Collection(held.size, {_bare(key) for key in info.payload_schema})
+        return self._collection
+
+    def _create(self, dimensions: int) -> _Collection:
+        dense = models.VectorParams(size=dimensions, distance=models.Distance.COSINE)
+        with explained(self._config):
+            self._client.create_collection(
+                self._name,
+                vectors_config={_DENSE: dense},
+                sparse_vectors_config={_SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+            )
+        self._collection = _Collection(dimensions, set())
+        self._index_field(self._collection, "document_id", models.PayloadSchemaType.KEYWORD)
+        return self._collection
+
+    def _check_dimensions(self, given: int) -> None:
+        if self._collection is not None and self._collection.dimensions != given:
+            raise wrong_dimensions(self._config, self._collection.dimensions, given)
+
+    def _sparse(self, chunk: Chunk, average_length: float) -> dict[str, Any]:
+        """No vector at all for a chunk without terms, so that the idf does not count it."""
+        indices, weights = self._bm25.document(chunk.indexed_text, average_length)
+        return {_SPARSE: models.SparseVector(indices=indices, values=weights)} if indices else {}
+
+    def _index_fields(self, collection: _Collection, payload: Mapping[str, Any]) -> None:
+        for kind, schema in _INDEXES:
+            for name in payload.get(kind, {}):
+                # Filters on further fields stay exact and only lose speed.
+                key = payload_key(kind, name)
+                if _bare(key) not in collection.indexed and len(collection.indexed) < _MOST_INDEXED_FIELDS:
+                    self._index_field(collection, key, schema)
+
+    def _index_field(self, collection: _Collection, key: str, schema: models.PayloadSchemaType) -> None:
+        with explained(self._config):
+            self._client.create_payload_index(self._name, key, schema, wait=True)
+        collection.indexed.add(_bare(key))
+
+    def _scroll(self, condition: models.Filter | None, with_vector: bool = False) -> Iterator[models.Record]:
+        offset: Any = None
+        vectors = [_DENSE] if with_vector else False
+        while self._known() is not None:
+            with explained(self._config):
+                records, offset = self._client.scroll(
+                    self._name, condition, limit=_PAGE, offset=offset, with_payload=True, with_vectors=vectors
+                )
+            yield from records
+            if offset is None:
+                return
+
+
+def _chunk(record: models.Record) -> Chunk:
+    return from_payload(str(record.id), record.payload or {})
+
+
+def _connect(config: Store) -> QdrantClient:
+    if not config.url:
+        raise ConfigError(
+            "ingestion.store.url is missing for backend qdrant", mend="set it, e.g. to http://localhost:6333"
+        )
+    key = config.api_key.get_secret_value() if config.api_key else None
+    try:
+        if not urlsplit(config.url if "//" in config.url else f"//{config.url}").hostname:
+            raise ValueError("no host")
+        # The client's own check of the server's version prints where ragkit would raise.
+        return QdrantClient(url=config.url, api_key=key, timeout=math.ceil(config.timeout_s), check_compatibility=False)
+    except ValueError:
+        raise ConfigError(
+            f"ingestion.store.url is no address of a server: {shown_url(config)}",
+            mend="write it like http://localhost:6333",
+        ) from None
+
+
+def _batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+def _bare(key: str) -> str:
+    # The server gives the quotes back only where a name needs them.
+    return key.replace('"', "")
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _of_documents(document_ids: Sequence[str]) -> models.Filter:
+    wanted = models.MatchAny(any=list(document_ids))
+    return models.Filter(must=[models.FieldCondition(key="document_id", match=wanted)])
+
+
+def _condition(filters: Sequence[Filter]) -> models.Filter | None:
+    clause = clause_of(filters)
+    return None if clause is None else models.Filter(must=[_translate(clause)])
+
+
+def _translate(clause: Clause) -> models.Filter | models.FieldCondition | models.HasIdCondition:
+    if isinstance(clause, Match):
+        return models.FieldCondition(key=clause.key, match=models.MatchAny(any=list(clause.values)))
+    if isinstance(clause, Range):
+        bounds = models.Range(gt=clause.gt, gte=clause.gte, lt=clause.lt, lte=clause.lte)
+        return models.FieldCondition(key=clause.key, range=bounds)
+    if isinstance(clause, Not):
+        return models.Filter(must_not=[_translate(clause.part)])
+    parts: list[Any] = [_translate(part) for part in clause.parts]
+    if isinstance(clause, All):
+        return models.Filter(must=parts)
+    # An empty `should` would let everything through, where "any of nothing" lets nothing through.
+    return models.Filter(should=parts) if parts else models.Filter(must=[models.HasIdCondition(has_id=[])])

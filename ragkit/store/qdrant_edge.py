@@ -1,0 +1,255 @@
+"""The embedded store: Qdrant's engine in this process (`qdrant-edge-py`), over one folder.
+
+The shard has no write-ahead log: a folder is written by one process, published whole (`ragkit.store.folder`) and
+from then on only read, by any number of processes at once (a log would be locked by the first of them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
+
+import qdrant_edge as qe
+
+from ragkit.config.schema import Bm25, Filter
+from ragkit.errors import StoreError
+from ragkit.store import Hit
+from ragkit.store.bm25 import Bm25Encoder
+from ragkit.store.filters import All, Clause, Kind, Match, Not, Range, clause_of, payload_key
+from ragkit.store.payload import from_payload, to_payload
+from ragkit.types import Chunk
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_DENSE, _SPARSE = "dense", "bm25"
+_PAGE = 1000
+_MOST_INDEXED_FIELDS = 64
+_HNSW_EF = 128
+
+
+class EdgeStore:
+    """Reader and writer over a shard folder, which is made when the first vectors come."""
+
+    def __init__(self, folder: Path, bm25: Bm25) -> None:
+        self._folder = folder
+        self._bm25 = Bm25Encoder(bm25)
+        self._opened: qe.EdgeShard | None = None
+        if folder.exists():
+            try:
+                self._opened = qe.EdgeShard.load(str(folder))
+            except Exception as error:
+                raise StoreError(
+                    f"cannot open the index at {folder}: {error}", mend="run: ragkit index --rebuild"
+                ) from error
+        schema = self._opened.info().payload_schema if self._opened else {}
+        # The engine drops the quotes where a name does not need them.
+        self._indexed = {key.replace('"', "") for key in schema}
+
+    def search(
+        self,
+        limit: int,
+        vector: NDArray[np.float32] | None = None,
+        text: str | None = None,
+        filters: Sequence[Filter] = (),
+    ) -> tuple[list[Hit], list[Hit]]:
+        shard = self._opened
+        if shard is None:
+            return [], []
+        condition = _condition(filters)
+        dense: list[Hit] = []
+        sparse: list[Hit] = []
+        if vector is not None:
+            query = qe.Query.Nearest(vector.tolist(), using=_DENSE)
+            params = qe.SearchParams(hnsw_ef=max(_HNSW_EF, limit))
+            dense = _hits(shard, _request(query, limit, condition, params))
+        indices, values = self._bm25.question(text) if text is not None else ([], [])
+        if indices:
+            query = qe.Query.Nearest(qe.SparseVector(indices, values), using=_SPARSE)
+            sparse = _hits(shard, _request(query, limit, condition, None))
+        return dense, sparse
+
+    def chunks(self, chunk_ids: Sequence[str]) -> dict[str, Chunk]:
+        if self._opened is None:
+            return {}
+        # The engine raises on an id that is no UUID; no chunk has such an id.
+        known: list[Any] = [chunk_id for chunk_id in chunk_ids if _is_uuid(chunk_id)]
+        records = self._opened.retrieve(known, True, False)
+        return {str(record.id): from_payload(str(record.id), record.payload or {}) for record in records}
+
+    def chunks_of(self, document_id: str) -> list[Chunk]:
+        chunks = [from_payload(str(r.id), r.payload or {}) for r in self._scroll(_of_document([document_id]))]
+        return sorted(chunks, key=lambda chunk: (chunk.start, chunk.end))
+
+    def vectors_of(self, document_id: str) -> dict[str, NDArray[np.float32]]:
+        import numpy as np
+
+        found: dict[str, NDArray[np.float32]] = {}
+        for record in self._scroll(_of_document([document_id]), with_vector=True):
+            vectors: Any = record.vector
+            found[str(record.id)] = np.asarray(vectors[_DENSE], dtype=np.float32)
+        return found
+
+    def count(
+        self,
+        filters: Sequence[Filter] = (),
+        document_id: str | None = None,
+        vector: Literal["dense", "bm25"] | None = None,
+    ) -> int:
+        parts: list[Any] = [] if document_id is None else [_of_document([document_id])]
+        if vector is not None:
+            parts.append(qe.HasVectorCondition(vector))
+        filtered = _condition(filters)
+        condition = qe.Filter(must=[*parts, *([filtered] if filtered else [])])
+        return 0 if self._opened is None else self._opened.count(qe.CountRequest(exact=True, filter=condition))
+
+    def close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    def upsert(self, chunks: Sequence[Chunk], vectors: NDArray[np.float32], average_length: float) -> None:
+        if not chunks:
+            return
+        shard = self._opened or self._create(vectors.shape[1])
+        points: list[qe.Point] = []
+        for chunk, vector in zip(chunks, vectors, strict=True):
+            payload = to_payload(chunk)
+            self._index_fields(shard, payload)
+            points.append(qe.Point(chunk.id, self._vectors(chunk, vector, average_length), payload))
+        try:
+            shard.update(qe.UpdateOperation.upsert_points(points))
+        except Exception as error:
+            raise StoreError(f"the index at {self._folder} refused chunks: {error}") from error
+
+    def delete_documents(self, document_ids: Sequence[str], keep: Mapping[str, Sequence[str]] | None = None) -> None:
+        if not document_ids or self._opened is None:
+            return
+        kept = {chunk_id for chunk_ids in (keep or {}).values() for chunk_id in chunk_ids}
+        must_not: list[Any] | None = [qe.HasIdCondition(set(kept))] if kept else None
+        condition = qe.Filter(must=[_of_document(document_ids)], must_not=must_not)
+        self._opened.update(qe.UpdateOperation.delete_points_by_filter(condition))
+
+    def reweigh(self, average_length: float) -> None:
+        shard = self._opened
+        if shard is None:
+            return
+        batch: list[Any] = []
+        for chunk in self.iter_chunks():
+            indices, weights = self._bm25.document(chunk.indexed_text, average_length)
+            if not indices:
+                continue
+            batch.append(qe.PointVectors(chunk.id, {_SPARSE: qe.SparseVector(indices, weights)}))
+            if len(batch) == _PAGE:
+                shard.update(qe.UpdateOperation.update_vectors(batch))
+                batch = []
+        if batch:
+            shard.update(qe.UpdateOperation.update_vectors(batch))
+
+    def iter_chunks(self) -> Iterator[Chunk]:
+        for record in self._scroll(None):
+            yield from_payload(str(record.id), record.payload or {})
+
+    def finish(self) -> None:
+        if self._opened is not None:
+            self._opened.optimize()
+            self._opened.flush()
+
+    def _create(self, dimensions: int) -> qe.EdgeShard:
+        self._folder.mkdir(parents=True)
+        self._opened = qe.EdgeShard.create(str(self._folder), _shard_config(dimensions))
+        _index_field(self._opened, "document_id", qe.PayloadSchemaType.Keyword)
+        return self._opened
+
+    def _vectors(self, chunk: Chunk, vector: NDArray[np.float32], average_length: float) -> dict[str, Any]:
+        indices, weights = self._bm25.document(chunk.indexed_text, average_length)
+        vectors: dict[str, Any] = {_DENSE: vector.tolist()}
+        if indices:
+            vectors[_SPARSE] = qe.SparseVector(indices, weights)
+        return vectors
+
+    def _scroll(self, condition: qe.Filter | None, with_vector: bool = False) -> Iterator[qe.Record]:
+        offset: Any = None
+        while self._opened is not None:
+            request = qe.ScrollRequest(
+                offset=offset, limit=_PAGE, filter=condition, with_payload=True, with_vector=with_vector
+            )
+            records, offset = self._opened.scroll(request)
+            yield from records
+            if offset is None:
+                return
+
+    def _index_fields(self, shard: qe.EdgeShard, payload: Mapping[str, Any]) -> None:
+        kinds: tuple[tuple[Kind, qe.PayloadSchemaType], ...] = (
+            ("s", qe.PayloadSchemaType.Keyword),
+            ("n", qe.PayloadSchemaType.Float),
+            ("b", qe.PayloadSchemaType.Keyword),
+            ("t", qe.PayloadSchemaType.Float),
+        )
+        for kind, schema in kinds:
+            for name in payload.get(kind, {}):
+                key = payload_key(kind, name)
+                # Filters on further fields stay exact and only lose speed.
+                if key.replace('"', "") not in self._indexed and len(self._indexed) < _MOST_INDEXED_FIELDS:
+                    _index_field(shard, key, schema)
+                    self._indexed.add(key.replace('"', ""))
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _index_field(shard: qe.EdgeShard, key: str, schema: qe.PayloadSchemaType) -> None:
+    shard.update(qe.UpdateOperation.create_field_index(key, schema))
+
+
+def _shard_config(dimensions: int) -> qe.EdgeConfig:
+    return qe.EdgeConfig(
+        vectors={_DENSE: qe.EdgeVectorParams(size=dimensions, distance=qe.Distance.Cosine)},
+        sparse_vectors={_SPARSE: qe.EdgeSparseVectorParams(modifier=qe.Modifier.Idf)},
+        # Deleted points count in a segment's idf until they are swept out, so sweep always.
+        optimizers=qe.EdgeOptimizersConfig(deleted_threshold=0.0, vacuum_min_vector_number=0),
+        wal_enabled=False,
+    )
+
+
+def _hits(shard: qe.EdgeShard, request: qe.QueryRequest) -> list[Hit]:
+    try:
+        return [Hit(str(point.id), point.score) for point in shard.query(request)]
+    except Exception as error:
+        raise StoreError(f"the index refused the search: {error}") from error
+
+
+def _request(query: Any, limit: int, condition: qe.Filter | None, params: qe.SearchParams | None) -> qe.QueryRequest:
+    return qe.QueryRequest(limit=limit, query=query, filter=condition, params=params, with_payload=False)
+
+
+def _of_document(document_ids: Sequence[str]) -> qe.Filter:
+    return qe.Filter(must=[qe.FieldCondition("document_id", match=qe.MatchAny(list(document_ids)))])
+
+
+def _condition(filters: Sequence[Filter]) -> qe.Filter | None:
+    clause = clause_of(filters)
+    return None if clause is None else qe.Filter(must=[_translate(clause)])
+
+
+def _translate(clause: Clause) -> Any:
+    if isinstance(clause, Match):
+        return qe.FieldCondition(clause.key, match=qe.MatchAny(list(clause.values)))
+    if isinstance(clause, Range):
+        bounds = qe.RangeFloat(gte=clause.gte, gt=clause.gt, lte=clause.lte, lt=clause.lt)
+        return qe.FieldCondition(clause.key, range=bounds)
+    if isinstance(clause, Not):
+        return qe.Filter(must_not=[_translate(clause.part)])
+    parts = [_translate(part) for part in clause.parts]
+    if isinstance(clause, All):
+        return qe.Filter(must=parts)
+    # An empty `should` would let everything through, where "any of nothing" lets nothing through.
+    return qe.Filter(should=parts) if parts else qe.Filter(must=[qe.HasIdCondition(set())])
