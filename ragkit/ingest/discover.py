@@ -1,0 +1,208 @@
+"""Find what is to be indexed: files under the given paths, and rows of JSON-lines files.
+
+A source is known by its name, the path relative to the folder that was asked for; that name is what citations show.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from glob import glob, has_magic
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import pathspec
+
+from ragkit.config.schema import Ingestion
+from ragkit.errors import RagkitError
+
+_LONGEST_ROW = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One thing to index. `root` is the path that it was found under; `row` is set for a row of a JSON-lines file."""
+
+    name: str
+    root: str
+    path: Path
+    content_hash: str
+    row: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Something that was found and cannot be indexed, with the reason as a sentence fragment.
+
+    `rows_of` names the JSON-lines file whose rows cannot all be told apart any more because of it.
+    """
+
+    name: str
+    root: str
+    reason: str
+    rows_of: str | None = None
+
+
+def discover(
+    paths: Sequence[str | Path], ingestion: Ingestion, taken: Mapping[str, str] | None = None
+) -> Iterator[Source | Rejected]:
+    """Sources in a fixed order, each once. `paths` are files, folders, globs and `.jsonl` files.
+
+    `taken` gives the root of each name that the index knows already: another root's file gets another name.
+
+    Raises RagkitError when a path does not exist or a glob matches nothing. Hidden files, files that match
+    `ingestion.exclude`, and whatever a link loop would bring again are left out.
+    """
+    roots = [root for path in paths for root in _roots(str(path))]
+    ignored = pathspec.GitIgnoreSpec.from_lines(ingestion.exclude)
+    # A row's name begins with its file's; a file's own name may hold a # too.
+    names = {name.split("#", 1)[0]: root for name, root in (taken or {}).items()} | dict(taken or {})
+    seen_files: set[tuple[int, int]] = set()
+    for root in roots:
+        for found in root.files if root.files is not None else _files(root.base, ignored, ingestion.follow_symlinks):
+            try:
+                status = found.stat()
+            except OSError:
+                continue  # Gone since the folder was listed.
+            identity = (status.st_dev, status.st_ino)
+            if identity in seen_files and status.st_nlink == 1:
+                continue
+            seen_files.add(identity)
+            name = _name(found, root, names)
+            limit = ingestion.parsing.max_file_mb
+            if found.suffix == ".jsonl":
+                try:
+                    yield from _rows(found, name, root.label)
+                except OSError as error:
+                    yield Rejected(name, root.label, f"cannot be read: {error.strerror}", rows_of=name)
+            elif status.st_size > limit * 1e6:
+                size = status.st_size / 1e6
+                yield Rejected(name, root.label, f"is {size:.0f} MB, more than parsing.max_file_mb ({limit:g})")
+            else:
+                try:
+                    yield Source(name, root.label, found, _hash_file(found))
+                except OSError as error:
+                    yield Rejected(name, root.label, f"cannot be read: {error.strerror}")
+
+
+def roots_of(paths: Sequence[str | Path]) -> list[str]:
+    """The roots that `discover` would walk, as recorded with each source: absolute paths or patterns."""
+    return [root.label for path in paths for root in _roots(str(path))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Root:
+    """A path that was asked for: `label` names it, `base` is what names are relative to, `files` None means walk it."""
+
+    label: str
+    base: Path
+    files: list[Path] | None = None
+
+
+def _roots(path: str) -> list[_Root]:
+    expanded = Path(os.path.expanduser(path))  # noqa: PTH111 - a glob is no path that exists
+    if expanded.exists():
+        found = expanded.resolve()
+        return [_Root(str(found), found.parent, [found]) if found.is_file() else _Root(str(found), found)]
+    if has_magic(str(expanded)):
+        pattern = Path.cwd() / expanded
+        fixed = list(takewhile(lambda part: not has_magic(part), pattern.parts))
+        base = Path(*fixed).resolve()
+        pattern = base.joinpath(*pattern.parts[len(fixed) :])
+        matches = [Path(match) for match in sorted(glob(str(pattern), recursive=True))]  # noqa: PTH207
+        files = [match for match in matches if match.is_file()]
+        if files:
+            return [_Root(str(pattern), base, files)]
+        raise RagkitError(f"no file matches {path!r}")
+    raise RagkitError(f"there is no {path!r}", mend=f"the working directory is {Path.cwd()}")
+
+
+def _files(root: Path, ignored: pathspec.GitIgnoreSpec, follow: bool) -> Iterator[Path]:
+    visited: set[tuple[int, int]] = set()
+    for folder, folders, files in os.walk(root, followlinks=follow):
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in visited:
+            folders.clear()
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        relative = Path(folder).relative_to(root)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and not ignored.match_file(f"{(relative / name).as_posix()}/")
+        )
+        for name in sorted(files):
+            path = Path(folder) / name
+            if name.startswith(".") or ignored.match_file((relative / name).as_posix()):
+                continue
+            if path.is_symlink() and (not follow or not path.exists()):
+                continue
+            if path.is_file():
+                yield path
+
+
+def _name(path: Path, root: _Root, names: dict[str, str]) -> str:
+    """Relative to the root; with the root's own name before it where two roots have a file of the same name."""
+    relative = path.relative_to(root.base).as_posix()
+    # A name on disk may be no text; what cannot be written as UTF-8 is written as \\xE9.
+    for choice in (relative, f"{root.base.name}/{relative}", path.as_posix()):
+        name = os.fsencode(choice).decode("utf-8", "backslashreplace")
+        if names.setdefault(name, root.label) == root.label:
+            return name
+    raise RagkitError(f"two sources are named {relative!r}")
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _rows(path: Path, file_name: str, root: str) -> Iterator[Source | Rejected]:
+    """Rows `{"id", "text", "metadata"}`; `_id` (BEIR) and `title` are understood. The name of a row is FILE#ID."""
+    seen: set[str] = set()
+    with path.open("rb") as lines:
+        for number, line in enumerate(iter(lambda: lines.readline(_LONGEST_ROW), b""), start=1):
+            if not line.strip():
+                continue
+            where = f"{file_name}:{number}"
+            try:
+                row = _whole_characters(json.loads(line))
+            except (ValueError, UnicodeDecodeError) as error:
+                yield Rejected(where, root, f"is no JSON object: {error}", rows_of=file_name)
+                continue
+            reason = _row_fault(row, seen)
+            if reason:
+                yield Rejected(where, root, reason, rows_of=file_name)
+                continue
+            identity = str(row.get("id", row.get("_id")))
+            seen.add(identity)
+            digest = hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()
+            yield Source(f"{file_name}#{identity}", root, path, digest, row)
+
+
+def _whole_characters(row: Any) -> Any:
+    """The row without halves of surrogate pairs ("\\ud83d"): they are no characters and no store takes them."""
+    text = json.dumps(row, ensure_ascii=False)
+    whole = re.sub("[\ud800-\udfff]", "\ufffd", text)
+    return row if whole == text else json.loads(whole)
+
+
+def _row_fault(row: object, seen: set[str]) -> str | None:
+    if not isinstance(row, dict):
+        return "is no JSON object"
+    fields: dict[str, Any] = row  # pyright: ignore[reportUnknownVariableType]
+    identity = fields.get("id", fields.get("_id"))
+    if not isinstance(identity, (str, int)) or identity == "":
+        return 'has no "id"'
+    if not isinstance(fields.get("text"), str):
+        return 'has no "text"'
+    if str(identity) in seen:
+        return f"repeats the id {identity!r}"
+    if not isinstance(fields.get("metadata", {}), dict):
+        return 'has a "metadata" that is no object'
+    return None

@@ -1,0 +1,52 @@
+"""Embed the texts of a run: each distinct text once, and none that was embedded before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ragkit.embed import Embedder
+from ragkit.ingest.vectors import VectorJournal
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_SLICE = 128
+"""Texts that go to the model at once: what a killed run loses at most."""
+
+
+class RunEmbedder:
+    """`reuse` are vectors of before (of edited and moved documents), by text; `journal` those of a run cut off.
+
+    `embedded` and `reused` count texts.
+    """
+
+    def __init__(self, embedder: Embedder, journal: VectorJournal, reuse: Mapping[str, NDArray[np.float32]]) -> None:
+        self._embedder = embedder
+        self._journal = journal
+        self._reuse = reuse
+        self._resumes = len(journal) > 0
+        self.embedded = 0
+        self.reused = 0
+
+    def embed(self, texts: Sequence[str], told: Callable[[float], None] | None = None) -> NDArray[np.float32]:
+        """One row a text, in order. `told` hears from time to time which share of them, 0 to 1, is done."""
+        if not texts:
+            return np.zeros((0, 0), dtype=np.float32)
+        known = {text: self._reuse[text] for text in texts if text in self._reuse}
+        if self._resumes:
+            known |= self._journal.get([text for text in texts if text not in known])
+        # Long ones first: texts of one length waste no padding, and running out of memory shows at once.
+        fresh = sorted({text for text in texts if text not in known}, key=lambda text: (-len(text), text))
+        for begin in range(0, len(fresh), _SLICE):
+            part = fresh[begin : begin + _SLICE]
+            vectors = self._embedder.embed_passages(part)
+            self._journal.put(part, vectors)
+            known.update(zip(part, vectors, strict=True))
+            self.embedded += len(part)
+            if told:
+                told((begin + len(part)) / len(fresh))
+        self.reused += len(texts) - len(fresh)
+        return np.stack([known[text] for text in texts])

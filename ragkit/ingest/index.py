@@ -1,0 +1,250 @@
+"""The index path: files - discover - parse - chunk - embed - upsert - publish, on one screen.
+
+Only what changed since the last run is done. Readers see the old index until everything is in; a run that fails or is
+killed leaves it as it was, and the next run does not embed again what this one had embedded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ragkit.config.hashing import explain_difference
+from ragkit.config.schema import Chunking, Config
+from ragkit.embed import Embedder, make_embedder, make_token_counter
+from ragkit.embed.tokens import TokenCounter
+from ragkit.errors import ConfigError, IndexMismatch, ParseError
+from ragkit.ingest.chunk import chunk_document
+from ragkit.ingest.discover import discover, roots_of
+from ragkit.ingest.document import document_id, make_document
+from ragkit.ingest.embedding import RunEmbedder
+from ragkit.ingest.manifest import Manifest
+from ragkit.ingest.plan import Plan, absolute_root, make_plan, relative_root
+from ragkit.ingest.report import IndexReport, Receipt, Stopwatch
+from ragkit.ingest.settings import fitted_chunking, index_settings_of
+from ragkit.ingest.topics import SentenceEncoder, make_sentence_encoder
+from ragkit.ingest.vectors import VectorJournal
+from ragkit.ingest.workers import parse_sources
+from ragkit.ingest.write import Chunked, count_terms, delete, receipt_for, reweigh, write_batch
+from ragkit.store.bm25 import Bm25Encoder, rounded_average_length
+from ragkit.store.folder import VECTORS, collect_garbage, discard_building, writer_lock
+from ragkit.store.open import Edit, open_edit, open_manifest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_BATCH_CHUNKS = 512
+"""Chunks that are held at once: enough to sort by length, few enough to forget."""
+
+
+class Progress(Protocol):
+    """Told how far the work is: `done` of `total` documents, and how many chunks were embedded so far."""
+
+    def __call__(self, done: int, total: int, chunks: int) -> None: ...
+
+
+def build_index(
+    config: Config,
+    paths: Sequence[str | Path] = (),
+    *,
+    embedder: Embedder | None = None,
+    rebuild: bool = False,
+    wait_s: float = 0.0,
+    progress: Progress | None = None,
+) -> IndexReport:
+    """Bring the index in line with the sources and report what was done.
+
+    `paths` default to `ingestion.sources`; `rebuild` starts from nothing. Raises ConfigError, IndexMismatch (the index
+    was built with other settings and `rebuild` is not set), IndexLocked (another run is writing, and waiting `wait_s`
+    seconds did not help), StoreError and ModelError. Files that cannot be read are named in the report.
+    """
+    watch = Stopwatch()
+    tokens = make_token_counter(config.ingestion.embedding)
+    settings = index_settings_of(config, tokens)
+    with writer_lock(config.ingestion.store.path, wait_s):
+        with open_manifest(config) as manifest, watch.measure("scan"):
+            if manifest is not None and not rebuild:
+                _refuse_other_settings(manifest, settings)
+            plan = _plan(config, paths, manifest, rebuild)
+            fresh = rebuild or manifest is None
+        report = IndexReport.of_plan(plan, rebuilt=rebuild)
+        if fresh or not plan.is_empty:
+            run = _Run(config, tokens, embedder or make_embedder(config.ingestion.embedding), report, watch)
+            with _edited(config, fresh) as edit:
+                run.bring_in(edit, plan, progress)
+                edit.manifest.set_meta("settings", settings)
+                with watch.measure("publish"):
+                    edit.publish()
+        else:
+            _clear_up(config.ingestion.store.path)
+    if plan.gone:
+        report.receipt = receipt_for(config, [entry.id for entry in plan.gone])
+    with open_manifest(config) as manifest:
+        return report.finished(watch, manifest.totals() if manifest else (0, 0, 0, 0))
+
+
+def delete_documents(config: Config, names: Sequence[str], wait_s: float = 0.0) -> Receipt:
+    """Take documents out of the index by their names; the receipt counts what is left of them, read back.
+
+    Raises ConfigError for a name that the index does not hold, before anything is deleted.
+    """
+    with writer_lock(config.ingestion.store.path, wait_s):
+        with open_manifest(config) as manifest:
+            if manifest is not None:
+                tokens = make_token_counter(config.ingestion.embedding)
+                _refuse_other_settings(manifest, index_settings_of(config, tokens))
+            held = {entry.name: entry for entry in manifest.entries()} if manifest else {}
+        for name in names:
+            if name not in held:
+                raise ConfigError(f"the index holds no document named {name!r}", mend="see: ragkit inspect")
+        entries = [held[name] for name in dict.fromkeys(names)]
+        with _edited(config, fresh=False) as edit:
+            delete(edit, entries)
+            reweigh(edit, None)
+            edit.publish()
+    return receipt_for(config, [entry.id for entry in entries])
+
+
+class _Run:
+    """What stays the same from batch to batch of one run."""
+
+    def __init__(
+        self, config: Config, tokens: TokenCounter, embedder: Embedder, report: IndexReport, watch: Stopwatch
+    ) -> None:
+        self._config = config
+        self._chunking: Chunking = fitted_chunking(config, tokens)
+        self._tokens = tokens
+        self._embedder = embedder
+        self._sentences: SentenceEncoder | None = (
+            make_sentence_encoder(config.ingestion.embedding, tokens, embedder)
+            if self._chunking.strategy == "semantic"
+            else None
+        )
+        self._bm25 = Bm25Encoder(config.retrieval.bm25)
+        self._report = report
+        self._watch = watch
+
+    def bring_in(self, edit: Edit, plan: Plan, progress: Progress | None) -> None:
+        """Parse, chunk, embed and write everything of the plan, then take out what is gone."""
+        with closing(self._journal()) as journal:
+            vectors = RunEmbedder(self._embedder, journal, _vectors_of_before(edit, plan))
+            average: float | None = edit.manifest.meta("average_length")
+            written_with: float | None = None
+            total = len(plan.to_parse())
+            for batch in _batches(self._chunked(plan)):
+                chunks = [chunk for item in batch for chunk in item.chunks]
+                before = self._report.parsed - len(batch)
+
+                def told(share: float, before: int = before, here: int = len(batch)) -> None:
+                    if progress:
+                        progress(before + int(share * here), total, vectors.embedded)
+
+                told(0)
+                average = average or rounded_average_length(count_terms(chunks, self._bm25), len(chunks))
+                with self._watch.measure("embed"):
+                    rows = vectors.embed([chunk.indexed_text for chunk in chunks], told)
+                with self._watch.measure("store"):
+                    write_batch(edit, batch, rows, self._bm25, average)
+                written_with = average
+                self._report.embedded, self._report.reused = vectors.embedded, vectors.reused
+                if progress:
+                    progress(self._report.parsed, total, vectors.embedded)
+            with self._watch.measure("store"):
+                delete(edit, plan.gone)
+                reweigh(edit, written_with)
+
+    def _journal(self) -> VectorJournal:
+        embedding = self._config.ingestion.embedding
+        return VectorJournal(
+            self._config.ingestion.store.path / VECTORS,
+            model=repr(embedding.model_dump(include={"backend", "model", "dimensions", "passage_prefix"})),
+        )
+
+    def _chunked(self, plan: Plan) -> Iterator[Chunked]:
+        """Each readable source as a document with its chunks; the others go into the report."""
+        outcomes = parse_sources(plan.to_parse(), self._config.ingestion.parsing)
+        for source, parsed in self._watch.iterate("parse", outcomes):
+            if isinstance(parsed, ParseError):
+                self._report.fail(source.name, str(parsed))
+                continue
+            document = make_document(source, parsed)
+            with self._watch.measure("chunk"):
+                chunks = chunk_document(document, self._chunking, self._tokens, self._sentences)
+            self._report.add(document, chunks, parsed.warnings)
+            yield Chunked(document, relative_root(source.root, self._config.ingestion.store.path), chunks)
+
+
+class _edited:  # noqa: N801 - reads as a function
+    """An edit that is given up unless it was published."""
+
+    def __init__(self, config: Config, fresh: bool) -> None:
+        self._config = config
+        self._fresh = fresh
+
+    def __enter__(self) -> Edit:
+        self._edit = open_edit(self._config, fresh=self._fresh)
+        return self._edit
+
+    def __exit__(self, *_: object) -> None:
+        if not self._edit.published:
+            self._edit.discard()
+
+
+def _batches(documents: Iterable[Chunked]) -> Iterator[list[Chunked]]:
+    """Whole documents, together at least `_BATCH_CHUNKS` chunks."""
+    batch: list[Chunked] = []
+    size = 0
+    for item in documents:
+        batch.append(item)
+        size += len(item.chunks)
+        if size >= _BATCH_CHUNKS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _vectors_of_before(edit: Edit, plan: Plan) -> dict[str, NDArray[np.float32]]:
+    """Vectors of documents that are about to be replaced or were moved, by the text they stand for."""
+    before = [document_id(source.name) for source in plan.edited] + [entry.id for entry in plan.moved.values()]
+    reuse: dict[str, NDArray[np.float32]] = {}
+    for identity in before:
+        vectors = edit.store.vectors_of(identity)
+        reuse |= {chunk.indexed_text: vectors[chunk.id] for chunk in edit.store.chunks_of(identity)}
+    return reuse
+
+
+def _plan(config: Config, paths: Sequence[str | Path], manifest: Manifest | None, rebuild: bool) -> Plan:
+    given: Sequence[str | Path] = paths or config.ingestion.sources
+    folder = config.ingestion.store.path
+    before = [
+        replace(entry, root=absolute_root(entry.root, folder)) for entry in (manifest.entries() if manifest else ())
+    ]
+    if not given and rebuild:
+        given = sorted({entry.root for entry in before})
+    if not given:
+        raise ConfigError("nothing to index", mend="name files or folders: ragkit index PATH, or set ingestion.sources")
+    entries = [] if rebuild else before
+    taken = {entry.name: entry.root for entry in entries}
+    return make_plan(discover(given, config.ingestion, taken), entries, roots_of(given))
+
+
+def _clear_up(folder: Path) -> None:
+    """Remove what a killed writer left, even after its work was published: deleted documents are to be gone."""
+    discard_building(folder)
+    collect_garbage(folder)
+    for journal in folder.glob(f"{VECTORS}*"):
+        journal.unlink()
+
+
+def _refuse_other_settings(manifest: Manifest, settings: dict[str, Any]) -> None:
+    differences = explain_difference(manifest.meta("settings") or {}, settings)
+    if differences:
+        raise IndexMismatch(
+            "the index was built with other settings: " + "; ".join(differences),
+            mend="to build it anew: ragkit index --rebuild",
+        )

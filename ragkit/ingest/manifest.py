@@ -1,0 +1,166 @@
+"""What the index holds: one SQLite file with a row a document, and the settings it was built with.
+
+A document is `pending` from before its first chunk reaches the store until all of them are there; whatever is found
+pending after a crash is done again.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ragkit.types import Document, Section
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS documents (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, root TEXT NOT NULL, content_hash TEXT NOT NULL,
+    media_type TEXT NOT NULL, title TEXT NOT NULL, pages TEXT NOT NULL, sections TEXT NOT NULL,
+    date_created TEXT, metadata TEXT NOT NULL, text BLOB NOT NULL,
+    chunks INTEGER NOT NULL, tokens INTEGER NOT NULL, terms INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'done', 'deleting'))
+);
+CREATE INDEX IF NOT EXISTS documents_by_hash ON documents (content_hash);
+"""
+
+State = Literal["pending", "done", "deleting"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One document's line: its counts, without its text. `terms` is the number of BM25 terms in its chunks."""
+
+    id: str
+    name: str
+    root: str
+    content_hash: str
+    media_type: str
+    title: str
+    pages: int
+    chunks: int
+    tokens: int
+    terms: int
+    state: State
+
+
+class Manifest:
+    """Reads and writes the file. Every write is one transaction, on disk when the call returns."""
+
+    def __init__(self, path: Path, mode: Literal["rw", "ro", "immutable"] = "rw") -> None:
+        """`immutable` is for published files, which never change: no lock, no write access needed."""
+        query = {"rw": "", "ro": "?mode=ro", "immutable": "?mode=ro&immutable=1"}[mode]
+        uri = f"{path.resolve().as_uri()}{query}"
+        self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
+        if mode == "rw":
+            self._db.execute("PRAGMA journal_mode = DELETE")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def meta(self, key: str) -> Any:
+        """A value by its key, or None."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return json.loads(row[0]) if row else None
+
+    def set_meta(self, key: str, value: Any) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value, sort_keys=True)))
+
+    def entries(self) -> Iterator[Entry]:
+        """All documents in the order of their names."""
+        return self._entries("ORDER BY name")
+
+    def _entries(self, condition: str, *values: str) -> Iterator[Entry]:
+        rows = self._db.execute(
+            "SELECT id, name, root, content_hash, media_type, title, json_array_length(pages), chunks, tokens, terms,"
+            f" state FROM documents {condition}",
+            values,
+        )
+        return (Entry(*row) for row in rows)
+
+    def find(self, name: str) -> Entry | None:
+        """A document by its exact name."""
+        return next(iter(self._entries("WHERE name = ?", name)), None)
+
+    def document(self, document_id: str) -> Document | None:
+        """The parsed document with its text."""
+        row = self._db.execute(
+            "SELECT id, name, media_type, title, content_hash, pages, sections, date_created, metadata, text"
+            " FROM documents WHERE id = ?",
+            (document_id,),
+        ).fetchone()
+        if row is None:
+            return None
+        identity, name, media_type, title, content_hash, pages, sections, date, metadata, text = row
+        return Document(
+            id=identity,
+            text=zlib.decompress(text).decode("utf-8", "surrogatepass"),
+            source=name,
+            media_type=media_type,
+            title=title,
+            content_hash=content_hash,
+            pages=tuple(json.loads(pages)),
+            sections=tuple(Section(tuple(path), offset) for path, offset in json.loads(sections)),
+            date_created=date,
+            metadata=json.loads(metadata),
+        )
+
+    def begin(self, documents: Iterable[tuple[Document, str]], counts: Mapping[str, tuple[int, int, int]]) -> None:
+        """Write documents (each with its root) as pending; `counts` gives (chunks, tokens, terms) by id."""
+        with self._transaction():
+            for document, root in documents:
+                self._db.execute(
+                    "INSERT OR REPLACE INTO documents VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,'pending')",
+                    (
+                        document.id,
+                        document.source,
+                        root,
+                        document.content_hash,
+                        document.media_type,
+                        document.title,
+                        json.dumps(document.pages),
+                        json.dumps([(section.path, section.offset) for section in document.sections]),
+                        document.date_created,
+                        json.dumps(dict(document.metadata), sort_keys=True),
+                        zlib.compress(document.text.encode("utf-8", "surrogatepass"), 1),
+                        *counts[document.id],
+                    ),
+                )
+
+    def set_state(self, document_ids: Iterable[str], state: State) -> None:
+        with self._transaction():
+            self._db.executemany(
+                "UPDATE documents SET state = ? WHERE id = ?", [(state, identity) for identity in document_ids]
+            )
+
+    def set_root(self, document_id: str, root: str) -> None:
+        self._db.execute("UPDATE documents SET root = ? WHERE id = ?", (root, document_id))
+
+    def remove(self, document_ids: Iterable[str]) -> None:
+        with self._transaction():
+            self._db.executemany("DELETE FROM documents WHERE id = ?", [(identity,) for identity in document_ids])
+
+    def totals(self) -> tuple[int, int, int, int]:
+        """Documents, chunks, tokens, BM25 terms over everything done."""
+        row = self._db.execute(
+            "SELECT count(*), coalesce(sum(chunks),0), coalesce(sum(tokens),0), coalesce(sum(terms),0)"
+            " FROM documents WHERE state = 'done'"
+        ).fetchone()
+        return row[0], row[1], row[2], row[3]
+
+    @contextmanager
+    def _transaction(self) -> Generator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")

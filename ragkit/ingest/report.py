@@ -1,0 +1,132 @@
+"""What an index run did: counts, failures, warnings, seconds by stage."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, TypeVar
+
+from ragkit.ingest.plan import Plan
+from ragkit.types import Chunk, Document
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof of a deletion: what is left of `documents` deleted ones, counted by reading the index back.
+
+    `files` counts folders on disk that may still hold them: an older generation that a running reader has open.
+    """
+
+    documents: int
+    vectors: int
+    bm25: int
+    manifest: int
+    files: int
+
+
+class Stopwatch:
+    """Seconds by stage. What a stage hands to the next one's generator is not counted twice."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._began = time.perf_counter()
+
+    @contextmanager
+    def measure(self, stage: str) -> Generator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
+
+    def iterate(self, stage: str, items: Iterable[Item]) -> Iterator[Item]:
+        """Pass items on, counting the time spent waiting for each."""
+        iterator = iter(items)
+        while True:
+            with self.measure(stage):
+                item = next(iterator, None)
+            if item is None:
+                return
+            yield item
+
+    def total(self) -> float:
+        return time.perf_counter() - self._began
+
+
+@dataclass(slots=True)
+class IndexReport:
+    """Counts of this run, and of the index after it (`documents`, `chunks`, `tokens`).
+
+    `parsed` sources were looked into, with or without success; `embedded` chunk texts went through the model.
+    """
+
+    new: int = 0
+    edited: int = 0
+    moved: int = 0
+    deleted: int = 0
+    unchanged: int = 0
+    rebuilt: bool = False
+    failures: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    warnings: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    by_type: Counter[str] = field(default_factory=Counter[str])
+    parsed: int = 0
+    pages: int = 0
+    chunks_written: int = 0
+    tokens_written: int = 0
+    embedded: int = 0
+    reused: int = 0
+    receipt: Receipt | None = None
+    documents: int = 0
+    chunks: int = 0
+    tokens: int = 0
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
+
+    @classmethod
+    def of_plan(cls, plan: Plan, rebuilt: bool) -> IndexReport:
+        return cls(
+            new=len(plan.new) - len(plan.moved),
+            edited=len(plan.edited),
+            moved=len(plan.moved),
+            deleted=len(plan.gone) - len(plan.moved),
+            unchanged=plan.unchanged,
+            rebuilt=rebuilt,
+            failures=[(item.name, item.reason) for item in plan.rejected],
+        )
+
+    @property
+    def changed(self) -> bool:
+        """Whether the index is another one than before."""
+        return bool(self.rebuilt or self.new or self.edited or self.moved or self.deleted)
+
+    def fail(self, name: str, reason: str) -> None:
+        self.failures.append((name, reason))
+        self.parsed += 1
+
+    def add(self, document: Document, chunks: Sequence[Chunk], warnings: Iterable[str]) -> None:
+        suffix = PurePosixPath(document.source.split("#", 1)[0]).suffix.removeprefix(".") or "text"
+        self.by_type[suffix] += 1
+        self.parsed += 1
+        self.pages += len(document.pages)
+        self.chunks_written += len(chunks)
+        self.tokens_written += sum(chunk.token_count for chunk in chunks)
+        self.warnings.extend((document.source, warning) for warning in warnings)
+
+    def finished(self, watch: Stopwatch, totals: tuple[int, int, int, int]) -> IndexReport:
+        self.documents, self.chunks, self.tokens, _ = totals
+        self.seconds = {**watch.seconds, "total": watch.total()}
+        return self
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for `--json`."""
+        plain = asdict(self)
+        # asdict hands a dict's items to its type, and a Counter counts them.
+        plain["by_type"] = dict(self.by_type)
+        plain["failures"] = [{"source": name, "reason": reason} for name, reason in self.failures]
+        plain["warnings"] = [{"source": name, "reason": reason} for name, reason in self.warnings]
+        return plain

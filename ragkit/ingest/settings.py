@@ -1,0 +1,54 @@
+"""What an index is built with: the chunking that fits the model, and everything that makes an index wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ragkit.config.hashing import index_settings
+from ragkit.config.schema import Chunking, Config
+from ragkit.embed.tokens import TokenCounter
+from ragkit.errors import ConfigError
+
+PARSER_VERSION = 1
+"""Raise it when the same bytes begin to give other text or chunks: indexes built before are then refused."""
+
+
+def index_settings_of(config: Config, tokens: TokenCounter) -> dict[str, Any]:
+    """Settings by dotted key, with the chunk sizes that are really used; equal settings make equal indexes.
+
+    Raises ConfigError if the chunk size does not fit the model.
+    """
+    ingestion = config.ingestion.model_copy(update={"chunking": fitted_chunking(config, tokens)})
+    settings = index_settings(config.model_copy(update={"ingestion": ingestion}))
+    return {**settings, "parser_version": PARSER_VERSION}
+
+
+def fitted_chunking(config: Config, tokens: TokenCounter) -> Chunking:
+    """The chunking of the config, checked against the model's window; nothing is ever cut silently.
+
+    A size that the config sets must fit: otherwise ConfigError with the largest that does. Where the config leaves
+    the default (512 tokens, 50 overlap) and the model reads less, the default shrinks to what fits.
+    """
+    chunking = config.ingestion.chunking
+    embedding = config.ingestion.embedding
+    prefix = tokens.count(embedding.passage_prefix) if embedding.passage_prefix else 0
+    # One token of slack for the line break between header and text under byte-pair tokenizers.
+    header = chunking.header_tokens + 1 if chunking.contextual_header else 0
+    room = tokens.window - tokens.special_tokens - prefix - header
+    if chunking.chunk_size <= room:
+        return chunking
+    if "chunk_size" in chunking.model_fields_set:
+        beside = f", {header} of them for the contextual header" if header else ""
+        raise ConfigError(
+            f"ingestion.chunking.chunk_size is {chunking.chunk_size}, but {embedding.model} reads "
+            f"{tokens.window} tokens{beside}",
+            mend=f"set chunk_size to {room} or less, or choose a model with a longer window",
+        )
+    if room < 16:
+        raise ConfigError(
+            f"{embedding.model} reads {tokens.window} tokens, which leaves no room for text", mend="lower header_tokens"
+        )
+    overlap = chunking.overlap if "overlap" in chunking.model_fields_set else round(room * 0.1)
+    if overlap >= room:
+        raise ConfigError(f"ingestion.chunking.overlap ({overlap}) must be smaller than chunk_size ({room})")
+    return chunking.model_copy(update={"chunk_size": room, "overlap": overlap})

@@ -1,0 +1,67 @@
+"""Embeddings made by a run that is not finished: kept on disk so that a killed run does not make them again."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class VectorJournal:
+    """Vectors by the hash of their text, for one embedding model; another model's journal is thrown away."""
+
+    def __init__(self, path: Path, model: str) -> None:
+        self._model = model
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = self._open(path, model)
+        except sqlite3.DatabaseError:
+            path.unlink(missing_ok=True)
+            self._db = self._open(path, model)
+
+    @staticmethod
+    def _open(path: Path, model: str) -> sqlite3.Connection:
+        db = sqlite3.connect(path, isolation_level=None)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("CREATE TABLE IF NOT EXISTS vectors (model TEXT, key BLOB, vector BLOB, PRIMARY KEY (model, key))")
+        db.execute("DELETE FROM vectors WHERE model != ?", (model,))
+        return db
+
+    def __len__(self) -> int:
+        return int(self._db.execute("SELECT count(*) FROM vectors").fetchone()[0])
+
+    def get(self, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """The vectors that are there, by text."""
+        found: dict[str, NDArray[np.float32]] = {}
+        for text in texts:
+            row = self._db.execute("SELECT vector FROM vectors WHERE key = ?", (_key(text),)).fetchone()
+            if row:
+                found[text] = np.frombuffer(row[0], dtype=np.float32)
+        return found
+
+    def put(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
+        """Keep vectors; they are on disk when the call returns, as far as a killed process is concerned."""
+        self._db.execute("BEGIN")
+        self._db.executemany(
+            "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)",
+            [
+                (self._model, _key(text), np.ascontiguousarray(vector, dtype=np.float32).tobytes())
+                for text, vector in zip(texts, vectors, strict=True)
+            ],
+        )
+        self._db.execute("COMMIT")
+
+    def close(self) -> None:
+        self._db.close()
+
+
+def _key(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,88 @@
+"""Bring documents into an index and out of it; every step can be done again after a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ragkit.config.schema import Config
+from ragkit.ingest.manifest import Entry
+from ragkit.ingest.report import Receipt
+from ragkit.store.bm25 import Bm25Encoder, rounded_average_length
+from ragkit.store.folder import VECTORS
+from ragkit.store.open import Edit, open_snapshot
+from ragkit.types import Chunk, Document
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Chunked:
+    """A document on its way into the index, with the path that it was found under."""
+
+    document: Document
+    root: str
+    chunks: list[Chunk]
+
+
+def write_batch(
+    edit: Edit, batch: Sequence[Chunked], vectors: NDArray[np.float32], bm25: Bm25Encoder, average: float
+) -> None:
+    """Write whole documents: noted as pending, written, freed of the chunks of their old versions, noted as done."""
+    counts = {
+        item.document.id: (
+            len(item.chunks),
+            sum(chunk.token_count for chunk in item.chunks),
+            count_terms(item.chunks, bm25),
+        )
+        for item in batch
+    }
+    edit.manifest.begin([(item.document, item.root) for item in batch], counts)
+    edit.store.upsert([chunk for item in batch for chunk in item.chunks], vectors, average)
+    keep = {item.document.id: [chunk.id for chunk in item.chunks] for item in batch}
+    edit.store.delete_documents(list(keep), keep)
+    edit.manifest.set_state(list(keep), "done")
+
+
+def count_terms(chunks: Sequence[Chunk], bm25: Bm25Encoder) -> int:
+    """Number of BM25 terms in the chunks, repetitions counted."""
+    return sum(sum(bm25.terms(chunk.indexed_text).values()) for chunk in chunks)
+
+
+def delete(edit: Edit, entries: Sequence[Entry]) -> None:
+    """Take documents out of the store, then out of the manifest."""
+    identities = [entry.id for entry in entries]
+    edit.manifest.set_state(identities, "deleting")
+    edit.store.delete_documents(identities)
+    edit.manifest.remove(identities)
+
+
+def reweigh(edit: Edit, written_with: float | None) -> None:
+    """Bring BM25's average length in line with the corpus.
+
+    `written_with` is the average that this run gave its new chunks, None if it wrote none.
+    """
+    _, chunks, _, terms = edit.manifest.totals()
+    average = rounded_average_length(terms, chunks)
+    recorded: float | None = edit.manifest.meta("average_length")
+    if any(used is not None and used != average for used in (written_with, recorded)):
+        edit.store.reweigh(average)
+    edit.manifest.set_meta("average_length", average)
+
+
+def receipt_for(config: Config, document_ids: Sequence[str]) -> Receipt:
+    """Count what is left of deleted documents, by opening the index as a reader does."""
+    snapshot = open_snapshot(config)
+    try:
+        vectors = sum(snapshot.store.count(document_id=identity) for identity in document_ids)
+        terms = sum(snapshot.store.count(document_id=identity, vector="bm25") for identity in document_ids)
+        rows = sum(1 for identity in document_ids if snapshot.manifest.document(identity) is not None)
+    finally:
+        snapshot.close()
+    folder = config.ingestion.store.path
+    old = [path for path in folder.glob("gen-*") if path.name != snapshot.generation]
+    files = [*old, *(path for path in (folder / VECTORS, folder / "building") if path.exists())]
+    return Receipt(len(document_ids), vectors, terms, rows, len(files))

@@ -1,0 +1,250 @@
+"""What is found under the given paths, under which names, and what is left out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ragkit.config.schema import Ingestion, Parsing
+from ragkit.errors import RagkitError
+from ragkit.ingest.discover import Rejected, Source, discover, roots_of
+
+
+def tree(root: Path, *names: str) -> Path:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"text of {name}", encoding="utf-8")
+    return root
+
+
+def found(*paths: str | Path, ingestion: Ingestion | None = None, taken: dict[str, str] | None = None) -> list[str]:
+    return [item.name for item in discover(paths, ingestion or Ingestion(), taken)]
+
+
+def rows(path: Path, lines: Iterable[str | dict[str, Any]]) -> Path:
+    path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines), encoding="utf-8")
+    return path
+
+
+class TestFolders:
+    def test_files_are_named_by_their_path_in_the_folder_and_come_in_a_fixed_order(self, tmp_path: Path) -> None:
+        tree(tmp_path, "b.md", "a.md", "z/c.md", "m/n/d.md")
+        assert found(tmp_path) == ["a.md", "b.md", "m/n/d.md", "z/c.md"]
+
+    def test_a_source_knows_its_root_its_path_and_the_hash_of_its_bytes(self, tmp_path: Path) -> None:
+        tree(tmp_path, "m/a.md", "m/same.md", "m/other.md")
+        (tmp_path / "m" / "same.md").write_bytes((tmp_path / "m" / "a.md").read_bytes())
+        sources = {item.name: item for item in discover([tmp_path], Ingestion()) if isinstance(item, Source)}
+        assert sources["m/a.md"].root == str(tmp_path)
+        assert sources["m/a.md"].path == tmp_path / "m" / "a.md"
+        assert sources["m/a.md"].content_hash == sources["m/same.md"].content_hash
+        assert sources["m/a.md"].content_hash != sources["m/other.md"].content_hash
+
+    def test_hidden_files_and_folders_are_left_out(self, tmp_path: Path) -> None:
+        assert found(tree(tmp_path, "a.md", ".hidden.md", ".folder/b.md", "c/.d/e.md")) == ["a.md"]
+
+    @pytest.mark.parametrize(
+        ("patterns", "left"),
+        [
+            (["*.log"], ["a.md", "drafts/b.md", "drafts/keep.md", "x/drafts.md"]),
+            (["drafts/"], ["a.md", "c.log", "x/drafts.md"]),
+            (["/a.md", "**/b.md"], ["c.log", "drafts/keep.md", "x/drafts.md"]),
+            (["drafts/*", "!drafts/keep.md"], ["a.md", "c.log", "drafts/keep.md", "x/drafts.md"]),
+            (["*"], []),
+            ([], ["a.md", "c.log", "drafts/b.md", "drafts/keep.md", "x/drafts.md"]),
+        ],
+    )
+    def test_exclude_reads_as_gitignore_does(self, tmp_path: Path, patterns: list[str], left: list[str]) -> None:
+        tree(tmp_path, "a.md", "c.log", "drafts/b.md", "drafts/keep.md", "x/drafts.md")
+        assert found(tmp_path, ingestion=Ingestion(exclude=patterns)) == left
+
+    def test_what_nobody_wants_is_excluded_from_the_start(self, tmp_path: Path) -> None:
+        assert found(tree(tmp_path, "a.md", "node_modules/b.md", "x/__pycache__/c.txt")) == ["a.md"]
+
+    def test_an_empty_folder_has_nothing(self, tmp_path: Path) -> None:
+        assert found(tmp_path) == []
+
+
+class TestLinks:
+    def test_they_are_followed_only_on_request(self, tmp_path: Path) -> None:
+        tree(tmp_path, "docs/a.md", "elsewhere/b.md", "c.md")
+        (tmp_path / "docs" / "folder").symlink_to(tmp_path / "elsewhere")
+        (tmp_path / "docs" / "file.md").symlink_to(tmp_path / "c.md")
+        assert found(tmp_path / "docs") == ["a.md"]
+        follow = Ingestion(follow_symlinks=True)
+        assert found(tmp_path / "docs", ingestion=follow) == ["a.md", "file.md", "folder/b.md"]
+
+    @pytest.mark.timeout(20)
+    def test_loops_end_and_bring_each_file_once(self, tmp_path: Path) -> None:
+        tree(tmp_path, "docs/a.md", "docs/sub/b.md")
+        (tmp_path / "docs" / "sub" / "up").symlink_to(tmp_path / "docs")
+        (tmp_path / "docs" / "self").symlink_to(tmp_path / "docs" / "self")
+        assert found(tmp_path / "docs", ingestion=Ingestion(follow_symlinks=True)) == ["a.md", "sub/b.md"]
+
+    def test_a_link_to_nothing_is_left_out(self, tmp_path: Path) -> None:
+        tree(tmp_path, "a.md")
+        (tmp_path / "b.md").symlink_to(tmp_path / "missing.md")
+        assert found(tmp_path, ingestion=Ingestion(follow_symlinks=True)) == ["a.md"]
+
+    def test_a_pipe_is_no_file(self, tmp_path: Path) -> None:
+        tree(tmp_path, "a.md")
+        os.mkfifo(tmp_path / "pipe.md")
+        assert found(tmp_path) == ["a.md"]
+
+
+class TestRoots:
+    def test_a_file_is_named_by_itself(self, tmp_path: Path) -> None:
+        tree(tmp_path, "m/a.md")
+        assert found(tmp_path / "m" / "a.md") == ["a.md"]
+        assert roots_of([tmp_path / "m" / "a.md"]) == [str(tmp_path / "m" / "a.md")]
+
+    def test_a_path_given_twice_counts_once(self, tmp_path: Path) -> None:
+        tree(tmp_path, "m/a.md", "b.md")
+        assert found(tmp_path, tmp_path / "m", tmp_path) == ["b.md", "m/a.md"]
+
+    def test_two_roots_with_files_of_one_name_are_told_apart(self, tmp_path: Path) -> None:
+        tree(tmp_path, "one/a.md", "two/a.md", "two/b.md", "x/two/a.md")
+        assert found(tmp_path / "one", tmp_path / "two") == ["a.md", "two/a.md", "b.md"]
+        last = found(tmp_path / "one", tmp_path / "two", tmp_path / "x" / "two")[-1]
+        assert last == (tmp_path / "x" / "two" / "a.md").as_posix()
+
+    def test_names_that_the_index_holds_already_stay_with_their_root(self, tmp_path: Path) -> None:
+        tree(tmp_path, "one/a.md", "two/a.md", "two/b#1.md")
+        taken = {"a.md": str(tmp_path / "one"), "b#1.md": str(tmp_path / "one")}
+        assert found(tmp_path / "two", taken=taken) == ["two/a.md", "two/b#1.md"]
+        assert found(tmp_path / "one", taken=taken) == ["a.md"]
+
+    def test_rows_of_files_of_one_name_are_told_apart(self, tmp_path: Path) -> None:
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            rows(tmp_path / name / "t.jsonl", [{"id": "1", "text": "x"}])
+        taken = {"t.jsonl#1": str(tmp_path / "one")}
+        assert found(tmp_path / "one", tmp_path / "two") == ["t.jsonl#1", "two/t.jsonl#1"]
+        assert found(tmp_path / "two", taken=taken) == ["two/t.jsonl#1"]
+
+    def test_globs(self, tmp_path: Path) -> None:
+        tree(tmp_path, "a.md", "b.txt", "x/c.md", "x/y/d.md")
+        assert found(f"{tmp_path}/*.md") == ["a.md"]
+        assert found(f"{tmp_path}/**/*.md") == ["a.md", "x/c.md", "x/y/d.md"]
+        assert found(f"{tmp_path}/x/**") == ["c.md", "y/d.md"]
+
+    def test_a_file_whose_name_looks_like_a_glob_is_taken_by_its_name(self, tmp_path: Path) -> None:
+        tree(tmp_path, "a[1].md", "a1.md")
+        assert found(f"{tmp_path}/a[1].md") == ["a[1].md"]
+
+    def test_a_glob_without_matches_and_a_missing_path_are_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(RagkitError, match=r"no file matches '.*\*\.pdf'"):
+            found(f"{tmp_path}/*.pdf")
+        with pytest.raises(RagkitError, match=r"there is no '.*missing'; the working directory is /"):
+            found(tmp_path / "missing")
+
+    def test_a_tilde_is_the_home_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        tree(tmp_path, "docs/a.md")
+        assert found("~/docs") == ["a.md"]
+
+    def test_names_on_disk_that_are_no_text_become_text_and_stay_distinct(self, tmp_path: Path) -> None:
+        for raw in (b"caf\xe9.md", b"caf\xe8.md"):
+            Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + raw)).write_text("x", encoding="utf-8")
+        names = found(tmp_path)
+        assert names == ["caf\\xe8.md", "caf\\xe9.md"]
+
+
+class TestSizes:
+    def test_a_file_over_the_limit_is_named_and_not_read(self, tmp_path: Path) -> None:
+        with (tmp_path / "big.pdf").open("wb") as stream:
+            stream.truncate(3_000_000_000_000)
+        tree(tmp_path, "a.md")
+        items = list(discover([tmp_path], Ingestion(parsing=Parsing(max_file_mb=2))))
+        assert [type(item).__name__ for item in items] == ["Source", "Rejected"]
+        assert isinstance(items[1], Rejected)
+        assert items[1].reason == "is 3000000 MB, more than parsing.max_file_mb (2)"
+
+    def test_json_lines_are_read_row_by_row_and_have_no_limit(self, tmp_path: Path) -> None:
+        path = rows(tmp_path / "t.jsonl", [{"id": n, "text": "x" * 1000} for n in range(20)])
+        assert len(found(path, ingestion=Ingestion(parsing=Parsing(max_file_mb=0.001)))) == 20
+
+
+class TestRows:
+    def test_each_row_is_a_source_named_by_file_and_id(self, tmp_path: Path) -> None:
+        path = rows(
+            tmp_path / "t.jsonl",
+            [{"id": "a", "text": "x"}, "", {"id": 7, "text": "y"}, {"_id": "beir", "title": "T", "text": "z"}],
+        )
+        assert found(path) == ["t.jsonl#a", "t.jsonl#7", "t.jsonl#beir"]
+        source = next(iter(discover([path], Ingestion())))
+        assert isinstance(source, Source)
+        assert source.row == {"id": "a", "text": "x"}
+
+    def test_the_order_of_keys_is_no_change_and_any_value_is(self, tmp_path: Path) -> None:
+        def hashes(*lines: str) -> list[str]:
+            items = discover([rows(tmp_path / "t.jsonl", lines)], Ingestion())
+            return [item.content_hash for item in items if isinstance(item, Source)]
+
+        [before] = hashes('{"id": "a", "text": "x", "metadata": {"k": 1, "j": 2}}')
+        assert hashes('{"metadata": {"j": 2, "k": 1}, "text": "x", "id": "a"}') == [before]
+        assert hashes('{"id": "a", "text": "x", "metadata": {"k": 1, "j": 3}}') != [before]
+
+    @pytest.mark.parametrize(
+        ("line", "gist"),
+        [
+            ("{broken", "is no JSON object"),
+            ("[1, 2]", "is no JSON object"),
+            ('"text"', "is no JSON object"),
+            ("null", "is no JSON object"),
+            ('{"text": "x"}', 'has no "id"'),
+            ('{"id": "", "text": "x"}', 'has no "id"'),
+            ('{"id": null, "text": "x"}', 'has no "id"'),
+            ('{"id": 1.5, "text": "x"}', 'has no "id"'),
+            ('{"id": "b"}', 'has no "text"'),
+            ('{"id": "b", "text": 3}', 'has no "text"'),
+            ('{"id": "a", "text": "again"}', "repeats the id 'a'"),
+            ('{"id": "b", "text": "x", "metadata": [1]}', '"metadata" that is no object'),
+        ],
+    )
+    def test_a_bad_row_costs_itself_and_is_named_by_its_line(self, tmp_path: Path, line: str, gist: str) -> None:
+        path = rows(tmp_path / "t.jsonl", ['{"id": "a", "text": "x"}', line, '{"id": "z", "text": "x"}'])
+        first, bad, last = discover([path], Ingestion())
+        assert isinstance(bad, Rejected)
+        assert bad.name == "t.jsonl:2"
+        assert gist in bad.reason
+        assert [first.name, last.name] == ["t.jsonl#a", "t.jsonl#z"]
+
+    def test_bytes_that_are_no_utf8_cost_their_row(self, tmp_path: Path) -> None:
+        (tmp_path / "t.jsonl").write_bytes(b'{"id": "a", "text": "caf\xe9"}\n{"id": "b", "text": "x"}\n')
+        bad, good = discover([tmp_path / "t.jsonl"], Ingestion())
+        assert isinstance(bad, Rejected)
+        assert good.name == "t.jsonl#b"
+
+    def test_half_a_surrogate_pair_becomes_the_replacement_character(self, tmp_path: Path) -> None:
+        """Programs that cut a text at a number of UTF-16 units write such rows; no store would take them."""
+        path = rows(
+            tmp_path / "t.jsonl", [r'{"id": "a\ud83d", "text": "ok \ud83d", "metadata": {"k\ude00": "\ude00"}}']
+        )
+        [source] = discover([path], Ingestion())
+        assert isinstance(source, Source)
+        assert source.row == {"id": "a\ufffd", "text": "ok \ufffd", "metadata": {"k\ufffd": "\ufffd"}}
+        assert source.name == "t.jsonl#a\ufffd"
+        whole = rows(tmp_path / "u.jsonl", [r'{"id": "a", "text": "\ud83d\ude00"}'])
+        [source] = discover([whole], Ingestion())
+        assert isinstance(source, Source)
+        assert source.row is not None
+        assert source.row["text"] == "😀"
+
+
+def test_a_file_that_a_pattern_no_longer_finds_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("one")
+    (tmp_path / "b.md").write_text("two")
+    pattern = f"{tmp_path}/*.md"
+    before = [source for source in discover([pattern], Ingestion()) if isinstance(source, Source)]
+    (tmp_path / "b.md").unlink()
+    after = [source for source in discover([pattern], Ingestion()) if isinstance(source, Source)]
+    assert {source.root for source in before} == {source.root for source in after} == set(roots_of([pattern]))
+    assert [source.name for source in before] == ["a.md", "b.md"]
+    assert [source.name for source in after] == ["a.md"]

@@ -1,0 +1,64 @@
+"""A source and what was parsed from it, as one document."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ragkit.ingest.discover import Source
+from ragkit.ingest.document import document_id, make_document, plain_metadata
+from ragkit.ingest.parse import Parsed
+from ragkit.types import Section
+
+
+def test_the_id_follows_the_name_alone() -> None:
+    source = Source("a/b.md", "/docs", Path("/docs/a/b.md"), "hash")
+    document = make_document(source, Parsed("text", "text/markdown"))
+    assert document.id == document_id("a/b.md") == make_document(source, Parsed("other", "text/plain")).id
+    assert document_id("a/b.md") != document_id("a/c.md")
+    assert len(document_id("caf\udce9.md")) == 32, "a name that is no text has an id too"
+
+
+def test_a_file_keeps_what_was_parsed_and_is_titled_by_its_name_if_by_nothing_else() -> None:
+    source = Source("a/b.pdf", "/docs", Path("/docs/a/b.pdf"), "hash")
+    parsed = Parsed("text", "application/pdf", "Title", (0,), (Section(("A",), 0),), "2026-01-01", ("odd",))
+    document = make_document(source, parsed)
+    assert (document.title, document.source, document.content_hash) == ("Title", "a/b.pdf", "hash")
+    assert (document.pages, document.sections, document.date_created) == (parsed.pages, parsed.sections, "2026-01-01")
+    assert make_document(source, Parsed("text", "application/pdf")).title == "b"
+
+
+def test_a_row_brings_title_date_and_metadata() -> None:
+    row: dict[str, Any] = {
+        "id": "7",
+        "text": "It broke.",
+        "title": "Ticket 7",
+        "metadata": {"team": "service", "date_created": "2026-02-03", "open": True},
+    }
+    document = make_document(
+        Source("t.jsonl#7", "/d", Path("/d/t.jsonl"), "hash", row), Parsed("It broke.", "text/plain")
+    )
+    assert (document.title, document.date_created) == ("Ticket 7", "2026-02-03")
+    assert document.metadata == {"team": "service", "open": True}
+
+
+def test_a_row_without_title_has_none() -> None:
+    row: dict[str, Any] = {"id": "7", "text": "x", "metadata": None}
+    document = make_document(Source("t.jsonl#7", "/d", Path("/d/t.jsonl"), "hash", row), Parsed("x", "text/plain"))
+    assert (document.title, document.metadata) == ("", {})
+
+
+@pytest.mark.parametrize(
+    ("given", "plain"),
+    [
+        ({"a": 1, "b": "x", "c": True, "d": 2.5}, {"a": 1, "b": "x", "c": True, "d": 2.5}),
+        ({"a": {"b": {"c": 1}}}, {"a.b.c": 1}),
+        ({"a": None, "b": []}, {}),
+        ({"tags": ["x", 1, None, {"no": "scalar"}]}, {"tags": ["x", 1]}),
+        ({}, {}),
+    ],
+)
+def test_metadata_becomes_scalars_and_lists_of_scalars(given: dict[str, Any], plain: dict[str, Any]) -> None:
+    assert plain_metadata(given) == plain

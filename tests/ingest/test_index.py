@@ -1,0 +1,490 @@
+"""Indexing: only what changed is done again, nothing is lost when it fails, and readers see only the result."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import pytest
+
+from ragkit.config.schema import Bm25, Chunking, Config, Retrieval
+from ragkit.embed import Embedder
+from ragkit.errors import ConfigError, IndexLocked, IndexMismatch, ModelError, RagkitError
+from ragkit.ingest.index import build_index, delete_documents
+from ragkit.ingest.report import IndexReport, Receipt
+from ragkit.store.open import NoIndex, open_snapshot
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+SAMPLES = Path(__file__).parents[2] / "eval" / "samples"
+RECURSIVE = Chunking(strategy="recursive", chunk_size=64, overlap=0)
+
+
+class Contents(Protocol):
+    def differences(self, other: Contents) -> list[str]: ...
+
+
+class ReportedFault(Exception):
+    """What an embedding service out of order raises."""
+
+
+class Watched:
+    """The real embedder, which notes what it is given and fails after `fails_after` texts."""
+
+    def __init__(self, embedder: Embedder, fails_after: int | None = None) -> None:
+        self._embedder = embedder
+        self._fails_after = fails_after
+        self.texts: list[str] = []
+
+    def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        if self._fails_after is not None and len(self.texts) + len(texts) > self._fails_after:
+            raise ReportedFault
+        self.texts.extend(texts)
+        return self._embedder.embed_passages(texts)
+
+    def embed_question(self, text: str) -> NDArray[np.float32]:
+        return self._embedder.embed_question(text)
+
+    def embed_questions(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self._embedder.embed_questions(texts)
+
+
+@pytest.fixture
+def watched(embedder: Embedder) -> Watched:
+    return Watched(embedder)
+
+
+@pytest.fixture
+def config(tmp_path: Path, config_at: Callable[..., Config]) -> Config:
+    return config_at(tmp_path / "index", RECURSIVE)
+
+
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    """Four documents of three sections each."""
+    folder = tmp_path / "docs"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("a.md", "b.md", "c.md", "sub/d.md"):
+        write(folder / name, f"Manual {name}", "pump", "valve", "sensor")
+    return folder
+
+
+def write(path: Path, title: str, *topics: str) -> None:
+    sections = [f"## The {topic}\n\nThe {topic} of {title} is checked every morning by two people." for topic in topics]
+    path.write_text("\n\n".join([f"# {title}", *sections]) + "\n", encoding="utf-8")
+
+
+def counts(report: IndexReport) -> dict[str, int]:
+    names = ("new", "edited", "moved", "deleted", "unchanged")
+    return {name: getattr(report, name) for name in names if getattr(report, name)}
+
+
+def generation(config: Config) -> str:
+    return (config.ingestion.store.path / "CURRENT").read_text(encoding="ascii")
+
+
+def texts_of(config: Config, name: str) -> list[str]:
+    snapshot = open_snapshot(config)
+    try:
+        entry = snapshot.manifest.find(name)
+        return [] if entry is None else [chunk.text for chunk in snapshot.store.chunks_of(entry.id)]
+    finally:
+        snapshot.close()
+
+
+class TestIncremental:
+    def test_the_first_run_brings_in_everything(self, config: Config, docs: Path, watched: Watched) -> None:
+        report = build_index(config, [docs], embedder=watched)
+        assert counts(report) == {"new": 4}
+        assert (report.documents, report.parsed, dict(report.by_type)) == (4, 4, {"md": 4})
+        assert report.chunks == report.chunks_written == report.embedded == len(watched.texts) > 4
+        assert report.failures == []
+        assert {"scan", "parse", "chunk", "embed", "store", "publish", "total"} <= set(report.seconds)
+
+    def test_the_same_again_does_nothing(self, config: Config, docs: Path, watched: Watched) -> None:
+        build_index(config, [docs], embedder=watched)
+        before, embedded = generation(config), len(watched.texts)
+        report = build_index(config, [docs], embedder=watched)
+        assert counts(report) == {"unchanged": 4}
+        assert (report.documents, report.changed, report.embedded) == (4, False, 0)
+        assert (generation(config), len(watched.texts)) == (before, embedded)
+
+    def test_each_kind_of_change_costs_what_changed(self, config: Config, docs: Path, watched: Watched) -> None:
+        build_index(config, [docs], embedder=watched)
+        watched.texts.clear()
+        with (docs / "a.md").open("a", encoding="utf-8") as stream:
+            stream.write("\n## The radio\n\nIts channel is 868.3 MHz.\n")
+        (docs / "b.md").rename(docs / "sub" / "b.md")
+        (docs / "c.md").unlink()
+        write(docs / "e.md", "Extra", "antenna")
+        report = build_index(config, [docs], embedder=watched)
+        assert counts(report) == {"new": 1, "edited": 1, "moved": 1, "deleted": 1, "unchanged": 1}
+        assert report.documents == 4
+        # What the edit added, and the new document; the moved one and the rest of the edited one are there.
+        assert sorted(text.split("\n", 1)[0] for text in watched.texts) == ["Extra", "Manual a.md > The radio"]
+        assert (report.embedded, report.reused > 3) == (2, True)
+        assert any("868.3 MHz" in text for text in texts_of(config, "a.md"))
+        assert texts_of(config, "b.md") == texts_of(config, "c.md") == []
+        assert len(texts_of(config, "sub/b.md")) > 1
+        assert report.receipt == Receipt(documents=2, vectors=0, bm25=0, manifest=0, files=0)
+
+    def test_it_ends_where_a_clean_build_does(
+        self,
+        config: Config,
+        docs: Path,
+        tmp_path: Path,
+        embedder: Embedder,
+        config_at: Callable[..., Config],
+        contents: Callable[[Config], Contents],
+    ) -> None:
+        build_index(config, [docs], embedder=embedder)
+        for step in range(4):
+            write(docs / "a.md", f"Manual {step}", *["pump", "antenna", "battery of the hub", "port"][: step + 1])
+            write(docs / f"new-{step}.md", f"New {step}", "probe", "warranty")
+            if step:
+                (docs / f"new-{step - 1}.md").rename(docs / f"old-{step - 1}.md")
+            build_index(config, [docs], embedder=embedder)
+        (docs / "old-0.md").unlink()
+        build_index(config, [docs], embedder=embedder)
+        clean = config_at(tmp_path / "clean", RECURSIVE)
+        build_index(clean, [docs], embedder=embedder)
+        assert contents(clean).differences(contents(config)) == []
+
+    def test_rows_of_a_json_lines_file_are_documents_of_their_own(
+        self, config: Config, tmp_path: Path, watched: Watched
+    ) -> None:
+        path = tmp_path / "tickets.jsonl"
+        tickets = [{"id": n, "text": f"Ticket {n} is about a pump.", "metadata": {"n": n}} for n in range(5)]
+        path.write_text("\n".join(map(json.dumps, tickets)), encoding="utf-8")
+        assert counts(build_index(config, [path], embedder=watched)) == {"new": 5}
+        tickets[1]["text"] = "Ticket 1 is about a valve \ud83d."
+        del tickets[3]
+        tickets.append({"id": "empty", "text": " "})
+        path.write_text("\n".join(map(json.dumps, tickets)), encoding="utf-8")
+        report = build_index(config, [path], embedder=watched)
+        assert counts(report) == {"new": 1, "edited": 1, "deleted": 1, "unchanged": 3}
+        assert report.embedded == 1
+        assert texts_of(config, "tickets.jsonl#1") == ["Ticket 1 is about a valve \ufffd."]
+        assert texts_of(config, "tickets.jsonl#empty") == []
+
+    def test_other_folders_stay_as_they_are(self, config: Config, docs: Path, tmp_path: Path, watched: Watched) -> None:
+        other = tmp_path / "other"
+        other.mkdir()
+        write(other / "a.md", "Other", "antenna")
+        build_index(config, [docs], embedder=watched)
+        report = build_index(config, [other], embedder=watched)
+        assert (counts(report), report.documents) == ({"new": 1}, 5)
+        assert texts_of(config, "other/a.md") != texts_of(config, "a.md")
+        (docs / "b.md").unlink()
+        assert counts(build_index(config, [other], embedder=watched)) == {"unchanged": 1}
+        report = build_index(config, [docs, other], embedder=watched)
+        assert counts(report) == {"deleted": 1, "unchanged": 4}
+
+    def test_a_folder_that_vanished_is_an_error_and_no_deletion(
+        self, config: Config, docs: Path, tmp_path: Path, watched: Watched
+    ) -> None:
+        build_index(config, [docs], embedder=watched)
+        docs.rename(tmp_path / "unmounted")
+        with pytest.raises(RagkitError, match=r"there is no '.*docs'"):
+            build_index(config, [docs], embedder=watched)
+        assert len(texts_of(config, "a.md")) > 1
+
+    def test_nothing_given_is_an_error(self, config: Config, watched: Watched) -> None:
+        with pytest.raises(ConfigError, match="nothing to index; name files or folders: ragkit index PATH"):
+            build_index(config, embedder=watched)
+        with pytest.raises(NoIndex):
+            open_snapshot(config)
+
+    def test_names_on_disk_that_are_no_text_can_be_indexed(self, config: Config, docs: Path, watched: Watched) -> None:
+        write(Path(os.fsdecode(os.fsencode(docs) + b"/caf\xe9.md")), "Odd", "pump")
+        assert build_index(config, [docs], embedder=watched).documents == 5
+        assert counts(build_index(config, [docs], embedder=watched)) == {"unchanged": 5}
+        assert len(texts_of(config, "caf\\xe9.md")) == 1
+
+
+class TestFailures:
+    def test_a_file_that_cannot_be_read_is_named_and_keeps_its_old_version(
+        self, config: Config, docs: Path, watched: Watched
+    ) -> None:
+        build_index(config, [docs], embedder=watched)
+        before = texts_of(config, "a.md")
+        (docs / "a.md").write_bytes(b"\x00\x01 garbage")
+        (docs / "new.pdf").write_bytes(b"no pdf")
+        write(docs / "b.md", "Edited", "antenna")
+        report = build_index(config, [docs], embedder=watched)
+        assert report.failures == [
+            ("a.md", "is not text (it holds NUL bytes)"),
+            ("new.pdf", "is not readable as PDF: its first bytes are of another format"),
+        ]
+        assert texts_of(config, "a.md") == before
+        assert "antenna" in texts_of(config, "b.md")[0]
+        assert report.documents == 4
+        write(docs / "a.md", "Mended", "antenna")
+        report = build_index(config, [docs], embedder=watched)
+        assert "antenna" in texts_of(config, "a.md")[0]
+        assert [name for name, _ in report.failures] == ["new.pdf"]
+
+    def test_an_embedder_that_fails_midway_loses_nothing(
+        self, config: Config, docs: Path, tmp_path: Path, embedder: Embedder
+    ) -> None:
+        build_index(config, [docs], embedder=embedder)
+        before = generation(config)
+        rows = tmp_path / "rows.jsonl"
+        rows.write_text(
+            "\n".join(json.dumps({"id": n, "text": f"Row number {n}."}) for n in range(300)), encoding="utf-8"
+        )
+        failing = Watched(embedder, fails_after=200)
+        with pytest.raises(ReportedFault):
+            build_index(config, [docs, rows], embedder=failing)
+        assert generation(config) == before
+        assert len(texts_of(config, "a.md")) > 1
+        assert texts_of(config, "rows.jsonl#1") == []
+        again = Watched(embedder)
+        report = build_index(config, [docs, rows], embedder=again)
+        assert report.documents == 304
+        assert len(failing.texts) >= 100
+        assert len(failing.texts) + len(again.texts) == 300
+        assert not set(failing.texts) & set(again.texts), "no text is embedded twice"
+
+    def test_a_first_run_that_fails_leaves_no_index(self, config: Config, docs: Path, embedder: Embedder) -> None:
+        with pytest.raises(ReportedFault):
+            build_index(config, [docs], embedder=Watched(embedder, fails_after=0))
+        with pytest.raises(NoIndex, match=r"there is no index at .*; run: ragkit index PATH"):
+            open_snapshot(config)
+        assert counts(build_index(config, [docs], embedder=embedder)) == {"new": 4}
+
+
+class TestSettings:
+    def test_an_index_of_other_settings_is_refused_with_the_difference_and_the_command(
+        self, config: Config, docs: Path, tmp_path: Path, watched: Watched, config_at: Callable[..., Config]
+    ) -> None:
+        build_index(config, [docs], embedder=watched)
+        other = config_at(tmp_path / "index", Chunking(strategy="recursive", chunk_size=100, overlap=0))
+        gist = r"ingestion\.chunking\.chunk_size: 64 in the index, 100 in the config; .*ragkit index --rebuild"
+        with pytest.raises(IndexMismatch, match=gist):
+            build_index(other, [docs], embedder=watched)
+        with pytest.raises(IndexMismatch, match=gist):
+            delete_documents(other, ["a.md"])
+        report = build_index(other, rebuild=True, embedder=watched)
+        assert (report.rebuilt, report.new, report.documents) == (True, 4, 4)
+        assert build_index(other, [docs], embedder=watched).unchanged == 4
+
+    def test_a_rebuild_embeds_anew_what_is_under_the_given_paths(
+        self, config: Config, docs: Path, watched: Watched
+    ) -> None:
+        first = build_index(config, [docs], embedder=watched)
+        report = build_index(config, [docs / "sub"], rebuild=True, embedder=watched)
+        assert (report.documents, report.embedded) == (1, first.embedded // 4)
+        assert texts_of(config, "d.md")
+
+    def test_a_passage_beyond_the_window_is_refused_before_anything_is_published(
+        self, config: Config, docs: Path, embedder: Embedder
+    ) -> None:
+        """A config whose window is wider than the model's: the model's own check holds."""
+
+        class Narrow(Watched):
+            def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+                return super().embed_passages(["word " * 300, *texts])
+
+        with pytest.raises(ModelError, match="does not fit the model"):
+            build_index(config, [docs], embedder=Narrow(embedder))
+        with pytest.raises(NoIndex):
+            open_snapshot(config)
+
+
+class TestDeletion:
+    def test_the_receipt_says_that_nothing_is_left(self, config: Config, docs: Path, watched: Watched) -> None:
+        build_index(config, [docs], embedder=watched)
+        receipt = delete_documents(config, ["a.md", "sub/d.md", "a.md"])
+        assert receipt == Receipt(documents=2, vectors=0, bm25=0, manifest=0, files=0)
+        assert texts_of(config, "a.md") == []
+        assert len(texts_of(config, "b.md")) > 1
+        held = b"".join(path.read_bytes() for path in config.ingestion.store.path.rglob("*") if path.is_file())
+        assert b"Manual b.md" in held
+        assert b"Manual a.md" not in held, "the words themselves are gone from the disk"
+
+    def test_a_reader_that_holds_the_old_generation_is_reported(
+        self, config: Config, docs: Path, watched: Watched
+    ) -> None:
+        build_index(config, [docs], embedder=watched)
+        snapshot = open_snapshot(config)
+        assert delete_documents(config, ["a.md"]).files == 1
+        entry = snapshot.manifest.find("a.md")
+        assert entry is not None
+        assert len(snapshot.store.chunks_of(entry.id)) > 1, "what a reader has open does not change"
+        snapshot.close()
+        assert delete_documents(config, ["b.md"]).files == 0
+
+    def test_an_unknown_name_is_refused_before_anything_is_deleted(
+        self, config: Config, docs: Path, watched: Watched
+    ) -> None:
+        build_index(config, [docs], embedder=watched)
+        before = generation(config)
+        with pytest.raises(ConfigError, match=r"the index holds no document named 'missing\.md'; see: ragkit inspect"):
+            delete_documents(config, ["a.md", "missing.md"])
+        assert generation(config) == before
+
+    def test_what_still_lies_in_its_folder_comes_back(self, config: Config, docs: Path, watched: Watched) -> None:
+        build_index(config, [docs], embedder=watched)
+        delete_documents(config, ["a.md"])
+        assert counts(build_index(config, [docs], embedder=watched)) == {"new": 1, "unchanged": 3}
+
+    def test_the_average_length_follows(
+        self,
+        config: Config,
+        docs: Path,
+        tmp_path: Path,
+        embedder: Embedder,
+        config_at: Callable[..., Config],
+        contents: Callable[[Config], Contents],
+    ) -> None:
+        """Lengths normalise BM25, so scores must be as if the deleted document had never been there."""
+        (docs / "long.md").write_text("word " * 60 + "ends.\n\n" + "more " * 60 + "ends.", encoding="utf-8")
+        build_index(config, [docs], embedder=embedder)
+        delete_documents(config, ["long.md"])
+        (docs / "long.md").unlink()
+        clean = config_at(tmp_path / "clean", RECURSIVE)
+        build_index(clean, [docs], embedder=embedder)
+        assert contents(clean).differences(contents(config)) == []
+
+
+class TestTwoAtOnce:
+    @pytest.fixture
+    def holder(self, config: Config) -> Iterator[subprocess.Popen[str]]:
+        """Another process that is writing this index until it reads a line."""
+        program = (
+            "import sys\nfrom pathlib import Path\nfrom ragkit.store.folder import writer_lock\n"
+            "with writer_lock(Path(sys.argv[1]), 0):\n    print('held', flush=True)\n    sys.stdin.readline()\n"
+        )
+        command = [sys.executable, "-c", program, str(config.ingestion.store.path)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            yield process
+            process.kill()
+
+    def test_the_second_says_who_is_writing(
+        self, config: Config, docs: Path, watched: Watched, holder: subprocess.Popen[str]
+    ) -> None:
+        with pytest.raises(IndexLocked, match=rf"another indexer is writing .* \(process {holder.pid}, since .*--wait"):
+            build_index(config, [docs], embedder=watched)
+        with pytest.raises(IndexLocked):
+            delete_documents(config, ["a.md"])
+        assert watched.texts == []
+
+    def test_the_second_waits_if_asked_to(
+        self, config: Config, docs: Path, watched: Watched, holder: subprocess.Popen[str]
+    ) -> None:
+        release = threading.Timer(0.7, holder.communicate, args=("go\n",))
+        release.start()
+        began = time.monotonic()
+        assert build_index(config, [docs], embedder=watched, wait_s=60).new == 4
+        assert time.monotonic() - began >= 0.7
+        release.join()
+
+    def test_the_second_gives_up_when_its_patience_ends(
+        self, config: Config, docs: Path, watched: Watched, holder: subprocess.Popen[str]
+    ) -> None:
+        began = time.monotonic()
+        with pytest.raises(IndexLocked):
+            build_index(config, [docs], embedder=watched, wait_s=0.5)
+        assert 0.5 <= time.monotonic() - began < 5
+
+    def test_the_lock_ends_with_its_process(
+        self, config: Config, docs: Path, watched: Watched, holder: subprocess.Popen[str]
+    ) -> None:
+        holder.kill()
+        holder.wait()
+        assert build_index(config, [docs], embedder=watched).new == 4
+
+
+READER = """
+import sys, threading
+from pathlib import Path
+from ragkit.config.schema import Config, Ingestion, Store, Chunking, Embedding
+from ragkit.system import Ragkit
+config = Config(ingestion=Ingestion(store=Store(path=Path(sys.argv[1])), embedding=Embedding(device="cpu"),
+    chunking=Chunking(strategy="recursive", chunk_size=64, overlap=0)))
+stop = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.readline(), stop.set()), daemon=True).start()
+searches, last = 0, None
+with Ragkit(config) as rag:
+    while not stop.is_set():
+        results = rag.search("which version is this", strategy="sparse")
+        seen = " ".join(sorted(result.chunk.text for result in results))
+        searches += 1
+        if seen != last:
+            last = seen
+            print(seen, flush=True)
+print(f"searches: {searches}", flush=True)
+"""
+
+
+class TestReaders:
+    def test_they_search_on_while_an_indexer_publishes(self, config: Config, docs: Path, embedder: Embedder) -> None:
+        """Each search sees one version, whole, and a later search never an earlier version."""
+
+        def publish(version: int) -> None:
+            for name in ("v1.md", "v2.md"):
+                (docs / name).write_text(f"This is version v{version} of {name}.", encoding="utf-8")
+            build_index(config, [docs], embedder=embedder)
+
+        publish(0)
+        command = [sys.executable, "-c", READER, str(config.ingestion.store.path)]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as reader:
+            assert reader.stdout is not None
+            seen = [reader.stdout.readline().strip()]
+            for version in range(1, 9):
+                publish(version)
+            time.sleep(0.5)
+            out, errors = reader.communicate("stop\n", timeout=60)
+        assert reader.returncode == 0, errors
+        *lines, last = out.splitlines()
+        seen += lines
+        versions = [f"This is version v{n} of v1.md. This is version v{n} of v2.md." for n in range(9)]
+        assert seen[0] == versions[0]
+        assert seen[-1] == versions[-1]
+        assert seen == [version for version in versions if version in seen]
+        assert int(last.removeprefix("searches: ")) > 100
+
+    def test_one_with_other_settings_is_refused(self, config: Config, docs: Path, embedder: Embedder) -> None:
+        from ragkit.system import Ragkit
+
+        build_index(config, [docs], embedder=embedder)
+        other = config.model_copy(update={"retrieval": Retrieval(bm25=Bm25(k1=2.0))})
+        with Ragkit(other) as rag, pytest.raises(IndexMismatch, match=r"retrieval\.bm25\.k1: 1\.2 in the index, 2\.0"):
+            rag.search("pump", strategy="sparse")
+
+
+def test_progress_is_told_in_order(config: Config, docs: Path, embedder: Embedder) -> None:
+    told: list[tuple[int, int, int]] = []
+
+    def tell(done: int, total: int, chunks: int) -> None:
+        told.append((done, total, chunks))
+
+    report = build_index(config, [docs], embedder=embedder, progress=tell)
+    assert told == sorted(told)
+    assert told[-1] == (4, 4, report.embedded)
+
+
+def test_the_samples_are_indexed_with_the_defaults(
+    tmp_path: Path, config_at: Callable[..., Config], embedder: Embedder
+) -> None:
+    config = config_at(tmp_path / "index")
+    report = build_index(config, [SAMPLES], embedder=embedder)
+    assert (report.failures, report.warnings) == ([], [])
+    assert report.documents == report.new > 40
+    assert report.chunks >= report.documents
+    assert build_index(config, [SAMPLES], embedder=embedder).unchanged == report.documents
