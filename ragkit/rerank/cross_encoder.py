@@ -1,0 +1,85 @@
+"""Cross-encoders from a folder: the model reads question and text together.
+
+A pair that is longer than the model's window is cut by the longest-first rule, as in training: tokens are
+taken from the end of whichever of the two is longer at that moment, so in practice from the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ragkit.errors import MissingExtra, ModelError
+
+if TYPE_CHECKING:
+    from sentence_transformers import CrossEncoder
+
+    from ragkit.rerank import Reranker
+
+BATCH_SIZE = 32
+_ONNX_FILES = ("onnx/model.onnx", "model.onnx")
+
+
+def load_cross_encoder(folder: str) -> Reranker:
+    """The cross-encoder in a folder, run by onnxruntime where it can be, else by torch.
+
+    A folder with `onnx/model.onnx` or `model.onnx` is run by onnxruntime if that is installed (torch is then
+    not even imported), any other by sentence-transformers. Both give the same scores for the same weights.
+
+    Args:
+        folder: A folder in the format of sentence-transformers. Names of models on a hub are not fetched.
+
+    Raises:
+        ModelError: There is no such folder, or no cross-encoder with one score in it.
+        MissingExtra: Nothing that can run it is installed.
+    """
+    path = Path(folder).expanduser()
+    if not (path / "config.json").is_file():
+        raise ModelError(
+            f"no cross-encoder at {folder}: there is no {path / 'config.json'}",
+            mend="set reranking.model to a folder in sentence-transformers format; models are not downloaded",
+        )
+    onnx_file = next((path / name for name in _ONNX_FILES if (path / name).is_file()), None)
+    if onnx_file and find_spec("onnxruntime"):
+        from ragkit.rerank.onnx_cross_encoder import OnnxCrossEncoder
+
+        return OnnxCrossEncoder(path, onnx_file)
+    if find_spec("sentence_transformers") and find_spec("torch"):
+        return TorchCrossEncoder(path)
+    if onnx_file:
+        raise MissingExtra("onnxruntime", "onnx")
+    raise MissingExtra("sentence_transformers", "local")
+
+
+class TorchCrossEncoder:
+    """A cross-encoder run by sentence-transformers.
+
+    Raises:
+        ModelError: The folder cannot be loaded, or the model gives more than one score for a pair.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            from sentence_transformers import CrossEncoder
+        except ImportError as error:
+            raise MissingExtra("sentence_transformers", "local") from error
+        try:
+            self._model: CrossEncoder = CrossEncoder(str(folder), local_files_only=True)
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ModelError(f"cannot load the cross-encoder at {folder}: {reason}") from error
+        if self._model.num_labels != 1:
+            raise ModelError(
+                f"the model at {folder} gives {self._model.num_labels} scores for a pair",
+                mend="a reranker gives one (num_labels: 1)",
+            )
+
+    def scores(self, question: str, texts: Sequence[str]) -> list[float]:
+        """The model's score of each text, after its own activation function (mostly the sigmoid: 0 to 1)."""
+        pairs = [(question, text) for text in texts]
+        if not pairs:
+            return []
+        predicted = self._model.predict(pairs, batch_size=BATCH_SIZE, show_progress_bar=False)
+        return [float(score) for score in predicted]

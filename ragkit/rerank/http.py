@@ -1,0 +1,108 @@
+"""Scores from a rerank service: Cohere, Jina, vLLM and what speaks like them.
+
+All three take `{"model", "query", "documents", "top_n"}` at `{base_url}/rerank` and answer
+`{"results": [{"index", "relevance_score"}]}`, best first. base_url is https://api.cohere.com/v2,
+https://api.jina.ai/v1, or a vLLM server's address with or without /v1.
+Sources: https://docs.cohere.com/v2/reference/rerank, https://api.jina.ai/redoc,
+https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html#re-rank-api.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import cast
+from urllib.parse import urlsplit
+
+import httpx
+
+from ragkit.config.schema import Reranking
+from ragkit.errors import ConfigError, ServiceError
+
+_LONGEST_DETAIL = 200
+
+
+class HttpReranker:
+    """One HTTP client. Nothing is retried here.
+
+    Raises:
+        ConfigError: No address, one that is not http(s), or a key that no header can carry.
+    """
+
+    def __init__(self, config: Reranking) -> None:
+        parts = urlsplit(config.base_url or "")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError("reranking.base_url must be an address such as http://localhost:8000/v1")
+        self._key = config.api_key.get_secret_value().strip() if config.api_key else ""
+        if not (self._key.isascii() and self._key.isprintable()):
+            raise ConfigError("reranking.api_key has characters that no key has", mend="copy the key again")
+        self._config = config
+        self._address = f"{(config.base_url or '').rstrip('/')}/rerank"
+        # What errors name: without user, password and query.
+        self._shown = f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        self._client = httpx.Client(headers=headers, timeout=config.timeout_s)
+
+    def scores(self, question: str, texts: Sequence[str]) -> list[float]:
+        """The service's relevance scores, in the order of the texts. Raises ServiceError when it fails."""
+        if not texts:
+            return []
+        body = {"query": question, "documents": list(texts), "top_n": len(texts)}
+        if self._config.model:
+            body["model"] = self._config.model
+        try:
+            response = self._client.post(self._address, json=body)
+        except httpx.TimeoutException as error:
+            raise ServiceError(
+                f"{self._shown} gave no scores within {self._config.timeout_s:g} s",
+                mend="raise reranking.timeout_s or lower reranking.candidates",
+            ) from error
+        except httpx.HTTPError as error:
+            raise ServiceError(
+                f"no rerank service at {self._shown} ({type(error).__name__})", mend="mend reranking.base_url"
+            ) from error
+        if response.status_code != 200:
+            raise self._refused(response)
+        return self._read(response, len(texts))
+
+    def _refused(self, response: httpx.Response) -> ServiceError:
+        status = response.status_code
+        said = " ".join(response.text.split())[:_LONGEST_DETAIL]
+        said = said.replace(self._key, "***") if self._key else said
+        mend = None
+        if status in (401, 403):
+            mend = "set reranking.api_key"
+        elif status == 404:
+            mend = "mend reranking.base_url (the part before /rerank) or reranking.model"
+        elif status == 429:
+            wait = response.headers.get("Retry-After")
+            mend = f"wait {wait} s" if wait and wait.isdigit() else "wait, or raise the limit"
+        return ServiceError(f"{self._shown} answered HTTP {status}{f': {said}' if said else ''}", mend=mend)
+
+    def _read(self, response: httpx.Response, wanted: int) -> list[float]:
+        """The scores by index: the service sorts by score, and must name every text exactly once."""
+        try:
+            answer: object = response.json()
+        except ValueError as error:
+            raise self._unreadable("no JSON") from error
+        results = cast("dict[str, object]", answer).get("results") if isinstance(answer, dict) else None
+        if not isinstance(results, list):
+            raise self._unreadable("no list of results")
+        scores: dict[int, float] = {}
+        for result in cast("list[object]", results):
+            fields = cast("dict[str, object]", result) if isinstance(result, dict) else {}
+            index, score = fields.get("index"), fields.get("relevance_score")
+            if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < wanted:
+                raise self._unreadable(f"index {index!r} for {wanted} texts")
+            if isinstance(score, bool) or not isinstance(score, (int, float)) or not math.isfinite(score):
+                raise self._unreadable(f"relevance_score {score!r}")
+            if index in scores:
+                raise self._unreadable(f"index {index} twice")
+            scores[index] = float(score)
+        if len(scores) < wanted:
+            missing = next(index for index in range(wanted) if index not in scores)
+            raise self._unreadable(f"{len(scores)} scores for {wanted} texts; index {missing} is missing")
+        return [scores[index] for index in range(wanted)]
+
+    def _unreadable(self, what: str) -> ServiceError:
+        return ServiceError(f"{self._shown} answered something that is no ranking: {what}")

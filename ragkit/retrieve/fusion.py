@@ -1,0 +1,79 @@
+"""Join the lists of two retrievers into one.
+
+All methods take hits best first and give (chunk id, score) best first, ties by id, so that equal input gives equal
+output. Scores are comparable within one list only:
+
+- `rrf`: 0 to 2 / (k + 1); depends on ranks alone.
+- `weighted`: 0 to 1; 1 means first in both lists.
+- `dbsf`: 0 to 2 for all but outliers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from statistics import fmean, pstdev
+
+from ragkit.config.schema import Fusion
+from ragkit.store import Hit
+
+Fused = list[tuple[str, float]]
+
+
+def fuse(dense: Sequence[Hit], sparse: Sequence[Hit], fusion: Fusion) -> Fused:
+    """Both lists as one, by the method of the config.
+
+    >>> fuse([Hit("a", 0.9), Hit("b", 0.5)], [Hit("b", 7.0)], Fusion(method="rrf"))[0][0]
+    'b'
+    """
+    if fusion.method == "rrf":
+        return reciprocal_rank_fusion(dense, sparse, fusion.k)
+    if fusion.method == "dbsf":
+        return distribution_based_fusion(dense, sparse)
+    return weighted_fusion(dense, sparse, fusion.alpha)
+
+
+def reciprocal_rank_fusion(dense: Sequence[Hit], sparse: Sequence[Hit], k: int = 60) -> Fused:
+    """Sum of 1 / (k + rank): Cormack, Clarke, Buettcher (2009), "Reciprocal Rank Fusion outperforms Condorcet"."""
+    scores: dict[str, float] = {}
+    for hits in (dense, sparse):
+        for rank, hit in enumerate(hits, start=1):
+            scores[hit.chunk_id] = scores.get(hit.chunk_id, 0.0) + 1.0 / (k + rank)
+    return _sorted(scores)
+
+
+def weighted_fusion(dense: Sequence[Hit], sparse: Sequence[Hit], alpha: float = 0.5) -> Fused:
+    """alpha * dense + (1 - alpha) * sparse, each list brought to 0..1 by its own least and greatest score.
+
+    Bruch, Gai, Ingber (2023), "An Analysis of Fusion Functions for Hybrid Retrieval": a convex combination beats RRF.
+    What one list lacks counts there as its least score.
+    """
+    return _sum((dense, alpha, _min_max(dense)), (sparse, 1.0 - alpha, _min_max(sparse)))
+
+
+def distribution_based_fusion(dense: Sequence[Hit], sparse: Sequence[Hit]) -> Fused:
+    """Each list scaled so that mean minus and plus three standard deviations become 0 and 1, then summed (Qdrant)."""
+    return _sum((dense, 1.0, _three_sigma(dense)), (sparse, 1.0, _three_sigma(sparse)))
+
+
+def _min_max(hits: Sequence[Hit]) -> Callable[[float], float]:
+    low = min((hit.score for hit in hits), default=0.0)
+    high = max((hit.score for hit in hits), default=0.0)
+    return lambda score: (score - low) / (high - low) if high > low else 1.0
+
+
+def _three_sigma(hits: Sequence[Hit]) -> Callable[[float], float]:
+    values = [hit.score for hit in hits] or [0.0]
+    mean, deviation = fmean(values), pstdev(values)
+    return lambda score: (score - mean + 3 * deviation) / (6 * deviation) if deviation > 0 else 0.5
+
+
+def _sum(*lists: tuple[Sequence[Hit], float, Callable[[float], float]]) -> Fused:
+    scores: dict[str, float] = {}
+    for hits, weight, normalised in lists:
+        for hit in hits:
+            scores[hit.chunk_id] = scores.get(hit.chunk_id, 0.0) + weight * normalised(hit.score)
+    return _sorted(scores)
+
+
+def _sorted(scores: dict[str, float]) -> Fused:
+    return sorted(scores.items(), key=lambda item: (-item[1], item[0]))

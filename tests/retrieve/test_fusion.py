@@ -1,0 +1,63 @@
+"""Fusion: by formula, order-free where it must be, and the same for equal input."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ragkit.config.schema import Fusion
+from ragkit.retrieve.fusion import distribution_based_fusion, fuse, reciprocal_rank_fusion, weighted_fusion
+from ragkit.store import Hit
+
+names = st.lists(st.sampled_from([f"chunk-{n}" for n in range(30)]), unique=True, max_size=20)
+METHODS = [Fusion(method="rrf"), Fusion(method="weighted"), Fusion(method="dbsf")]
+
+
+def ranked(chunk_ids: list[str], top: float = 1.0) -> list[Hit]:
+    return [Hit(chunk_id, top - 0.01 * rank) for rank, chunk_id in enumerate(chunk_ids)]
+
+
+def test_reciprocal_ranks_are_summed() -> None:
+    fused = dict(reciprocal_rank_fusion(ranked(["a", "b"]), ranked(["b", "c"]), k=60))
+    assert fused["b"] == pytest.approx(1 / 62 + 1 / 61)
+    assert fused["a"] == pytest.approx(1 / 61)
+
+
+def test_weighted_scores_run_from_zero_to_one_in_each_list() -> None:
+    dense = [Hit("a", 0.9), Hit("b", 0.5), Hit("c", 0.1)]
+    sparse = [Hit("b", 12.0), Hit("c", 2.0)]
+    fused = dict(weighted_fusion(dense, sparse, alpha=0.25))
+    assert fused["a"] == pytest.approx(0.25)
+    assert fused["b"] == pytest.approx(0.25 * 0.5 + 0.75)
+    assert fused["c"] == pytest.approx(0.0)
+
+
+def test_distribution_based_scores_put_the_mean_at_one_half() -> None:
+    fused = dict(distribution_based_fusion([Hit("a", 3.0), Hit("b", 2.0), Hit("c", 1.0)], []))
+    assert fused["b"] == pytest.approx(0.5)
+    assert fused["a"] + fused["c"] == pytest.approx(1.0)
+
+
+def test_equal_scores_are_ordered_by_id() -> None:
+    assert [name for name, _ in fuse([Hit("b", 1.0), Hit("a", 1.0)], [], Fusion(method="weighted"))] == ["a", "b"]
+
+
+@pytest.mark.parametrize("fusion", METHODS, ids=lambda fusion: fusion.method)
+@given(dense=names, sparse=names)
+def test_every_hit_appears_once_best_first(fusion: Fusion, dense: list[str], sparse: list[str]) -> None:
+    fused = fuse(ranked(dense), ranked(sparse, top=20.0), fusion)
+    assert sorted(name for name, _ in fused) == sorted({*dense, *sparse})
+    assert [score for _, score in fused] == sorted((score for _, score in fused), reverse=True)
+
+
+@pytest.mark.parametrize("fusion", METHODS, ids=lambda fusion: fusion.method)
+@given(dense=names, scale=st.floats(0.5, 100), shift=st.floats(-5, 5))
+def test_the_scale_of_a_retriever_does_not_matter(fusion: Fusion, dense: list[str], scale: float, shift: float) -> None:
+    hits = ranked(dense)
+    moved = [Hit(hit.chunk_id, hit.score * scale + shift) for hit in hits]
+    sparse = ranked(list(reversed(dense)), top=9.0)
+    before, after = dict(fuse(hits, sparse, fusion)), dict(fuse(moved, sparse, fusion))
+    assert before.keys() == after.keys()
+    for name, score in before.items():
+        assert after[name] == pytest.approx(score, abs=1e-6)
