@@ -1,0 +1,196 @@
+"""The ask path: question - retrieve - fuse - rerank - answerable? - generate - verify citations - Answer.
+
+Reads top to bottom as that line. The stages know nothing of one another; `ragkit.system` holds what they need.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from ragkit.config.schema import Config, Filter
+from ragkit.embed import Embedder
+from ragkit.generate import Generated
+from ragkit.generate import Generator as AnswerGenerator
+from ragkit.generate.answerability import MIN_CONFIDENCE, confidence
+from ragkit.generate.citations import resolve
+from ragkit.generate.support import support_score
+from ragkit.ingest.sentences import split_sentences
+from ragkit.rerank import Reranker
+from ragkit.retrieve.retriever import Retrieved, retrieve
+from ragkit.store import StoreReader
+from ragkit.types import REFUSAL_TEXT, Answer, CostLine, RefusalReason, ScoredChunk, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """What the path runs on: the opened index and the configured stages."""
+
+    config: Config
+    config_hash: str
+    store: StoreReader
+    embedder: Embedder
+    reranker: Reranker | None
+    generator: AnswerGenerator
+
+
+@dataclass(slots=True)
+class _Question:
+    """A question on its way: what was found for it, and the clock."""
+
+    text: str
+    results: list[ScoredChunk] = field(default_factory=list[ScoredChunk])
+    confidence: float = 0.0
+    timings: dict[str, float] = field(default_factory=dict[str, float])
+    began: float = field(default_factory=time.perf_counter)
+
+    @contextmanager
+    def timed(self, stage: str) -> Generator[None]:
+        began = time.perf_counter()
+        yield
+        self.timings[stage] = (time.perf_counter() - began) * 1e3
+
+
+def ask(question: str, stages: Stages, filters: Sequence[Filter] = ()) -> Answer:
+    """Answer a question from the index, or refuse with a reason; see `Answer`."""
+    asked = _retrieve(question, stages, filters)
+    refusal = _weak_evidence(asked, stages)
+    if refusal:
+        return _refuse(asked, stages, refusal)
+    with asked.timed("generate"):
+        generated = stages.generator.generate(question, asked.results)
+    return _verified(asked, stages, generated)
+
+
+async def aask(question: str, stages: Stages, filters: Sequence[Filter] = ()) -> Answer:
+    """`ask` without blocking the event loop."""
+    import asyncio
+
+    asked = await asyncio.to_thread(_retrieve, question, stages, filters)
+    refusal = _weak_evidence(asked, stages)
+    if refusal:
+        return _refuse(asked, stages, refusal)
+    with asked.timed("generate"):
+        generated = await stages.generator.agenerate(question, asked.results)
+    return _verified(asked, stages, generated)
+
+
+def stream(question: str, stages: Stages, filters: Sequence[Filter] = ()) -> Iterator[str | Answer]:
+    """Pieces of the answer as they come and, last, the checked `Answer`, whose text replaces the pieces."""
+    asked = _retrieve(question, stages, filters)
+    refusal = _weak_evidence(asked, stages)
+    if refusal:
+        yield REFUSAL_TEXT
+        yield _refuse(asked, stages, refusal)
+        return
+    with asked.timed("generate"):
+        for piece in stages.generator.stream(question, asked.results):
+            if isinstance(piece, Generated):
+                generated = piece
+                break
+            yield piece
+        else:
+            raise RuntimeError("a generator's stream ended without its Generated")
+    yield _verified(asked, stages, generated)
+
+
+async def astream(question: str, stages: Stages, filters: Sequence[Filter] = ()) -> AsyncIterator[str | Answer]:
+    """`stream` without blocking the event loop."""
+    import asyncio
+
+    asked = await asyncio.to_thread(_retrieve, question, stages, filters)
+    refusal = _weak_evidence(asked, stages)
+    if refusal:
+        yield REFUSAL_TEXT
+        yield _refuse(asked, stages, refusal)
+        return
+    generated: Generated | None = None
+    with asked.timed("generate"):
+        async for piece in stages.generator.astream(question, asked.results):
+            if isinstance(piece, Generated):
+                generated = piece
+            else:
+                yield piece
+    if generated is None:
+        raise RuntimeError("a generator's stream ended without its Generated")
+    yield _verified(asked, stages, generated)
+
+
+def _retrieve(question: str, stages: Stages, filters: Sequence[Filter]) -> _Question:
+    asked = _Question(question)
+    found: Retrieved = retrieve(
+        question, stages.store, stages.embedder, stages.config.retrieval, stages.reranker, filters
+    )
+    asked.results = found.results
+    asked.timings.update(found.timings_ms)
+    return asked
+
+
+def _weak_evidence(asked: _Question, stages: Stages) -> RefusalReason | None:
+    """Why the evidence does not do, or None if it does. Decided before any model is paid."""
+    if not asked.results:
+        return "nothing_retrieved"
+    with asked.timed("answerable"):
+        asked.confidence = confidence(asked.text, asked.results)
+    least = stages.config.generation.refusal.min_confidence
+    return "evidence_too_weak" if asked.confidence < (MIN_CONFIDENCE if least is None else least) else None
+
+
+def _verified(asked: _Question, stages: Stages, generated: Generated) -> Answer:
+    """Check what the generator wrote: its refusal, its citations, and what no citation backs."""
+    if generated.refused:
+        return _refuse(asked, stages, "model_refused", generated)
+    with asked.timed("verify"):
+        resolved = resolve(generated.text, generated.used, support_score, sentence_splitter(stages.config))
+    return Answer(
+        text=resolved.text,
+        refused=False,
+        citations=resolved.citations,
+        removed_citations=resolved.removed,
+        unsupported=resolved.unsupported,
+        results=tuple(asked.results),
+        model=generated.model,
+        usage=generated.usage,
+        cost=_cost(stages.config, generated),
+        confidence=asked.confidence,
+        config_hash=stages.config_hash,
+        trace_id=uuid.uuid4().hex,
+        timings_ms=_total(asked),
+    )
+
+
+def _refuse(asked: _Question, stages: Stages, reason: RefusalReason, generated: Generated | None = None) -> Answer:
+    return Answer(
+        text=REFUSAL_TEXT,
+        refused=True,
+        reason=reason,
+        citations=(),
+        results=tuple(asked.results),
+        model=generated.model if generated else "none",
+        usage=generated.usage if generated else Usage(),
+        cost=_cost(stages.config, generated),
+        confidence=asked.confidence,
+        config_hash=stages.config_hash,
+        trace_id=uuid.uuid4().hex,
+        timings_ms=_total(asked),
+    )
+
+
+def _cost(config: Config, generated: Generated | None) -> tuple[CostLine, ...]:
+    """Nothing is paid for work on this machine; a model behind an API has no price here yet, which is not zero."""
+    if generated is None or config.generation.backend == "extractive":
+        return ()
+    return (CostLine("generate", None, f"no price known for {generated.model}"),)
+
+
+def _total(asked: _Question) -> dict[str, float]:
+    return {**asked.timings, "total": (time.perf_counter() - asked.began) * 1e3}
+
+
+def sentence_splitter(config: Config) -> Callable[[str], list[tuple[int, int]]]:
+    """The sentence splitter of the config's language."""
+    language = config.ingestion.chunking.language
+    return lambda text: split_sentences(text, language)

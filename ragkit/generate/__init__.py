@@ -1,0 +1,65 @@
+"""From question and evidence to an answer: what a generator is, and how the configured one is made."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Protocol
+
+from ragkit.config.schema import Generation
+from ragkit.embed import Embedder
+from ragkit.errors import ConfigError
+from ragkit.generate.generated import Generated
+from ragkit.generate.prompt import SplitSentences
+from ragkit.types import ScoredChunk
+
+__all__ = ["Generated", "Generator", "make_generator"]
+
+
+class Generator(Protocol):
+    """Answers a question from retrieved chunks; citations in the text are not checked yet.
+
+    A stream yields pieces of the text and, last, the whole `Generated`. All methods raise `ServiceError` when
+    a remote service fails; a stream may do so after some pieces.
+    """
+
+    def generate(self, question: str, results: Sequence[ScoredChunk]) -> Generated: ...
+
+    def stream(self, question: str, results: Sequence[ScoredChunk]) -> Iterator[str | Generated]: ...
+
+    async def agenerate(self, question: str, results: Sequence[ScoredChunk]) -> Generated: ...
+
+    def astream(self, question: str, results: Sequence[ScoredChunk]) -> AsyncIterator[str | Generated]: ...
+
+
+def make_generator(config: Generation, split_sentences: SplitSentences, embedder: Embedder) -> Generator:
+    """The generator of the configuration; its packages are loaded now, its server is not called yet.
+
+    Args:
+        config: The generation part of a configuration.
+        split_sentences: Where a passage that is too long for the prompt may be cut.
+        embedder: Compares question and sentences; used by `extractive` only.
+
+    Raises:
+        ConfigError: The backend is not there yet, or needs a key that is not set.
+        MissingExtra: The package of the backend is not installed.
+
+    """
+    if config.backend == "openai":
+        from ragkit.generate.openai import OpenAIGenerator
+
+        return OpenAIGenerator(config, split_sentences)
+    if config.backend == "vllm":
+        raise ConfigError(
+            "generation.backend: vllm comes in a later version",
+            mend="start vLLM's server (vllm serve MODEL) and use backend: openai with"
+            " base_url: http://localhost:8000/v1",
+        )
+    if config.backend == "llama_cpp":
+        raise ConfigError(
+            "generation.backend: llama_cpp comes in a later version",
+            mend="start llama.cpp's server (llama-server -m MODEL.gguf) and use backend: openai with"
+            " base_url: http://localhost:8080/v1",
+        )
+    from ragkit.generate.extractive import ExtractiveGenerator
+
+    return ExtractiveGenerator(config, split_sentences, embedder)

@@ -1,0 +1,116 @@
+"""Taking the citations out of an answer, so that its sentences can be told apart and judged without them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ragkit.generate.citation_format import Mention, Reference, find_mentions
+from ragkit.generate.cited_chunks import Names, find_chunks, normalise_name
+from ragkit.types import Chunk, RemovedCitation
+
+NO_SPACE_BEFORE = frozenset(".,;:!?)]}'\"”’»|…")
+_QUOTED_CONTEXT = 20  # characters before a "[12]" that must stand in a chunk too for it to be the chunk's own
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A citation lifted out of the text: where it stood in the plain text, and what it may mean."""
+
+    position: int
+    reference: Reference
+    chunks: tuple[Chunk, ...]
+
+
+def lift(text: str, context: Sequence[Chunk], names: Names) -> tuple[str, list[Mark], list[RemovedCitation]]:
+    """The text without any citation, the citations that may mean a chunk, and those that cannot.
+
+    Repeated until no citation is left, for taking one out can join the halves of another.
+    """
+
+    def knows(name: str) -> bool:
+        return names.get(normalise_name(name)) is not None
+
+    marks: list[Mark] = []
+    removed: list[RemovedCitation] = []
+    text = text.strip()
+    while mentions := [m for m in find_mentions(text, knows) if not _is_quoted(text, m, context)]:
+        pieces: list[str] = []
+        new_marks: list[Mark] = []
+        cuts: list[tuple[int, int]] = []
+        length = done = 0
+        at_line_start = False
+        for index, mention in enumerate(mentions):
+            kept: list[Mark] = []
+            if not mention.references:
+                removed.append(RemovedCitation(text[mention.start : mention.end], "it is unfinished"))
+            for reference in mention.references:
+                chunks, reason = find_chunks(reference, context, names)
+                if chunks:
+                    kept.append(Mark(0, reference, tuple(chunks)))
+                else:
+                    alone = len(mention.references) == 1
+                    cited = text[mention.start : mention.end] if alone else reference.text
+                    removed.append(RemovedCitation(cited, reason))
+            follower = mentions[index + 1].start if index + 1 < len(mentions) else len(text)
+            start, end, glue, at_line_start = _cut(text, mention, done, follower, at_line_start, bool(kept))
+            pieces += [text[done:start], glue]
+            length += start - done
+            new_marks += [Mark(length, mark.reference, mark.chunks) for mark in kept]
+            length += len(glue)
+            cuts.append((start, end - len(glue)))
+            done = end
+        moved = [Mark(_after_cuts(mark.position, cuts), mark.reference, mark.chunks) for mark in marks]
+        marks = moved + new_marks
+        text = "".join([*pieces, text[done:]])
+    marks.sort(key=lambda mark: mark.position)
+    plain = text.strip()
+    lead = len(text) - len(text.lstrip())
+    clamped = [Mark(min(max(mark.position - lead, 0), len(plain)), mark.reference, mark.chunks) for mark in marks]
+    return plain, clamped, removed
+
+
+def _is_quoted(text: str, mention: Mention, context: Sequence[Chunk]) -> bool:
+    """Whether a "[12]" is no citation of the model but stands so, with the words before it, in a source."""
+    if not all(reference.number is not None for reference in mention.references) or not mention.references:
+        return False
+    if text[mention.start : mention.end].lower().lstrip("[【［* ").startswith("s"):
+        return False
+    before = text[max(0, mention.start - _QUOTED_CONTEXT) : mention.start]
+    quoted = before + text[mention.start : mention.end]
+    return len(before) == _QUOTED_CONTEXT and any(quoted in chunk.text for chunk in context)
+
+
+def _cut(
+    text: str, mention: Mention, done: int, follower: int, follows_line_start: bool, kept: bool
+) -> tuple[int, int, str, bool]:
+    """What to take out with a mention so that no double space stays: start, end, what to put there.
+
+    The last value says whether the mention stands at the start of a line, alone or after others.
+    """
+    start, end = mention.start, mention.end
+    left, right = _around(text, start, end, done)
+    if not kept and left > done and text[left - 1] == "(" and text[right : right + 1] == ")":
+        start, end = left - 1, right + 1
+        left, right = _around(text, start, end, done)
+    if left == 0 or text[left - 1] == "\n" or (follows_line_start and left == done):
+        at_line_end = right == len(text) or text[right] == "\n"
+        if at_line_end and not kept and left > done and text[left - 1] == "\n":
+            return left - 1, right, "", False  # the line would be empty
+        return left if left == done else start, right, "", True
+    following = text[end : end + 1]
+    glued = following and not following.isspace() and following not in NO_SPACE_BEFORE and end != follower
+    return left, end, " " if glued else "", False
+
+
+def _around(text: str, start: int, end: int, done: int) -> tuple[int, int]:
+    """The range with the blanks on both sides, on its line and behind what is done."""
+    while start > done and text[start - 1] in " \t":
+        start -= 1
+    while end < len(text) and text[end] in " \t":
+        end += 1
+    return start, end
+
+
+def _after_cuts(position: int, cuts: list[tuple[int, int]]) -> int:
+    return position - sum(max(0, min(position, end) - start) for start, end in cuts if start < position)

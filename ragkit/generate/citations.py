@@ -1,0 +1,232 @@
+"""From the citations a model wrote to places in the sources that can be checked.
+
+Every citation of an answer either resolves to exact characters of a chunk that stood in the prompt, or is
+taken out of the text and reported. What is left over, sentences that no cited passage backs, is marked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from ragkit.generate.citation_format import format_citation
+from ragkit.generate.citation_lifting import NO_SPACE_BEFORE, Mark, lift
+from ragkit.generate.cited_chunks import cited_page, names_of
+from ragkit.generate.generated import is_refusal
+from ragkit.generate.prompt import SplitSentences, restore
+from ragkit.generate.support import SUPPORTED, SupportScorer, support_score
+from ragkit.types import Chunk, Citation, RemovedCitation, Span
+
+_WINDOW = 3  # most sentences of a quote
+_WIDER_COSTS = 0.05  # a longer quote must back this much more per further sentence
+_ENUMERATOR = re.compile(r"^[\s*#>(-]*(?:\d{1,3}|[A-Za-z]|[ivx]{1,4})[.)]$")
+_LIST_MARK = re.compile(r"^[\s*#>-]*(?:\(?\d{1,3}[.)]\s+)?(?=\S)")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A checked answer: `text` with canonical citations only, what they resolve to, and what went wrong.
+
+    `citations` are in the order of the text. `unsupported` are the sentences of `text` that no citation
+    backs with a support of at least 0.5.
+    """
+
+    text: str
+    citations: tuple[Citation, ...]
+    removed: tuple[RemovedCitation, ...]
+    unsupported: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The chosen chunk of a mark, the range of its quote in the chunk's text, and the canonical citation."""
+
+    position: int
+    sentence: int
+    chunk: Chunk
+    quote: tuple[int, int]
+    support: float
+    canonical: str
+    page: int | None
+
+
+def resolve(text: str, context: Sequence[Chunk], support: SupportScorer, split_sentences: SplitSentences) -> Resolved:
+    """Check the citations of an answer against the chunks that stood in its prompt.
+
+    A citation that stands after a full stop belongs to the sentence before it; at the start of a line, to the
+    sentence after it. Of several chunks it may mean, the one whose quote supports the sentence best is
+    taken; the quote is the run of up to three sentences of the chunk that backs the sentence best by its
+    words (`support_score`). `support` judges the chosen quotes only, so it may be slow. A sentence with
+    several citations is backed if one of its quotes backs it, or all together do. Headings and greetings
+    count as sentences, the refusal sentence does not. Resolving a resolved text again changes nothing.
+
+    Args:
+        text: The model's answer.
+        context: The chunks in the order of their block numbers.
+        support: Sentence and evidence to a number from 0 to 1.
+        split_sentences: Applied to the answer without its citations, and to the chunks.
+    """
+    names = names_of(context)
+    split_once = cache(split_sentences)  # a chunk may be cited many times
+    plain, marks, removed = lift(restore(text), context, names)
+    sentences = _sentences(plain, split_sentences)
+    # The number of a list item is no claim.
+    claims = [_LIST_MARK.sub("", plain[start:end]) for start, end in sentences]
+    places: list[_Place] = []
+    for mark in marks:
+        index = _sentence_at(mark.position, plain, sentences)
+        if index is None:
+            removed.append(RemovedCitation(mark.reference.text, "it stands with no sentence"))
+            continue
+        places.append(_place(mark, index, claims[index], support, split_once))
+    final, shifts = _insert(plain, places)
+    spans = [_moved(start, end, shifts) for start, end in sentences]
+    backed = {
+        index
+        for index, claim in enumerate(claims)
+        if is_refusal(claim) or _is_backed(claim, [place for place in places if place.sentence == index], support)
+    }
+    return Resolved(
+        text=final,
+        citations=_citations(places, spans),
+        removed=tuple(removed),
+        unsupported=tuple(span for index, span in enumerate(spans) if index not in backed),
+    )
+
+
+def _is_backed(sentence: str, places: list[_Place], support: SupportScorer) -> bool:
+    if any(place.support >= SUPPORTED for place in places):
+        return True
+    quotes = dict.fromkeys(_quote(place) for place in places)
+    return len(quotes) > 1 and support(sentence, "\n".join(quotes)) >= SUPPORTED
+
+
+def _quote(place: _Place) -> str:
+    return place.chunk.text[place.quote[0] : place.quote[1]]
+
+
+def _citations(places: list[_Place], spans: list[Span]) -> tuple[Citation, ...]:
+    citations = (
+        Citation(
+            chunk_id=place.chunk.id,
+            document_id=place.chunk.document_id,
+            source_document=place.chunk.source_document,
+            page_number=place.page,
+            section_heading=place.chunk.section_heading,
+            start=place.chunk.start + place.quote[0],
+            end=place.chunk.start + place.quote[1],
+            quote=_quote(place),
+            support=place.support,
+            answer_start=spans[place.sentence].start,
+            answer_end=spans[place.sentence].end,
+        )
+        for place in places
+    )
+    return tuple(dict.fromkeys(citations))
+
+
+# Sentences
+
+
+def _sentences(plain: str, split_sentences: SplitSentences) -> list[tuple[int, int]]:
+    """The sentences of an answer: never over a line end, an enumerator ("2.") with the sentence it counts."""
+    found: list[tuple[int, int]] = []
+    for span_start, span_end in split_sentences(plain):
+        for line in re.finditer(r"[^\n]+", plain[span_start:span_end]):
+            piece = line.group()
+            start = span_start + line.start() + len(piece) - len(piece.lstrip())
+            end = span_start + line.end() - (len(piece) - len(piece.rstrip()))
+            if start >= end:
+                continue
+            if found and "\n" not in plain[found[-1][1] : start]:
+                before = plain[found[-1][0] : found[-1][1]]
+                if _ENUMERATOR.match(before) or not re.search(r"\w", before):
+                    start = found.pop()[0]
+            found.append((start, end))
+    return [(start, end) for start, end in found if re.search(r"\w", plain[start:end])]
+
+
+def _sentence_at(position: int, plain: str, sentences: list[tuple[int, int]]) -> int | None:
+    """The sentence that a citation at this position of the plain text belongs to."""
+    line_start = plain.rfind("\n", 0, position) + 1
+    before = [index for index, (start, _) in enumerate(sentences) if start < position]
+    if before and sentences[before[-1]][1] > line_start:
+        return before[-1]
+    line_end = plain.find("\n", position)
+    has_text = plain[position : line_end if line_end >= 0 else len(plain)].strip() != ""
+    after = len(before)
+    if after < len(sentences) and (has_text or not before):
+        return after
+    return before[-1] if before else None
+
+
+# Choosing the place
+
+
+def _place(
+    mark: Mark, sentence_index: int, sentence: str, support: SupportScorer, split_sentences: SplitSentences
+) -> _Place:
+    best: tuple[float, float] | None = None
+    chosen, quote = mark.chunks[0], (0, 0)
+    for chunk in mark.chunks:
+        span, lexical = _best_quote(sentence, chunk.text, split_sentences)
+        score = (support(sentence, chunk.text[span[0] : span[1]]), lexical)
+        if best is None or score > best:
+            best, chosen, quote = score, chunk, span
+    # The page where the quote stands, which is what a reader will open; a chunk may span several.
+    exact = chosen.page_at(chosen.start + quote[0]) if chosen.page_starts else None
+    page = exact or cited_page(chosen, mark.reference.pages)
+    canonical = format_citation(chosen.source_document, page, chosen.section_heading)
+    return _Place(mark.position, sentence_index, chosen, quote, best[0] if best else 0.0, canonical, page)
+
+
+def _best_quote(sentence: str, passage: str, split_sentences: SplitSentences) -> tuple[tuple[int, int], float]:
+    """The run of sentences that backs the sentence best; of equals the shortest, then the first."""
+    spans = [
+        (start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip()))
+        for start, end in split_sentences(passage)
+        if (piece := passage[start:end]).strip()
+    ] or [(0, len(passage))]
+    best, best_span, best_score = float("-inf"), spans[0], 0.0
+    for width in range(1, _WINDOW + 1):
+        if 1.0 - _WIDER_COSTS * (width - 1) <= best:
+            break  # a wider one cannot be better
+        for first in range(len(spans) - width + 1):
+            span = (spans[first][0], spans[first + width - 1][1])
+            score = support_score(sentence, passage[span[0] : span[1]])
+            if score - _WIDER_COSTS * (width - 1) > best:
+                best, best_span, best_score = score - _WIDER_COSTS * (width - 1), span, score
+    return best_span, best_score
+
+
+# Putting the canonical citations in
+
+
+def _insert(plain: str, places: list[_Place]) -> tuple[str, list[tuple[int, int]]]:
+    """The text with the canonical citations, and for each position of an insertion its length."""
+    by_position: dict[int, dict[str, None]] = {}
+    for place in places:
+        by_position.setdefault(place.position, {})[place.canonical] = None
+    pieces: list[str] = []
+    shifts: list[tuple[int, int]] = []
+    done = 0
+    for position, canonicals in sorted(by_position.items()):
+        inserted = " ".join(canonicals)
+        before, after = plain[:position][-1:], plain[position : position + 1]
+        if before and not before.isspace() and before not in "([":
+            inserted = " " + inserted
+        if after and not after.isspace() and after not in NO_SPACE_BEFORE:
+            inserted += " "
+        pieces += [plain[done:position], inserted]
+        shifts.append((position, len(inserted)))
+        done = position
+    return "".join([*pieces, plain[done:]]), shifts
+
+
+def _moved(start: int, end: int, shifts: list[tuple[int, int]]) -> Span:
+    return Span(
+        start + sum(length for position, length in shifts if position <= start),
+        end + sum(length for position, length in shifts if position < end),
+    )

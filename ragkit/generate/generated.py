@@ -1,0 +1,75 @@
+"""What a generator hands back, and how its refusals are recognised."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ragkit.types import Chunk, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A model's answer, before its citations are checked.
+
+    `used` are the chunks that stood in the prompt, in the order of their block numbers: `used[0]` is `[1]`.
+    `finish_reason` is the service's own word for why the text ends ("stop", "length").
+    """
+
+    text: str
+    usage: Usage
+    model: str
+    refused: bool
+    finish_reason: str
+    used: tuple[Chunk, ...]
+
+
+# The refusal however it is typed; what follows in the sentence ("about X") belongs to it.
+_REFUSAL = re.compile(r"\bi (?:don'?t|do not) have enough information\b", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+_TURN = re.compile(r"[,;:]?\s+(?:but|however|although|though|yet)\s+", re.IGNORECASE)
+# Talk about the task itself, which adds nothing to a refusal.
+_PLEASANTRY = re.compile(
+    r"\b(?:sorry|apologi\w+|unfortunately|afraid|context|provided|please|question|let me know|rephras\w+"
+    r"|based on)\b",
+    re.IGNORECASE,
+)
+_PLEASANTRY_WORDS = 12
+
+
+def is_refusal(text: str) -> bool:
+    """Whether the text is the refusal sentence, give or take, with nothing substantial beside it.
+
+    Tolerated: case, curly apostrophes, "do not", a missing full stop, quotation marks, "to answer ...", an
+    apology, up to twelve words about the context or the question. Anything else beside it (a figure, a
+    citation, a statement) makes the text an answer.
+
+    >>> is_refusal("I don’t have enough information")
+    True
+    >>> is_refusal("Sorry, but I do not have enough information to answer this.")
+    True
+    >>> is_refusal("I don't have enough information about prices. The battery lasts 10 hours.")
+    False
+    """
+    found = False
+    for sentence in _SENTENCE_END.split(text.replace("’", "'").replace("ʼ", "'").strip()):
+        # What follows a "but" counts for itself: a refusal of one half must not hide an answer to the other.
+        for clause in _TURN.split(sentence):
+            refusal = _REFUSAL.search(clause)
+            if refusal is None:
+                if not _adds_nothing(clause):
+                    return False
+            elif not _adds_nothing(clause[: refusal.start()]):
+                return False
+            else:
+                found = True
+    return found
+
+
+def _adds_nothing(clause: str) -> bool:
+    words = re.findall(r"\w+", clause)
+    if not words:
+        return True
+    if re.search(r"[\d\[\]【】]", clause) or len(words) > _PLEASANTRY_WORDS:
+        return False
+    return _PLEASANTRY.search(clause) is not None

@@ -1,0 +1,207 @@
+"""Answers from any server that speaks OpenAI's chat completions: OpenAI, Azure, vLLM, Ollama, llama.cpp."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+import httpx
+
+from ragkit.config.schema import Generation
+from ragkit.errors import ConfigError, ServiceError
+from ragkit.generate import openai_faults as faults
+from ragkit.generate.chat_completion import (
+    Completion,
+    StreamFailedError,
+    UnreadableError,
+    read_completion,
+    read_event,
+    read_model_names,
+)
+from ragkit.generate.generated import Generated, is_refusal
+from ragkit.generate.prompt import SplitSentences, build_messages, pack, restore
+from ragkit.generate.tokens import count_tokens
+from ragkit.types import Chunk, ScoredChunk
+
+OPENAI_URL = "https://api.openai.com/v1"
+_FAILURES = (httpx.HTTPError, httpx.StreamError, UnreadableError, StreamFailedError)
+
+
+class OpenAIGenerator:
+    """A chat model behind an OpenAI-compatible API. Nothing is retried here; that is the gateway's business.
+
+    `timeout_s` bounds each wait for the server, and the whole of a stream.
+
+    Raises:
+        ConfigError: No key for api.openai.com or Azure, a key that no header can carry, or no http(s)
+        address.
+    """
+
+    def __init__(self, config: Generation, split_sentences: SplitSentences) -> None:
+        self._config = config
+        self._split_sentences = split_sentences
+        self._url = (config.base_url or OPENAI_URL).rstrip("/")
+        self._is_azure = config.api_version is not None
+        if self._is_azure and not config.base_url:
+            raise ConfigError("generation.api_version is set (Azure), so generation.base_url must be set too")
+        if urlsplit(self._url).scheme not in ("http", "https"):
+            raise ConfigError(f"generation.base_url must begin with http:// or https://, not {self._url!r}")
+        self._is_openai = urlsplit(self._url).hostname == "api.openai.com"
+        self._key = config.api_key.get_secret_value().strip() if config.api_key else ""
+        if not self._key and (self._is_openai or self._is_azure):
+            raise ConfigError(
+                f"generation.api_key is missing for {urlsplit(self._url).hostname}",
+                mend="set it to ${OPENAI_API_KEY} and export that variable",
+            )
+        if not (self._key.isascii() and self._key.isprintable()):
+            raise ConfigError("generation.api_key has characters that no key has", mend="copy the key again")
+        self._client = httpx.Client(headers=self._headers(), timeout=config.timeout_s)
+        # The connections of an async client belong to the event loop that opened them.
+        self._async_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = WeakKeyDictionary()
+
+    def generate(self, question: str, results: Sequence[ScoredChunk]) -> Generated:
+        """The answer at once. Raises ServiceError when the server fails."""
+        request, used = self._request(question, results)
+        try:
+            response = self._client.post(self._address, json=request)
+            if response.status_code >= 300:
+                names = self._client.get(f"{self._url}/models") if self._asks_models(response) else None
+                raise self._refused(response, names)
+            return self._generated(read_completion(response.content), used)
+        except _FAILURES as error:
+            raise self._fault(error) from error
+
+    async def agenerate(self, question: str, results: Sequence[ScoredChunk]) -> Generated:
+        """Like `generate`, without blocking the event loop."""
+        request, used = self._request(question, results)
+        client = self._async_client()
+        try:
+            response = await client.post(self._address, json=request)
+            if response.status_code >= 300:
+                names = await client.get(f"{self._url}/models") if self._asks_models(response) else None
+                raise self._refused(response, names)
+            return self._generated(read_completion(response.content), used)
+        except _FAILURES as error:
+            raise self._fault(error) from error
+
+    def stream(self, question: str, results: Sequence[ScoredChunk]) -> Iterator[str | Generated]:
+        """Pieces of the text as they come, and last the whole. Raises ServiceError when the server fails."""
+        request, used = self._request(question, results, stream=True)
+        completion, deadline = Completion(), time.monotonic() + self._config.timeout_s
+        try:
+            with self._client.stream("POST", self._address, json=request) as response:
+                if response.status_code >= 300:
+                    response.read()
+                    names = self._client.get(f"{self._url}/models") if self._asks_models(response) else None
+                    raise self._refused(response, names)
+                for line in response.iter_lines():
+                    self._check_time(deadline)
+                    if piece := restore(read_event(completion, line)):
+                        yield piece
+            yield self._streamed(completion, used)
+        except _FAILURES as error:
+            raise self._fault(error, completion) from error
+
+    async def astream(self, question: str, results: Sequence[ScoredChunk]) -> AsyncIterator[str | Generated]:
+        """Like `stream`, without blocking the event loop."""
+        request, used = self._request(question, results, stream=True)
+        completion, deadline = Completion(), time.monotonic() + self._config.timeout_s
+        client = self._async_client()
+        try:
+            async with client.stream("POST", self._address, json=request) as response:
+                if response.status_code >= 300:
+                    await response.aread()
+                    names = await client.get(f"{self._url}/models") if self._asks_models(response) else None
+                    raise self._refused(response, names)
+                async for line in response.aiter_lines():
+                    self._check_time(deadline)
+                    if piece := restore(read_event(completion, line)):
+                        yield piece
+            yield self._streamed(completion, used)
+        except _FAILURES as error:
+            raise self._fault(error, completion) from error
+
+    def _headers(self) -> dict[str, str]:
+        if not self._key:
+            return {}
+        return {"api-key": self._key} if self._is_azure else {"Authorization": f"Bearer {self._key}"}
+
+    def _async_client(self) -> httpx.AsyncClient:
+        loop = asyncio.get_running_loop()
+        if loop not in self._async_clients:
+            self._async_clients[loop] = httpx.AsyncClient(headers=self._headers(), timeout=self._config.timeout_s)
+        return self._async_clients[loop]
+
+    @property
+    def _address(self) -> str:
+        if not self._is_azure:
+            return f"{self._url}/chat/completions"
+        deployment = f"{self._url.removesuffix('/openai')}/openai/deployments/{self._config.model}"
+        return f"{deployment}/chat/completions?api-version={self._config.api_version}"
+
+    def _request(
+        self, question: str, results: Sequence[ScoredChunk], *, stream: bool = False
+    ) -> tuple[dict[str, object], tuple[Chunk, ...]]:
+        config = self._config
+        packed = pack(results, config.context_tokens, config.context_chunks, count_tokens, self._split_sentences)
+        request: dict[str, object] = {
+            "model": config.model,
+            "messages": build_messages(config.system_prompt, question, packed.chunks),
+            "temperature": config.temperature,
+            # OpenAI's newer models know only the second name, many other servers only the first.
+            "max_completion_tokens" if self._is_openai or self._is_azure else "max_tokens": config.max_tokens,
+        }
+        if stream:
+            request |= {"stream": True, "stream_options": {"include_usage": True}}
+        return request, packed.chunks
+
+    def _check_time(self, deadline: float) -> None:
+        if time.monotonic() > deadline:
+            raise httpx.ReadTimeout("the stream took longer than the time limit")
+
+    def _streamed(self, completion: Completion, used: tuple[Chunk, ...]) -> Generated:
+        # A connection that is closed in the middle of an answer may look like an ordinary end.
+        if not completion.finish_reason:
+            raise faults.cut_off(self._url) if completion.text else faults.unreadable(self._url)
+        return self._generated(completion, used)
+
+    def _generated(self, completion: Completion, used: tuple[Chunk, ...]) -> Generated:
+        text = restore(completion.text).strip()
+        if not text:
+            raise faults.empty_answer(self._url, completion.finish_reason)
+        return Generated(
+            text=text,
+            usage=completion.usage,
+            model=completion.model or self._config.model or "",
+            refused=completion.declined or is_refusal(text),
+            finish_reason=completion.finish_reason,
+            used=used,
+        )
+
+    def _asks_models(self, response: httpx.Response) -> bool:
+        return response.status_code == 404 and not self._is_azure
+
+    def _refused(self, response: httpx.Response, models: httpx.Response | None) -> ServiceError:
+        return faults.refused_request(
+            self._url,
+            response.status_code,
+            response.text,
+            model=self._config.model or "",
+            retry_after=response.headers.get("Retry-After"),
+            models=read_model_names(models.content) if models else (),
+            secret=self._key,
+        )
+
+    def _fault(self, error: Exception, completion: Completion | None = None) -> ServiceError:
+        if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
+            return faults.timed_out(self._url, self._config.timeout_s)
+        if isinstance(error, StreamFailedError):
+            return faults.refused_request(self._url, 500, str(error), model=self._config.model or "", secret=self._key)
+        if isinstance(error, UnreadableError):
+            return faults.unreadable(self._url)
+        if isinstance(error, (httpx.ReadError, httpx.RemoteProtocolError)):
+            return faults.cut_off(self._url)
+        return faults.unreachable(self._url)

@@ -1,0 +1,134 @@
+"""What went wrong at an OpenAI-compatible server, said in one line with the mend and without any secret."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import cast
+from urllib.parse import urlsplit
+
+from ragkit.errors import ServiceError
+
+_KEY_LIKE = re.compile(r"\b(?:sk|pk|key|gsk|hf)[-_][\w*.-]{4,}|(?i:bearer\s+)\S+")
+_LONGEST_DETAIL = 300
+_TOO_LONG = re.compile(
+    r"context.{0,20}(?:length|window)|maximum context|too many tokens|prompt is too long", re.IGNORECASE
+)
+
+
+def shown_url(url: str) -> str:
+    """The address without user, password and query.
+
+    >>> shown_url("https://user:secret@llm.example:8443/v1?key=1")
+    'https://llm.example:8443/v1'
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path}"
+
+
+def unreachable(url: str) -> ServiceError:
+    return ServiceError(
+        f"no server at {shown_url(url)}",
+        mend="start it (for example: vllm serve MODEL, or ollama serve), or mend generation.base_url",
+    )
+
+
+def timed_out(url: str, seconds: float) -> ServiceError:
+    return ServiceError(
+        f"{shown_url(url)} gave no whole answer within {seconds:g} s",
+        mend="raise generation.timeout_s or lower generation.max_tokens",
+    )
+
+
+def cut_off(url: str) -> ServiceError:
+    return ServiceError(f"{shown_url(url)} broke off in the middle of the answer", mend="ask again")
+
+
+def unreadable(url: str) -> ServiceError:
+    return ServiceError(
+        f"{shown_url(url)} answered something that is no chat completion",
+        mend="base_url must be the address of an OpenAI-compatible API, up to and including /v1",
+    )
+
+
+def empty_answer(url: str, finish_reason: str) -> ServiceError:
+    mends = {
+        "length": "raise generation.max_tokens (a reasoning model may use all of it up before it answers)",
+        "content_filter": "the content filter of the service withheld the answer: rephrase the question",
+    }
+    return ServiceError(
+        f"{shown_url(url)} gave an empty answer (finish_reason {finish_reason})",
+        mend=mends.get(finish_reason),
+    )
+
+
+def refused_request(
+    url: str,
+    status: int,
+    body: str,
+    *,
+    model: str,
+    retry_after: str | None = None,
+    models: Sequence[str] = (),
+    secret: str = "",
+) -> ServiceError:
+    """The error for an HTTP status of 400 or more.
+
+    Args:
+        url: Address of the API.
+        status: The HTTP status.
+        body: What the server answered; its message is quoted, shortened and without keys.
+        model: The model that was asked for.
+        retry_after: The header Retry-After: seconds, or a date.
+        models: Names that the server offers, for a model it does not know.
+        secret: A key that must not be in the text.
+    """
+    where, said = shown_url(url), _message(body, secret)
+    if status in (401, 403):
+        return ServiceError(f"{where} refused the key (HTTP {status}){said}", mend="set generation.api_key")
+    if status == 404:
+        if models:
+            return ServiceError(
+                f"{where} has no model {model!r}",
+                mend=f"set generation.model to one of: {', '.join(models[:10])}",
+            )
+        return ServiceError(
+            f"{where} knows no model {model!r}, or is no OpenAI-compatible API (HTTP 404){said}",
+            mend="mend generation.model or generation.base_url",
+        )
+    if status == 429:
+        wait = f"wait {retry_after} s" if (retry_after or "").isdigit() else f"wait until {retry_after}"
+        return ServiceError(
+            f"{where} is over its rate limit or quota (HTTP 429){said}",
+            mend=wait if retry_after else "wait, or raise the limit at the provider",
+        )
+    if status in (400, 413, 422) and _TOO_LONG.search(body):
+        return ServiceError(
+            f"the prompt is too long for {model}{said}",
+            mend="lower generation.context_tokens or generation.max_tokens",
+        )
+    if status in (408, 504):
+        return ServiceError(f"{where} ran out of time (HTTP {status}){said}", mend="ask again")
+    if status >= 500:
+        return ServiceError(
+            f"{where} failed (HTTP {status}){said}", mend="ask again; if it stays, see the server's log"
+        )
+    return ServiceError(f"{where} refused the request (HTTP {status}){said}")
+
+
+def _message(body: str, secret: str) -> str:
+    """The server's own words, if it has any: the `message` of the error in any of the usual shapes."""
+    said: object = None
+    with suppress(ValueError):
+        said = json.loads(body)
+    while isinstance(said, dict):
+        fields = cast("dict[str, object]", said)
+        said = next((fields[key] for key in ("error", "message", "detail") if key in fields), None)
+    if not isinstance(said, str):
+        return ""
+    said = said.replace(secret, "***") if secret else said
+    said = " ".join(_KEY_LIKE.sub("***", said).split())[:_LONGEST_DETAIL].rstrip(".")
+    return f": {said}" if said else ""

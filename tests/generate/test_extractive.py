@@ -1,0 +1,145 @@
+"""The extractive generator: sentences of the evidence, word for word, cited, in reading order."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ragkit.config.schema import Generation
+from ragkit.generate.citations import resolve
+from ragkit.generate.extractive import ExtractiveGenerator, choose, rank_sentences
+from ragkit.generate.support import support_score
+from ragkit.ingest.sentences import split_sentences
+from ragkit.types import Chunk, ScoredChunk
+
+
+class WordVectors:
+    """A real, if small, embedding: each word has its own direction."""
+
+    def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        rows = np.full((len(texts), 128), 0.01, dtype=np.float32)
+        for row, text in enumerate(texts):
+            for word in re.findall(r"\w+", text.casefold()):
+                rows[row, zlib.crc32(word.encode()) % 128] += 1
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    def embed_question(self, text: str) -> NDArray[np.float32]:
+        return self.embed_passages([text])[0]
+
+    def embed_questions(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self.embed_passages(texts)
+
+
+def chunk(text: str, name: str = "guide.pdf", **metadata: str | int) -> ScoredChunk:
+    made = Chunk(
+        f"id-{zlib.crc32((name + text).encode())}",
+        name,
+        text,
+        100,
+        100 + len(text),
+        20,
+        {"source_document": name, **metadata},
+    )
+    return ScoredChunk(made, 1.0, {})
+
+
+@pytest.fixture
+def generator() -> ExtractiveGenerator:
+    return ExtractiveGenerator(Generation(), split_sentences, WordVectors())
+
+
+def test_the_sentence_that_answers_is_quoted_with_its_page(generator: ExtractiveGenerator) -> None:
+    evidence = chunk("Open a ticket first. The RMA number is valid for 30 days. Pack the parts well.", page_number=2)
+    generated = generator.generate("How many days is an RMA number valid?", [evidence])
+    assert generated.text == "The RMA number is valid for 30 days. [Source: guide.pdf, page 2]"
+    assert not generated.refused
+
+
+def test_the_citation_survives_its_own_check(generator: ExtractiveGenerator) -> None:
+    evidence = chunk("Open a ticket first. The RMA number is\nvalid for 30 days. Pack the parts well.", page_number=2)
+    generated = generator.generate("How many days is an RMA number valid?", [evidence])
+    resolved = resolve(generated.text, generated.used, support_score, split_sentences)
+    [citation] = resolved.citations
+    assert citation.quote == "The RMA number is\nvalid for 30 days."
+    assert evidence.chunk.text[citation.start - 100 : citation.end - 100] == citation.quote
+    assert citation.support == 1.0
+    assert not resolved.unsupported
+    assert not resolved.removed
+
+
+def test_a_sentence_after_a_page_break_cites_its_own_page(generator: ExtractiveGenerator) -> None:
+    text = "The hub hangs on the wall. The RMA number is valid for 30 days."
+    made = Chunk("id", "d", text, 100, 100 + len(text), 20, {"source_document": "a.pdf", "page_number": 1}, "", (127,))
+    generated = generator.generate("How many days is an RMA number valid?", [ScoredChunk(made, 1.0, {})])
+    assert generated.text.endswith("[Source: a.pdf, page 2]")
+
+
+def test_a_document_without_pages_cites_its_section(generator: ExtractiveGenerator) -> None:
+    evidence = chunk("The warranty is two years long.", "policy.md", section_heading="Warranty > Length")
+    generated = generator.generate("How long is the warranty?", [evidence])
+    assert generated.text.endswith("[Source: policy.md, section Warranty > Length]")
+
+
+def test_headings_rules_and_bare_names_are_no_answers() -> None:
+    evidence = chunk(
+        "# Warranty\n\nTarnwell GmbH\n\n| --- | --- |\n\nThe warranty is two years long.", section_heading="Warranty"
+    )
+    ranked = rank_sentences("Warranty of Tarnwell GmbH", [evidence.chunk], WordVectors(), split_sentences)
+    assert [sentence.text for sentence in ranked] == ["The warranty is two years long."]
+
+
+def test_sentences_come_in_reading_order(generator: ExtractiveGenerator) -> None:
+    evidence = chunk("Lamp one shows alarm state red. Lamp two shows alarm state blue.", page_number=1)
+    text = generator.generate("Which alarm state colour does lamp two shows?", [evidence]).text
+    if "Lamp one" in text:
+        assert text.index("Lamp one") < text.index("Lamp two")
+    assert "Lamp two shows alarm state blue." in text
+
+
+def test_overlapping_chunks_give_a_sentence_once() -> None:
+    text = "The warranty is two years long. Batteries are excluded."
+    first = Chunk("1", "d", text, 0, len(text), 9, {"source_document": "a.md"})
+    second = Chunk("2", "d", text[32:], 32, len(text), 4, {"source_document": "a.md"})
+    ranked = rank_sentences("Are batteries excluded?", [first, second], WordVectors(), split_sentences)
+    assert sorted(sentence.text for sentence in ranked) == [
+        "Batteries are excluded.",
+        "The warranty is two years long.",
+    ]
+
+
+def test_no_more_sentences_than_asked_for() -> None:
+    evidence = chunk(" ".join(f"Alarm number {n} is red and loud." for n in range(10)))
+    ranked = rank_sentences("Which alarm is red and loud?", [evidence.chunk], WordVectors(), split_sentences)
+    assert len(choose(ranked, 2)) == 2
+
+
+def test_no_sentence_at_all_is_a_refusal(generator: ExtractiveGenerator) -> None:
+    assert generator.generate("What now?", [chunk("# Contents")]).refused
+
+
+async def _collected(generator: ExtractiveGenerator, question: str, results: list[ScoredChunk]) -> list[object]:
+    return [piece async for piece in generator.astream(question, results)]
+
+
+def test_streaming_and_async_give_the_same_answer(generator: ExtractiveGenerator) -> None:
+    import asyncio
+
+    results = [chunk("The warranty is two years long.", page_number=4)]
+    question = "How long is the warranty?"
+    whole = generator.generate(question, results)
+    assert list(generator.stream(question, results)) == [whole.text, whole]
+    assert asyncio.run(_collected(generator, question, results)) == [whole.text, whole]
+
+
+def test_a_citation_that_a_document_plants_is_no_citation(generator: ExtractiveGenerator) -> None:
+    planted = chunk("The fee is 12 dollars [Source: other.md, section Warranty].", "fees.txt")
+    other = chunk("The warranty is two years long.", "other.md", section_heading="Warranty")
+    generated = generator.generate("How much is the fee in dollars?", [planted, other])
+    resolved = resolve(generated.text, generated.used, support_score, split_sentences)
+    assert {citation.source_document for citation in resolved.citations} == {"fees.txt"}
+    assert resolved.removed == ()
