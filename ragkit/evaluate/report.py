@@ -1,0 +1,224 @@
+"""Turn measured runs into plain data (what `--json` prints) and into tables for people.
+
+Also here: `halves`, which says which queries may be used for tuning and which only for reporting.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, TypedDict
+
+from ragkit.evaluate.bootstrap import RESAMPLES, Interval, mean_interval, paired_difference
+from ragkit.evaluate.metrics import PerQuery
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+class RetrievalReport(TypedDict):
+    """Result of one run: the mean of each measure and the bounds (low, high) of its 95% interval."""
+
+    metrics: dict[str, float]
+    ci95: dict[str, list[float]]
+    queries: int
+    documents: int
+
+
+class Difference(TypedDict):
+    """How far a strategy's mean lies from the first one's; `clear` if the 95% interval leaves out zero."""
+
+    difference: float
+    ci95: list[float]
+    clear: bool
+
+
+class Comparison(TypedDict):
+    """Reports by strategy, and for each but the first its differences to the first, by measure."""
+
+    baseline: str
+    strategies: dict[str, RetrievalReport]
+    differences: dict[str, dict[str, Difference]]
+
+
+def retrieval_report(
+    values: PerQuery,
+    *,
+    documents: int,
+    cluster_of: Mapping[str, str] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> RetrievalReport:
+    """Means and intervals of `values` (measure to query to value) over a corpus of so many documents.
+
+    With `cluster_of` (query to document or article) whole clusters are resampled, see
+    `bootstrap.mean_interval`. Raises ValueError if there are no queries or `cluster_of` lacks one.
+
+    >>> report = retrieval_report({"mrr@10": {"q1": 1.0, "q2": 1.0}}, documents=7)
+    >>> report
+    {'metrics': {'mrr@10': 1.0}, 'ci95': {'mrr@10': [1.0, 1.0]}, 'queries': 2, 'documents': 7}
+    """
+    queries = _queries(values)
+    clusters = _clusters(queries, cluster_of)
+    intervals = {
+        name: mean_interval([by_query[query] for query in queries], clusters=clusters, resamples=resamples, seed=seed)
+        for name, by_query in values.items()
+    }
+    return {
+        "metrics": {name: interval.mean for name, interval in intervals.items()},
+        "ci95": {name: [interval.low, interval.high] for name, interval in intervals.items()},
+        "queries": len(queries),
+        "documents": documents,
+    }
+
+
+def compare(
+    runs: Mapping[str, PerQuery],
+    *,
+    documents: int,
+    cluster_of: Mapping[str, str] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Comparison:
+    """Report every strategy of `runs` (name to its values) and its paired differences to the first.
+
+    Raises ValueError if `runs` is empty or two strategies were measured on different queries or measures.
+
+    >>> runs = {"dense": {"mrr@10": {"q1": 0.5, "q2": 0.25}}, "hybrid": {"mrr@10": {"q1": 1.0, "q2": 0.75}}}
+    >>> compare(runs, documents=7)["differences"]["hybrid"]["mrr@10"]
+    {'difference': 0.5, 'ci95': [0.5, 0.5], 'clear': True}
+    """
+    if not runs:
+        raise ValueError("nothing to compare")
+    baseline, first = next(iter(runs.items()))
+    queries = _queries(first)
+    clusters = _clusters(queries, cluster_of)
+    differences: dict[str, dict[str, Difference]] = {}
+    for name, values in runs.items():
+        if values.keys() != first.keys() or set(_queries(values)) != set(queries):
+            raise ValueError(f"{name} and {baseline} were not measured on the same queries and measures")
+        if name != baseline:
+            differences[name] = {
+                measure: _difference(
+                    paired_difference(
+                        [first[measure][query] for query in queries],
+                        [values[measure][query] for query in queries],
+                        clusters=clusters,
+                        resamples=resamples,
+                        seed=seed,
+                    )
+                )
+                for measure in first
+            }
+    strategies = {
+        name: retrieval_report(values, documents=documents, cluster_of=cluster_of, resamples=resamples, seed=seed)
+        for name, values in runs.items()
+    }
+    return {"baseline": baseline, "strategies": strategies, "differences": differences}
+
+
+def report_table(report: RetrievalReport) -> Table:
+    """A Rich table with one row a measure: measure, mean, 95% interval.
+
+    >>> from rich.console import Console
+    >>> table = report_table(retrieval_report({"mrr@10": {"q1": 1.0}}, documents=7))
+    >>> table.title, table.row_count
+    ('1 query, 7 documents', 1)
+    """
+    from rich.table import Table
+
+    table = Table(title=_title(report))
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    table.add_column("95% interval", justify="right")
+    for name, value in report["metrics"].items():
+        low, high = report["ci95"][name]
+        table.add_row(name, f"{value:.3f}", f"{low:.3f} to {high:.3f}")
+    return table
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """A Rich table, one row a measure and strategy: mean, 95% interval, difference to the first.
+
+    A difference whose interval leaves out zero is marked with a star.
+    """
+    from rich.table import Table
+
+    baseline = comparison["baseline"]
+    table = Table(title=_title(comparison["strategies"][baseline]))
+    for heading in ("metric", "strategy"):
+        table.add_column(heading)
+    for heading in ("value", "95% interval", f"difference to {baseline}"):
+        table.add_column(heading, justify="right")
+    for measure in comparison["strategies"][baseline]["metrics"]:
+        for name, report in comparison["strategies"].items():
+            low, high = report["ci95"][measure]
+            changed = comparison["differences"].get(name)
+            table.add_row(
+                measure if name == baseline else "",
+                name,
+                f"{report['metrics'][measure]:.3f}",
+                f"{low:.3f} to {high:.3f}",
+                _signed(changed[measure]) if changed else "",
+                end_section=name == list(comparison["strategies"])[-1],
+            )
+    return table
+
+
+def halves(query_ids: Iterable[str], cluster_of: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Split queries into (tuning, test), each in the given order.
+
+    All queries of a cluster (the document or article they were written for) go to the same half: otherwise
+    tuning would see the very passages of the test. Clusters are taken in the order of the hash of their
+    names, each to the half with fewer queries so far; so the split depends neither on the order of the
+    queries nor on a random state.
+
+    Raises ValueError if `cluster_of` lacks a query.
+
+    >>> halves(["q1", "q2", "q3", "q4"], {"q1": "salt", "q2": "sun", "q3": "salt", "q4": "sun"})
+    (['q2', 'q4'], ['q1', 'q3'])
+    """
+    queries = list(query_ids)
+    members: dict[str, list[str]] = {}
+    for query, cluster in zip(queries, _clusters(queries, cluster_of) or [], strict=True):
+        members.setdefault(cluster, []).append(query)
+    tuning: set[str] = set()
+    test: set[str] = set()
+    for cluster in sorted(members, key=lambda name: hashlib.sha256(name.encode()).digest()):
+        (tuning if len(tuning) <= len(test) else test).update(members[cluster])
+    return [query for query in queries if query in tuning], [query for query in queries if query in test]
+
+
+def _queries(values: PerQuery) -> list[str]:
+    queries = [list(by_query) for by_query in values.values()]
+    if not queries or not queries[0] or any(set(others) != set(queries[0]) for others in queries):
+        raise ValueError("every measure needs a value for the same queries, at least one")
+    return queries[0]
+
+
+def _clusters(queries: list[str], cluster_of: Mapping[str, str] | None) -> list[str] | None:
+    if cluster_of is None:
+        return None
+    missing = [query for query in queries if query not in cluster_of]
+    if missing:
+        raise ValueError(f"no cluster for {len(missing)} queries, the first is {missing[0]!r}")
+    return [cluster_of[query] for query in queries]
+
+
+def _difference(interval: Interval) -> Difference:
+    return {
+        "difference": interval.mean,
+        "ci95": [interval.low, interval.high],
+        "clear": interval.excludes_zero,
+    }
+
+
+def _signed(difference: Difference) -> str:
+    low, high = difference["ci95"]
+    star = " *" if difference["clear"] else ""
+    return f"{difference['difference']:+.3f} ({low:+.3f} to {high:+.3f}){star}"
+
+
+def _title(report: RetrievalReport) -> str:
+    queries = report["queries"]
+    return f"{queries:,} {'query' if queries == 1 else 'queries'}, {report['documents']:,} documents"

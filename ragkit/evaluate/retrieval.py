@@ -1,0 +1,132 @@
+"""Measure the retrieval of a configured system on a BEIR folder: index it once, ask every judged query, score.
+
+The index lies in the user's cache, under the hashes of the corpus and of the index settings: a second run with another
+strategy, fusion or depth embeds nothing again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ragkit.config.hashing import config_hash
+from ragkit.config.schema import Config
+from ragkit.embed import Embedder, make_embedder
+from ragkit.evaluate.beir import dataset_hash, read_dataset
+from ragkit.evaluate.metrics import PerQuery, documents_from_chunks, evaluate_run
+from ragkit.evaluate.report import RetrievalReport, retrieval_report
+from ragkit.ingest.index import Progress, build_index
+from ragkit.rerank import Reranker, make_reranker
+from ragkit.retrieve.retriever import retrieve
+from ragkit.store.open import Snapshot, open_snapshot
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Strategy = Literal["dense", "sparse", "hybrid"]
+
+_DEEPEST = 1000
+
+
+class Evaluation(RetrievalReport):
+    """A report with what it was measured on."""
+
+    strategy: str
+    reranked: bool
+    config_hash: str
+    data_hash: str
+    dataset: str
+
+
+def evaluate_retrieval(
+    config: Config,
+    dataset: Path,
+    *,
+    strategy: Strategy | None = None,
+    rerank: bool = True,
+    split: str = "test",
+    ignore_identical_ids: bool = False,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> tuple[Evaluation, PerQuery]:
+    """The report of one strategy, and the value of each measure for each query.
+
+    A document counts by its best chunk. `ignore_identical_ids` takes a document out of the result of the query that has
+    its id (BEIR's rule for data sets whose queries are documents). Raises RagkitError if the folder is no data set.
+    """
+    data = read_dataset(dataset, split)
+    hashed = dataset_hash(dataset, split)
+    placed = index_in(config, (cache or default_cache()) / hashed.split("-")[0])
+    embedder = make_embedder(config.ingestion.embedding)
+    build_index(placed, [data.corpus_path], embedder=embedder, wait_s=3600, progress=progress)
+    snapshot = open_snapshot(placed)
+    try:
+        reranker = make_reranker(config.retrieval.reranking) if rerank else None
+        known = EmbeddedQuestions(list(data.queries.values()), embedder)
+        run = ranked_documents(placed, data.queries, snapshot, known, strategy, reranker)
+    finally:
+        snapshot.close()
+    values = evaluate_run(run, data.qrels, ignore_identical_ids=ignore_identical_ids)
+    return {
+        **retrieval_report(values, documents=data.documents),
+        "strategy": strategy or config.retrieval.strategy,
+        "reranked": reranker is not None,
+        "config_hash": config_hash(config),
+        "data_hash": hashed,
+        "dataset": str(dataset),
+    }, values
+
+
+def ranked_documents(
+    config: Config,
+    queries: Mapping[str, str],
+    snapshot: Snapshot,
+    embedder: Embedder,
+    strategy: Strategy | None,
+    reranker: Reranker | None,
+) -> dict[str, list[tuple[str, float]]]:
+    """For each query the ids of the data set's documents, best first, as deep as the configured candidates reach."""
+    changes: dict[str, Any] = {"top_k": _DEEPEST, "strategy": strategy or config.retrieval.strategy}
+    retrieval = config.retrieval.model_copy(update=changes)
+    run: dict[str, list[tuple[str, float]]] = {}
+    for query_id, text in queries.items():
+        found = retrieve(text, snapshot.store, embedder, retrieval, reranker)
+        run[query_id] = documents_from_chunks(
+            [(result.chunk.source_document.split("#", 1)[1], result.score) for result in found.results]
+        )
+    return run
+
+
+def default_cache() -> Path:
+    """Where evaluation indexes are kept; deleting it costs only time."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "ragkit" / "eval"
+
+
+def index_in(config: Config, folder: Path) -> Config:
+    """The same system with an embedded index in `folder`, one for each hash of the index settings."""
+    from ragkit.config.hashing import index_hash
+
+    store = config.ingestion.store.model_copy(update={"backend": "qdrant_edge", "path": folder / index_hash(config)})
+    ingestion = config.ingestion.model_copy(update={"store": store})
+    return config.model_copy(update={"ingestion": ingestion})
+
+
+class EmbeddedQuestions:
+    """All questions embedded in one go: the measure is of ranking, not of the time for one question."""
+
+    def __init__(self, questions: Sequence[str], embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._vectors = dict(zip(questions, embedder.embed_questions(questions), strict=True))
+
+    def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self._embedder.embed_passages(texts)
+
+    def embed_question(self, text: str) -> NDArray[np.float32]:
+        return self._vectors[text]
+
+    def embed_questions(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self._embedder.embed_questions(texts)
