@@ -1,0 +1,218 @@
+"""`ragkit ask`: an answer with its citations, or a refusal with its reason."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ragkit.cli.options import ConfigOption, JsonOption, SetOption, load, print_json
+from ragkit.cli.search import FilterOption
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from ragkit.config.schema import Filter
+    from ragkit.system import Ragkit
+    from ragkit.types import Answer, Citation
+
+_NEAREST = 3
+
+
+def ask(
+    question: str,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    filters: FilterOption = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Print the answer as it comes; with --json no difference.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer a question with citations."""
+    from rich.text import Text
+
+    from ragkit.cli.printing import FAINT, command_line, console, timing_line, warm_up
+    from ragkit.store.filters import parse_filter
+    from ragkit.system import Ragkit
+
+    conditions = [parse_filter(expression) for expression in filters or ()]
+    with Ragkit(load(config, overrides)) as rag:
+        load_ms = warm_up(rag, quiet=as_json)
+        if as_json:
+            print_json(as_dict(rag.ask(question, filters=conditions)))
+            return
+        screen = console()
+        answer = _streamed(screen, rag, question, conditions) if stream else rag.ask(question, filters=conditions)
+        least = rag.config.generation.refusal.min_confidence
+    if answer.refused:
+        _print_refusal(screen, answer, least)
+        if answer.results:
+            see = command_line(f"search {shlex.quote(question)}", config, overrides)
+            screen.print(f"\nto see the passages: {see}", soft_wrap=True)
+    else:
+        if not stream:
+            screen.print(answer_text(answer))
+        _print_sources(screen, answer)
+    screen.print()
+    screen.print(Text(_made_by(answer), style=FAINT))
+    screen.print(timing_line(dict(answer.timings_ms), load_ms))
+
+
+def as_dict(answer: Answer) -> dict[str, Any]:
+    """An answer as the JSON promises it."""
+    return {
+        "answer": answer.text,
+        "refused": answer.refused,
+        "reason": answer.reason,
+        "confidence": answer.confidence,
+        "citations": [_citation(citation) for citation in answer.citations],
+        "unsupported": [
+            {"start": span.start, "end": span.end, "text": answer.text[span.start : span.end]}
+            for span in answer.unsupported
+        ],
+        "removed_citations": [asdict(removed) for removed in answer.removed_citations],
+        "model": answer.model,
+        "usage": asdict(answer.usage),
+        "cost_usd": answer.cost_usd,
+        "timings_ms": dict(answer.timings_ms),
+        "cache": answer.cache,
+        "config_hash": answer.config_hash,
+        "trace_id": answer.trace_id,
+    }
+
+
+def _made_by(answer: Answer) -> str:
+    """Model, confidence, tokens and cost; the last two only where a model was paid."""
+    parts = [] if answer.model == "none" else [answer.model]
+    parts.append(f"confidence {answer.confidence or 0.0:.2f}")
+    if answer.usage.input_tokens:
+        parts.append(f"{answer.usage.input_tokens:,} tokens in, {answer.usage.output_tokens:,} out")
+    if answer.cost:
+        parts.append("cost unknown" if answer.cost_usd is None else f"${answer.cost_usd:.6f}")
+    return " · ".join(parts)
+
+
+def _citation(citation: Citation) -> dict[str, Any]:
+    first = ("source_document", "page_number", "start", "end", "quote")
+    plain = asdict(citation)
+    return {key: plain[key] for key in first} | plain
+
+
+def _streamed(screen: Console, rag: Ragkit, question: str, filters: list[Filter]) -> Answer:
+    """Print pieces as they come; what checking changed afterwards is printed again, whole."""
+    from ragkit.cli.printing import clean
+    from ragkit.types import Answer
+
+    pieces: list[str] = []
+    for piece in rag.stream(question, filters=filters):
+        if isinstance(piece, Answer):
+            screen.print()
+            if not piece.refused and "".join(pieces).strip() != piece.text.strip():
+                screen.print("\nafter checking its citations, the answer is:")
+                screen.print(answer_text(piece))
+            return piece
+        pieces.append(piece)
+        screen.print(clean(piece), end="", soft_wrap=True)
+    raise RuntimeError("a stream ended without its Answer")
+
+
+def answer_text(answer: Answer) -> Text:
+    """The answer for reading: citations as numbers of the list of sources, unsupported sentences marked."""
+    from rich.text import Text
+
+    from ragkit.cli.printing import FAINT, clean
+
+    shown = Text()
+    cuts = {0, len(answer.text)}
+    marks = {start: (end, label) for start, end, label in _marks(answer)}
+    for start, (end, _) in marks.items():
+        cuts |= {start, end}
+    for span in answer.unsupported:
+        cuts |= {span.start, span.end}
+    places = sorted(cuts)
+    for start, end in pairwise(places):
+        unsupported = any(span.start <= start and end <= span.end for span in answer.unsupported)
+        if start in marks:
+            shown.append(marks[start][1], style=FAINT)
+        else:
+            shown.append(clean(answer.text[start:end]), style="yellow" if unsupported else "")
+        if any(span.end == end for span in answer.unsupported):
+            shown.append(" [not supported by any source]", style="bold yellow")
+    return shown
+
+
+def _marks(answer: Answer) -> list[tuple[int, int, str]]:
+    """Where the text has a citation, and the number that stands for it.
+
+    Several citations may read the same; the first place of that text is the first of them, and so on.
+    """
+    from ragkit.generate.citation_format import format_citation
+
+    numbers: dict[str, list[int]] = {}
+    for number, citation in enumerate(answer.citations, start=1):
+        written = format_citation(citation.source_document, citation.page_number, citation.section_heading)
+        numbers.setdefault(written, []).append(number)
+    marks: list[tuple[int, int, str]] = []
+    for written, belonging in numbers.items():
+        at = answer.text.find(written)
+        for turn in range(answer.text.count(written)):
+            marks.append((at, at + len(written), f"[{belonging[min(turn, len(belonging) - 1)]}]"))
+            at = answer.text.find(written, at + len(written))
+    return marks
+
+
+def _print_sources(screen: Console, answer: Answer) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from ragkit.cli.printing import FAINT, clean, counted, place
+
+    for number, citation in enumerate(answer.citations, start=1):
+        where = place(citation.page_number, citation.section_heading)
+        heading = Text(clean(citation.source_document), style="bold cyan")
+        heading.append(f", {where}" if where else "", style="cyan")
+        details = f"characters {citation.start:,}-{citation.end:,}, support {citation.support:.0%}"
+        block = Table.grid(padding=(0, 1))
+        block.add_row(Text(f"[{number}]", style=FAINT), heading)
+        block.add_row("", Text(f"“{' '.join(clean(citation.quote).split())}”"))
+        block.add_row("", Text(details, style=FAINT))
+        screen.print()
+        screen.print(block)
+    if answer.unsupported:
+        sentences = counted(len(answer.unsupported), "sentence")
+        screen.print(Text(f"\n{sentences} of the answer not supported by any source", style="yellow"))
+    for removed in answer.removed_citations:
+        text = f"citation removed: {clean(removed.text)} ({clean(removed.reason)})"
+        screen.print(Text(text, style="yellow"))
+
+
+def _print_refusal(screen: Console, answer: Answer, least: float | None) -> None:
+    from rich.text import Text
+
+    from ragkit.cli.printing import clean, place
+    from ragkit.generate.answerability import MIN_CONFIDENCE
+
+    screen.print(Text(answer.text, style="bold"))
+    confidence = answer.confidence or 0.0
+    needed = MIN_CONFIDENCE if least is None else least
+    screen.print(
+        {
+            "nothing_retrieved": "No passage of the index matches the question.",
+            "evidence_too_weak": f"What was found hardly answers it: confidence {confidence:.2f}, and "
+            f"generation.refusal.min_confidence is {needed:.2f}.",
+            "model_refused": f"{answer.model} found no answer in the passages.",
+        }[answer.reason or "model_refused"]
+    )
+    nearest: dict[str, str] = {}
+    for result in answer.results:
+        chunk = result.chunk
+        nearest.setdefault(clean(chunk.source_document), place(chunk.page_number, chunk.section_heading))
+    if nearest:
+        screen.print("\nnearest documents:")
+    for name, where in list(nearest.items())[:_NEAREST]:
+        screen.print(Text("  ").append(name, style="cyan").append(f", {where}" if where else ""))

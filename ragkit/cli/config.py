@@ -1,0 +1,55 @@
+"""`ragkit config show|check|hash|schema`: what the configuration says, and whether it is sound."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from ragkit.cli.options import STYLE, ConfigOption, JsonOption, SetOption, load_with_origins, print_json
+from ragkit.config import config_hash, config_schema, index_hash, resolved, resolved_yaml
+
+app = typer.Typer(help="Show, check and hash the configuration.", **STYLE)
+
+
+@app.command()
+def show(config: ConfigOption = None, overrides: SetOption = None, as_json: JsonOption = False) -> None:
+    """Print every key as it is in force; secrets are masked."""
+    loaded = load_with_origins(config, overrides)
+    if as_json:
+        origins = {key: str(origin) for key, origin in loaded.origins.items()}
+        print_json({"config": resolved(loaded.config), "origins": origins})
+    else:
+        typer.echo(resolved_yaml(loaded.config), nl=False)
+
+
+@app.command()
+def check(config: ConfigOption = None, overrides: SetOption = None, as_json: JsonOption = False) -> None:
+    """Read the config and name everything that is wrong with it."""
+    loaded = load_with_origins(config, overrides)
+    files = [str(file) for file in loaded.files]
+    if as_json:
+        print_json({"ok": True, "files": files, "config_hash": config_hash(loaded.config)})
+    else:
+        typer.echo(f"{' over '.join(reversed(files)) or 'built-in defaults'}: fine")
+
+
+@app.command(name="hash")
+def hash_(config: ConfigOption = None, overrides: SetOption = None, as_json: JsonOption = False) -> None:
+    """Print the hashes of the config and of its index settings."""
+    loaded = load_with_origins(config, overrides)
+    whole, index = config_hash(loaded.config), index_hash(loaded.config)
+    if as_json:
+        print_json({"config_hash": whole, "index_hash": index})
+    else:
+        typer.echo(f"config {whole}\nindex  {index}")
+
+
+@app.command()
+def schema(config: ConfigOption = None, overrides: SetOption = None, as_json: JsonOption = False) -> None:
+    """Print the JSON Schema of the config file, for editors."""
+    del config, overrides  # taken like every command's, but the schema does not depend on them
+    if as_json:
+        print_json(config_schema())
+    else:
+        typer.echo(json.dumps(config_schema(), indent=2, ensure_ascii=False))

@@ -1,0 +1,71 @@
+"""`ragkit delete`: take documents out of the index, with a receipt."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ragkit.cli.options import ConfigOption, JsonOption, SetOption, load, print_json
+
+if TYPE_CHECKING:
+    from ragkit.config.schema import Config
+
+
+def delete(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names as `ragkit inspect` shows them.")],
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    wait: Annotated[
+        float, typer.Option("--wait", metavar="SECONDS", min=0, help="Wait for an indexer to finish.")
+    ] = 0.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove documents from the index."""
+    from ragkit.system import Ragkit
+
+    loaded = load(config, overrides)
+    names = list(dict.fromkeys(names))
+    _check_names(loaded, names)
+    receipt = Ragkit(loaded).delete(names, wait_s=wait)
+    if as_json:
+        print_json({"deleted": names, "left": asdict(receipt)})
+        return
+    _print(names, asdict(receipt), config, overrides)
+
+
+def _check_names(config: Config, names: list[str]) -> None:
+    """Raise for a name that is not there, with those that come near; a deletion takes whole names only."""
+    from ragkit.cli.documents import unknown_document
+    from ragkit.store.open import NoIndex, open_manifest
+
+    with open_manifest(config) as manifest:
+        if manifest is None:
+            raise NoIndex(f"there is no index at {config.ingestion.store.path}", mend="run: ragkit index PATH")
+        held = [entry.name for entry in manifest.entries()]
+    for name in names:
+        if name not in held:
+            raise unknown_document(name, held)
+
+
+def _print(names: list[str], left: dict[str, int], config_path: Path | None, overrides: list[str] | None) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from ragkit.cli.printing import FAINT, clean, command_line, console, counted
+
+    screen = console()
+    screen.print(Text(f"deleted {counted(len(names), 'document')}: {', '.join(map(clean, names))}"))
+    table = Table(box=None, pad_edge=False, header_style=FAINT)
+    table.add_column("read back from the index")
+    table.add_column("left", justify="right")
+    for label, key in (("vectors", "vectors"), ("BM25 entries", "bm25"), ("manifest rows", "manifest")):
+        table.add_row(label, f"{left[key]:,}")
+    table.add_row("older copies on disk", f"{left['files']:,}")
+    screen.print(table)
+    if left["files"]:
+        screen.print("A running reader holds an older copy of the index; the next `ragkit index` removes it.")
+    again = command_line("index", config_path, overrides)
+    screen.print(f"note: `{again}` brings a document in again while its file is there", soft_wrap=True)

@@ -1,0 +1,279 @@
+"""`ragkit doctor`: is everything there that this config needs, and what mends what is not."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import typer
+
+from ragkit.cli.options import ConfigOption, JsonOption, SetOption, print_json
+from ragkit.errors import ConfigError, RagkitError
+
+if TYPE_CHECKING:
+    from ragkit.config.schema import Config
+
+Status = Literal["ok", "warn", "fail"]
+
+_LEAST_DISK = 1e9
+_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?([^;]*)(?:;.*extra\s*==\s*['\"]([\w-]+)['\"])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at, and what mends it."""
+
+    check: str
+    status: Status
+    detail: str
+    mend: str | None = None
+
+
+def doctor(config: ConfigOption = None, overrides: SetOption = None, as_json: JsonOption = False) -> None:
+    """Check the installation, models and services."""
+    findings = list(examine(config, overrides or ()))
+    worst = next((status for status in ("fail", "warn") if any(f.status == status for f in findings)), "ok")
+    if as_json:
+        print_json({"status": worst, "findings": [asdict(finding) for finding in findings]})
+    else:
+        _print(findings)
+    if worst == "fail":
+        raise typer.Exit(1)
+
+
+def examine(config_path: Path | None, overrides: list[str] | tuple[str, ...]) -> Iterator[Finding]:
+    """All findings, one after the other; a config that cannot be read ends those that need it."""
+    from ragkit.config import load_config
+
+    yield python_version()
+    try:
+        loaded = load_config(config_path, overrides)
+    except ConfigError as error:
+        yield Finding("config", "fail", error.message, error.mend)
+        yield from packages(set())
+        return
+    config = loaded.config
+    yield Finding("config", "ok", ", ".join(str(file) for file in loaded.files) or "built-in defaults")
+    yield from packages(needed_extras(config))
+    checks: tuple[Callable[[Config], Iterator[Finding]], ...] = (model, store, keys, services, machine)
+    for check in checks:
+        yield from check(config)
+
+
+def python_version() -> Finding:
+    """Whether the interpreter is one that ragkit is tested with."""
+    running = ".".join(str(part) for part in sys.version_info[:3])
+    if (3, 11) <= sys.version_info[:2] < (3, 14):
+        return Finding("python", "ok", running)
+    return Finding("python", "fail", f"{running} is not supported", "use Python 3.11, 3.12 or 3.13")
+
+
+def needed_extras(config: Config) -> set[str]:
+    """The extras without which this config does not work."""
+    needed: set[str] = set()
+    if config.ingestion.embedding.backend == "sentence_transformers":
+        needed.add("local")
+    if config.ingestion.store.backend == "qdrant":
+        needed.add("qdrant")
+    if config.generation.backend == "openai":
+        needed.add("openai")
+    return needed
+
+
+def packages(needed: set[str]) -> Iterator[Finding]:
+    """The packages that ragkit requires, and those of each extra: a failure only where the config needs them."""
+    try:
+        requirements = metadata.requires("ragkit") or []
+    except metadata.PackageNotFoundError:
+        yield Finding("packages", "warn", "ragkit is not installed", "pip install -e . in its folder")
+        return
+    by_extra: dict[str, list[str]] = {}
+    for requirement in requirements:
+        found = _REQUIREMENT.match(requirement)
+        # The extra of ragkit's own developers tells its users nothing.
+        if found and found.group(1) != "ragkit" and found.group(3) != "dev":
+            by_extra.setdefault(found.group(3) or "", []).append(found.group(1))
+    for extra, names in by_extra.items():
+        versions = {name: _version(name) for name in names}
+        missing = [name for name, version in versions.items() if version is None]
+        present = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+        title = f"extra {extra}" if extra else "packages"
+        install = f"pip install 'ragkit[{extra}]'" if extra else "pip install --force-reinstall ragkit"
+        if not missing:
+            # What every install has is no news; its versions are in `pip list`.
+            yield Finding(title, "ok", present if extra else f"all {len(names)} that ragkit requires")
+        elif extra in needed or not extra:
+            yield Finding(title, "fail", f"missing: {', '.join(missing)}", install)
+        else:
+            yield Finding(title, "ok", f"missing, not needed by this config: {', '.join(missing)}")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def model(config: Config) -> Iterator[Finding]:
+    """The embedding model: there, unaltered, with a tokenizer, and reading whole chunks."""
+    from ragkit.embed import make_token_counter
+    from ragkit.embed.models import PACKAGED, model_folder, verify_weights
+    from ragkit.ingest.settings import fitted_chunking
+
+    embedding = config.ingestion.embedding
+    try:
+        if embedding.backend == "sentence_transformers":
+            folder = model_folder(embedding.model)
+            verify_weights(embedding.model)
+            known = embedding.model.removeprefix("sentence-transformers/") in PACKAGED
+            sha = "sha256 is the publisher's" if known else "no sha256 known to compare with"
+            yield Finding("model", "ok", f"{embedding.model} in {folder}; {sha}")
+        tokens = make_token_counter(embedding)
+        yield Finding("tokenizer", "ok", f"counts {tokens.count('How many tokens?')} in 'How many tokens?'")
+        chunking = fitted_chunking(config, tokens)
+        header = f" and a header of {chunking.header_tokens}" if chunking.contextual_header else ""
+        detail = f"chunks of {chunking.chunk_size} tokens{header} fit the {tokens.window} that the model reads"
+        yield Finding("chunk size", "ok", detail)
+    except RagkitError as error:
+        yield Finding("model", "fail", error.message, error.mend)
+
+
+def store(config: Config) -> Iterator[Finding]:
+    """The index: there, whole, and built with the settings of the config."""
+    from ragkit.config.hashing import explain_difference
+    from ragkit.embed import make_token_counter
+    from ragkit.ingest.settings import index_settings_of
+    from ragkit.store.open import NoIndex, open_snapshot
+
+    path = config.ingestion.store.path
+    try:
+        snapshot = open_snapshot(config)
+    except NoIndex as error:
+        yield Finding("index", "warn", error.message, error.mend)
+        return
+    except RagkitError as error:
+        yield Finding("index", "fail", error.message, error.mend)
+        return
+    rebuild = "run: ragkit index --rebuild"
+    try:
+        documents, chunks, _, _ = snapshot.manifest.totals()
+        held = snapshot.store.count()
+        counts = f"{path}: {documents:,} documents, {chunks:,} chunks"
+        if held == chunks:
+            yield Finding("index", "ok", counts)
+        else:
+            yield Finding("index", "fail", f"{counts} in its manifest, {held:,} in its store", rebuild)
+        built: dict[str, Any] = snapshot.manifest.meta("settings") or {}
+        different = explain_difference(built, index_settings_of(config, make_token_counter(config.ingestion.embedding)))
+        if different:
+            yield Finding("index settings", "fail", "; ".join(different), rebuild)
+        else:
+            yield Finding("index settings", "ok", "those of the config")
+    except RagkitError as error:
+        yield Finding("index", "fail", error.message, error.mend)
+    finally:
+        snapshot.close()
+
+
+def keys(config: Config) -> Iterator[Finding]:
+    """Keys of the services in use: whether they are set; their value is never shown."""
+    embedding, generation = config.ingestion.embedding, config.generation
+    reranking, served = config.retrieval.reranking, config.ingestion.store
+    used = (
+        ("ingestion.embedding.api_key", embedding.backend == "openai", embedding.api_key, embedding.base_url is None),
+        ("generation.api_key", generation.backend == "openai", generation.api_key, generation.base_url is None),
+        ("retrieval.reranking.api_key", reranking.backend == "http", reranking.api_key, False),
+        ("ingestion.store.api_key", served.backend == "qdrant", served.api_key, False),
+    )
+    for name, in_use, key, required in used:
+        if in_use and key is not None and key.get_secret_value():
+            yield Finding(name, "ok", "set")
+        elif in_use and required:
+            yield Finding(name, "fail", "not set, and api.openai.com needs it", "set it to ${OPENAI_API_KEY}")
+        elif in_use:
+            yield Finding(name, "ok", "not set; fine where the service takes requests without one")
+
+
+def services(config: Config) -> Iterator[Finding]:
+    """Whether each service in use answers at all; a question is not put to it."""
+    import httpx
+
+    embedding, generation, reranking = config.ingestion.embedding, config.generation, config.retrieval.reranking
+    openai = "https://api.openai.com/v1"
+    used = (
+        ("ingestion.embedding.base_url", embedding.backend == "openai", embedding.base_url or openai),
+        ("generation.base_url", generation.backend == "openai", generation.base_url or openai),
+        ("retrieval.reranking.base_url", reranking.backend == "http", reranking.base_url or ""),
+    )
+    for name, in_use, url in used:
+        if not in_use:
+            continue
+        shown = re.sub(r"(?<=://)[^/@\s]+(?=@)", "***", url)
+        try:
+            httpx.get(url, timeout=5.0)
+            yield Finding(name, "ok", f"{shown} answers")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            reason = str(error) or type(error).__name__
+            yield Finding(
+                name,
+                "fail",
+                f"{shown} does not answer: {reason}",
+                "check the address and the network, or start the service",
+            )
+
+
+def machine(config: Config) -> Iterator[Finding]:
+    """Write access, disk space, processors."""
+    path = config.ingestion.store.path.absolute()
+    place = next(folder for folder in (path, *path.parents) if folder.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            yield Finding("write access", "ok", str(place))
+    except OSError as error:
+        mend = "choose another ingestion.store.path, or change the rights"
+        yield Finding("write access", "fail", f"cannot write in {place}: {error.strerror}", mend)
+    free = shutil.disk_usage(place).free
+    if free < _LEAST_DISK:
+        mend = "make room: while it is written, an index is on disk twice"
+        yield Finding("disk", "warn", f"{free / 1e9:.1f} GB free at {place}", mend)
+    else:
+        yield Finding("disk", "ok", f"{free / 1e9:,.0f} GB free at {place}")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    if limit.isdecimal() and int(limit) < cores:
+        detail = f"{cores} cores, but OMP_NUM_THREADS={limit} holds the model to {limit}"
+        yield Finding("processors", "warn", detail, "unset OMP_NUM_THREADS")
+    else:
+        yield Finding("processors", "ok", f"{cores} cores")
+
+
+def _print(findings: list[Finding]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from ragkit.cli.printing import clean, console, counted
+
+    styles = {"ok": "green", "warn": "bold yellow", "fail": "bold red"}
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold", max_width=20)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        detail = Text(clean(finding.detail))
+        if finding.mend:
+            detail.append(f"\n{clean(finding.mend)}", style="bold")
+        table.add_row(Text(finding.status, style=styles[finding.status]), finding.check, detail)
+    screen = console()
+    screen.print(table)
+    fails, warns = (sum(1 for finding in findings if finding.status == status) for status in ("fail", "warn"))
+    counts = [counted(number, thing) for number, thing in ((fails, "failure"), (warns, "warning")) if number]
+    screen.print("\n" + (", ".join(counts) or "everything is fine"))

@@ -1,0 +1,47 @@
+"""The progress bar of a run that indexes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ragkit.ingest.index import Progress
+
+
+@contextmanager
+def index_progress(quiet: bool = False) -> Generator[Progress | None]:
+    """A bar on stderr with rate and time left; nothing when `quiet` or when stderr is no terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    screen = Console(stderr=True)
+    columns = (
+        BarColumn(bar_width=40 if screen.width >= 100 else 10),
+        MofNCompleteColumn(),
+        TextColumn("documents, {task.fields[chunks]:,} chunks" if screen.width >= 80 else "docs"),
+        TextColumn("{task.fields[rate]:.0f} chunks/s"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(elapsed_when_finished=False),
+        TextColumn("left"),
+    )
+    with Progress(*columns, console=screen, transient=True) as bar:
+        task = bar.add_task("indexing", total=None, chunks=0, rate=0.0)
+
+        def update(done: int, total: int, chunks: int) -> None:
+            elapsed = bar.tasks[0].elapsed or 0.0
+            bar.update(task, completed=done, total=total, chunks=chunks, rate=chunks / elapsed if elapsed else 0.0)
+
+        yield update

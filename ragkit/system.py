@@ -1,0 +1,243 @@
+"""A whole system in one object: what the command line, a server and a notebook call.
+
+rag = Ragkit.from_config("configs/quickstart.yaml")
+rag.index(["docs/"])
+print(rag.ask("How long is an RMA number valid?").text)
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import ValidationError
+
+from ragkit.config.hashing import config_hash, explain_difference
+from ragkit.config.load import load_config
+from ragkit.config.schema import Config, Filter, Retrieval
+from ragkit.embed import Embedder, make_embedder, make_token_counter
+from ragkit.errors import ConfigError, IndexMismatch
+from ragkit.rerank import Reranker, make_reranker
+from ragkit.store.open import Snapshot, open_snapshot
+
+if TYPE_CHECKING:
+    from ragkit.ask import Stages
+    from ragkit.generate import Generator
+    from ragkit.ingest.index import Progress
+    from ragkit.ingest.report import IndexReport, Receipt
+    from ragkit.retrieve.retriever import Retrieved
+    from ragkit.types import Answer, Document, ScoredChunk
+
+Strategy = Literal["dense", "sparse", "hybrid"]
+
+
+class Ragkit:
+    """Index, search and ask by one config. Models load at their first use; safe to use from several threads.
+
+    Readers follow the index: a search after another process has published a change sees that change.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.config_hash = config_hash(config)
+        self._lock = threading.Lock()
+        self._snapshot: Snapshot | None = None
+
+    @classmethod
+    def from_config(cls, config: str | Path | Config | None = None, overrides: Sequence[str] = ()) -> Self:
+        """A system from a YAML file, a `Config`, or (without either) `./ragkit.yaml` or the defaults.
+
+        `overrides` are as `--set` takes them: `retrieval.top_k=20`. Raises ConfigError.
+        """
+        if isinstance(config, Config):
+            return cls(config)
+        return cls(load_config(None if config is None else Path(config), overrides).config)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the index. The object can be used again."""
+        with self._lock:
+            if self._snapshot is not None:
+                self._snapshot.close()
+                self._snapshot = None
+
+    def index(
+        self,
+        paths: Sequence[str | Path] = (),
+        *,
+        rebuild: bool = False,
+        wait_s: float = 0.0,
+        progress: Progress | None = None,
+    ) -> IndexReport:
+        """Bring the index in line with files, folders, globs and `.jsonl` files; see `build_index`."""
+        from ragkit.ingest.index import build_index
+
+        self._let_go()
+        return build_index(
+            self.config, paths, embedder=self.embedder, rebuild=rebuild, wait_s=wait_s, progress=progress
+        )
+
+    def delete(self, names: Sequence[str], *, wait_s: float = 0.0) -> Receipt:
+        """Take documents out of the index; the receipt counts what is left of them.
+
+        All 0, but for `files` while another reader still has the generation before open.
+        """
+        from ragkit.ingest.index import delete_documents
+
+        self._let_go()
+        return delete_documents(self.config, names, wait_s)
+
+    def search(
+        self,
+        question: str,
+        *,
+        top_k: int | None = None,
+        strategy: Strategy | None = None,
+        filters: Sequence[Filter] = (),
+        rerank: bool = True,
+    ) -> list[ScoredChunk]:
+        """The best chunks for a question, best first, each with its rank and score at every stage."""
+        return self.retrieve(question, top_k=top_k, strategy=strategy, filters=filters, rerank=rerank).results
+
+    def retrieve(
+        self,
+        question: str,
+        *,
+        top_k: int | None = None,
+        strategy: Strategy | None = None,
+        filters: Sequence[Filter] = (),
+        rerank: bool = True,
+    ) -> Retrieved:
+        """`search` with its timings."""
+        from ragkit.retrieve.retriever import retrieve
+
+        changes: dict[str, object] = {}
+        if top_k is not None:
+            changes |= {"top_k": top_k, "candidates": max(top_k, self.config.retrieval.candidates)}
+        if strategy is not None:
+            changes["strategy"] = strategy
+        retrieval = _changed(self.config.retrieval, changes)
+        reranker = self.reranker if rerank else None
+        return retrieve(question, self.snapshot().store, self.embedder, retrieval, reranker, filters)
+
+    async def asearch(
+        self,
+        question: str,
+        *,
+        top_k: int | None = None,
+        strategy: Strategy | None = None,
+        filters: Sequence[Filter] = (),
+        rerank: bool = True,
+    ) -> list[ScoredChunk]:
+        """`search` without blocking the event loop."""
+        import asyncio
+
+        return await asyncio.to_thread(
+            self.search, question, top_k=top_k, strategy=strategy, filters=filters, rerank=rerank
+        )
+
+    def ask(self, question: str, *, filters: Sequence[Filter] = ()) -> Answer:
+        """An answer with checked citations, or a refusal with its reason."""
+        from ragkit.ask import ask
+
+        return ask(question, self._stages(), filters)
+
+    async def aask(self, question: str, *, filters: Sequence[Filter] = ()) -> Answer:
+        """`ask` without blocking the event loop."""
+        import asyncio
+
+        from ragkit.ask import aask
+
+        return await aask(question, await asyncio.to_thread(self._stages), filters)
+
+    def stream(self, question: str, *, filters: Sequence[Filter] = ()) -> Iterator[str | Answer]:
+        """Pieces of the answer as they come and, last, the checked `Answer`."""
+        from ragkit.ask import stream
+
+        return stream(question, self._stages(), filters)
+
+    async def astream(self, question: str, *, filters: Sequence[Filter] = ()) -> AsyncIterator[str | Answer]:
+        """`stream` without blocking the event loop."""
+        import asyncio
+
+        from ragkit.ask import astream
+
+        stages = await asyncio.to_thread(self._stages)
+        async for piece in astream(question, stages, filters):
+            yield piece
+
+    def document(self, name: str) -> Document | None:
+        """A document of the index with its text, by its name; citations' offsets point into this text."""
+        manifest = self.snapshot().manifest
+        entry = manifest.find(name)
+        return manifest.document(entry.id) if entry else None
+
+    def snapshot(self) -> Snapshot:
+        """The index as it is now. Raises NoIndex, and IndexMismatch if it was built with other settings."""
+        with self._lock:
+            if self._snapshot is None or not self._snapshot.is_current():
+                # The one before is not closed: another thread may be reading from it. It goes with its last user.
+                snapshot = open_snapshot(self.config)
+                self._check_settings(snapshot)
+                self._snapshot = snapshot
+            return self._snapshot
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        return make_embedder(self.config.ingestion.embedding)
+
+    @cached_property
+    def reranker(self) -> Reranker | None:
+        return make_reranker(self.config.retrieval.reranking)
+
+    @cached_property
+    def generator(self) -> Generator:
+        from ragkit.ask import sentence_splitter
+        from ragkit.generate import make_generator
+
+        return make_generator(self.config.generation, sentence_splitter(self.config), self.embedder)
+
+    def _let_go(self) -> None:
+        """Give up the opened snapshot, so that a writer can clear it away; threads that read from it keep it."""
+        with self._lock:
+            self._snapshot = None
+
+    def _stages(self) -> Stages:
+        from ragkit.ask import Stages
+
+        store = self.snapshot().store
+        return Stages(self.config, self.config_hash, store, self.embedder, self.reranker, self.generator)
+
+    def _check_settings(self, snapshot: Snapshot) -> None:
+        from ragkit.ingest.settings import index_settings_of
+
+        tokens = make_token_counter(self.config.ingestion.embedding)
+        built: dict[str, Any] = snapshot.manifest.meta("settings") or {}
+        differences = explain_difference(built, index_settings_of(self.config, tokens))
+        if differences:
+            snapshot.close()
+            raise IndexMismatch(
+                "the index was built with other settings: " + "; ".join(differences),
+                mend="to build it anew: ragkit index --rebuild",
+            )
+
+
+def _changed(retrieval: Retrieval, changes: dict[str, object]) -> Retrieval:
+    """The settings with some replaced. Raises ConfigError for a value that the config would not take either."""
+    values = {name: getattr(retrieval, name) for name in Retrieval.model_fields}
+    try:
+        return Retrieval.model_validate({**values, **changes})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None

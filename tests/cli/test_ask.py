@@ -1,0 +1,74 @@
+"""`ragkit ask`: answers, refusals, and what is printed of either."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from ragkit.cli.ask import answer_text, as_dict
+from ragkit.types import Answer, Citation, Span
+
+Run = Callable[..., str]
+QUESTION = "How long is the RMA number valid?"
+
+
+def test_json_has_the_promised_fields_and_a_quote_to_the_character(ragkit: Run) -> None:
+    answer = json.loads(ragkit("ask", QUESTION, "--json"))
+    assert answer["refused"] is False
+    assert answer["model"] == "extractive"
+    assert answer["cost_usd"] == 0
+    assert answer["cache"] == "off"
+    assert answer["timings_ms"]["total"] >= answer["timings_ms"]["generate"]
+    citation = answer["citations"][0]
+    assert list(citation)[:5] == ["source_document", "page_number", "start", "end", "quote"]
+    assert citation["source_document"] == "guides/returns.md"
+    text = json.loads(ragkit("inspect", "guides/returns.md", "--json"))["text"]
+    assert text[citation["start"] : citation["end"]] == citation["quote"] == "The RMA number is valid for 30 days."
+
+
+def test_people_read_the_answer_and_its_numbered_source(ragkit: Run) -> None:
+    lines = ragkit("ask", QUESTION, "--set", "generation.max_sentences=1").splitlines()
+    assert lines[0] == "The RMA number is valid for 30 days. [1]"
+    assert "[1] guides/returns.md, Returns" in lines[2]
+    assert "“The RMA number is valid for 30 days.”" in lines[3]
+    assert "support 100%" in lines[4]
+    assert lines[-2].startswith("extractive · confidence ")
+
+
+def test_a_refusal_gives_its_reason_and_the_nearest_documents(ragkit: Run) -> None:
+    strict = ("--set", "generation.refusal.min_confidence=1")
+    out = ragkit("ask", "Which hub port?", *strict)
+    assert out.startswith("I don't have enough information.\n")
+    assert "generation.refusal.min_confidence is 1.00" in out
+    assert "guides/network.md" in out
+    assert "ragkit search 'Which hub port?' --set generation.refusal.min_confidence=1" in out
+    answer = json.loads(ragkit("ask", "Which hub port?", *strict, "--json"))
+    assert (answer["refused"], answer["reason"], answer["citations"]) == (True, "evidence_too_weak", [])
+
+
+def test_a_filter_that_leaves_nothing_is_a_refusal(ragkit: Run) -> None:
+    answer = json.loads(ragkit("ask", QUESTION, "--filter", "folder=nowhere", "--json"))
+    assert answer["reason"] == "nothing_retrieved"
+    assert "No passage of the index matches the question." in ragkit("ask", QUESTION, "--filter", "folder=nowhere")
+
+
+def test_a_stream_prints_the_answer_once_and_then_its_sources(ragkit: Run) -> None:
+    out = ragkit("ask", QUESTION, "--stream", "--set", "generation.max_sentences=1")
+    assert out.startswith("The RMA number is valid for 30 days. [Source: guides/returns.md")
+    assert out.count("[Source:") == 1
+    assert "\n[1] guides/returns.md" in out
+
+
+def test_what_no_source_supports_is_marked_and_each_citation_has_its_number() -> None:
+    mark = "[Source: a.md, section One]"
+    text = f"First. {mark} Invented. Last. {mark}"
+    citations = tuple(
+        Citation("c", "d", "a.md", None, "One", start, start + 5, quote, 1.0, 0, 0)
+        for start, quote in ((0, "First"), (9, "Lasts"))
+    )
+    begin = text.index("Invented")
+    answer = Answer(
+        text, False, citations, (), "m", "hash", "trace", {"total": 1.0}, unsupported=(Span(begin, begin + 9),)
+    )
+    assert answer_text(answer).plain == "First. [1] Invented. [not supported by any source] Last. [2]"
+    assert as_dict(answer)["unsupported"] == [{"start": begin, "end": begin + 9, "text": "Invented."}]

@@ -1,0 +1,70 @@
+"""`ragkit config show|check|hash|schema`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ragkit.cli.main import main
+from ragkit.config import Config, config_hash, config_schema, index_hash
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_show_prints_the_resolved_config_and_where_keys_came_from(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.yaml").write_text("\nretrieval:\n  top_k: 3\ngeneration: {api_key: sk-1}\n", encoding="utf-8")
+    args = ["config", "show", "-c", "a.yaml", "--set", "retrieval.candidates=30"]
+    assert main(args) == 0
+    out = capsys.readouterr().out
+    assert yaml.safe_load(out)["retrieval"]["candidates"] == 30
+    assert "sk-1" not in out
+    assert main([*args, "--json"]) == 0
+    shown = json.loads(out := capsys.readouterr().out)
+    assert shown["config"]["retrieval"]["top_k"] == 3
+    assert shown["origins"] == {
+        "retrieval.top_k": "a.yaml:3",
+        "generation.api_key": "a.yaml:4",
+        "retrieval.candidates": "--set",
+    }
+    assert "sk-1" not in out
+
+
+def test_check_says_fine_or_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.yaml").write_text("retrieval: {top_k: 3}", encoding="utf-8")
+    Path("b.yaml").write_text("extends: a.yaml", encoding="utf-8")
+    assert main(["config", "check", "-c", "b.yaml"]) == 0
+    assert capsys.readouterr() == ("b.yaml over a.yaml: fine\n", "")
+    assert main(["config", "check", "-c", "b.yaml", "--set", "retrieval.topk=3"]) == 2
+    assert capsys.readouterr().err == "error: --set retrieval.topk: unknown key; did you mean top_k?\n"
+
+
+def test_without_a_file_a_note_on_stderr_says_that_defaults_are_used(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["config", "check", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"ok": True, "files": [], "config_hash": config_hash(Config())}
+    assert err.startswith("note: no ragkit.yaml in ")
+
+
+def test_hash_prints_both_hashes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "hash", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "config_hash": config_hash(Config()),
+        "index_hash": index_hash(Config()),
+    }
+    assert main(["config", "hash"]) == 0
+    assert capsys.readouterr().out == f"config {config_hash(Config())}\nindex  {index_hash(Config())}\n"
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_schema_prints_the_json_schema(form: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "schema", *form]) == 0
+    assert json.loads(capsys.readouterr().out) == config_schema()

@@ -1,0 +1,90 @@
+"""`ragkit doctor`: what is wrong is found, named, and comes with its mend; secrets never show."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., str]
+
+
+def findings(out: str) -> dict[str, dict[str, Any]]:
+    return {finding["check"]: finding for finding in json.loads(out)["findings"]}
+
+
+def test_a_sound_system_is_fine(ragkit: Run) -> None:
+    out = ragkit("doctor", "--json")
+    found = findings(out)
+    assert json.loads(out)["status"] == "ok"
+    assert {finding["status"] for finding in found.values()} == {"ok"}
+    assert "4 documents" in found["index"]["detail"]
+    assert found["ingestion.embedding.base_url"]["detail"].endswith(" answers")
+    assert ragkit("doctor").splitlines()[-1] == "everything is fine"
+
+
+def test_the_packaged_model_is_verified_and_must_read_whole_chunks(ragkit: Run, tmp_path: Path) -> None:
+    model = ("--set", "ingestion.embedding.backend=sentence_transformers", "--set", f"ingestion.store.path={tmp_path}")
+    model += ("--set", "ingestion.embedding.model=all-MiniLM-L6-v2")
+    found = findings(ragkit("doctor", *model, "--json"))
+    assert "sha256 is the publisher's" in found["model"]["detail"]
+    assert "fit the 256" in found["chunk size"]["detail"]
+    assert found["index"]["status"] == "warn"  # nothing was indexed there
+    found = findings(ragkit("doctor", *model, "--set", "ingestion.chunking.chunk_size=500", "--json", code=1))
+    assert found["model"]["status"] == "fail"
+    assert "set chunk_size to " in found["model"]["mend"]
+
+
+def test_an_index_of_other_settings_is_a_failure_with_its_mend(ragkit: Run) -> None:
+    found = findings(ragkit("doctor", "--set", "ingestion.chunking.chunk_size=64", "--json", code=1))
+    assert found["index settings"]["status"] == "fail"
+    assert found["index settings"]["mend"] == "run: ragkit index --rebuild"
+
+
+def test_a_service_that_is_down_is_a_failure_and_its_key_is_never_shown(ragkit: Run) -> None:
+    generation = ("--set", "generation.backend=openai", "--set", "generation.model=m")
+    generation += ("--set", "generation.base_url=http://127.0.0.1:9/v1", "--set", "generation.api_key=sk-secret")
+    out = ragkit("doctor", *generation, "--json", code=1)
+    assert findings(out)["generation.base_url"]["status"] == "fail"
+    assert findings(out)["generation.api_key"]["detail"] == "set"
+    assert "sk-secret" not in out + ragkit("doctor", *generation, code=1)
+
+
+def test_a_missing_key_is_a_failure_only_where_it_is_needed(ragkit: Run) -> None:
+    generation = ("--set", "generation.backend=openai", "--set", "generation.model=m")
+    found = findings(ragkit("doctor", *generation, "--json", code=1))
+    assert found["generation.api_key"]["status"] == "fail"
+    assert found["ingestion.embedding.api_key"]["status"] == "ok"  # its service has an address of its own
+
+
+def test_a_config_that_cannot_be_read_is_a_finding(ragkit: Run) -> None:
+    found = findings(ragkit("doctor", "--set", "retrieval.topk=3", "--json", code=1))
+    assert found["config"]["status"] == "fail"
+    assert "top_k" in f"{found['config']['detail']} {found['config']['mend']}"
+
+
+def test_a_broken_index_is_a_failure(ragkit: Run, system: Path) -> None:
+    (system / "index" / "CURRENT").write_text("gen-999999", encoding="ascii")
+    found = findings(ragkit("doctor", "--json", code=1))
+    assert found["index"]["status"] == "fail"
+    assert "--rebuild" in found["index"]["mend"]
+
+
+def test_a_place_that_cannot_be_written_is_a_failure(ragkit: Run) -> None:
+    found = findings(ragkit("doctor", "--set", "ingestion.store.path=ragkit.yaml/index", "--json", code=1))
+    assert found["write access"]["status"] == "fail"
+    assert "ingestion.store.path" in found["write access"]["mend"]
+
+
+@pytest.mark.parametrize(("overrides", "code"), [((), 0), (("--set", "retrieval.topk=3"), 1)])
+def test_the_exit_code_of_a_process(system: Path, overrides: tuple[str, ...], code: int) -> None:
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-m", "ragkit.cli.main", "doctor", *overrides]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=system, env=environ, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (code, "")
