@@ -1,0 +1,198 @@
+"""Measure what the core promises about speed; each figure is set against a floor measured in the same run.
+
+    python scripts/measure_core.py startup
+    python scripts/measure_core.py overhead CORPUS.jsonl     indexing against the bare model on the same chunks
+    python scripts/measure_core.py query [CHUNKS]            our share of a hybrid query, outside the embedding model
+    python scripts/measure_core.py reindex FOLDER            index, index again unchanged, index after editing 7 files
+
+Wall-clock seconds; medians of alternating runs where a command is short. Quote ratios: machines differ.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragkit.config.schema import Config
+from ragkit.embed import make_embedder
+from ragkit.ingest.index import build_index
+from ragkit.retrieve.retriever import retrieve
+from ragkit.store.open import open_snapshot
+from ragkit.store.qdrant_edge import EdgeStore
+from ragkit.types import Chunk
+
+CONFIG = Path(__file__).parent.parent / "configs" / "quickstart.yaml"
+
+
+def quickstart(index: Path) -> Config:
+    return Config.model_validate(
+        {"ingestion": {"chunking": {"chunk_size": 200, "overlap": 30}, "store": {"path": str(index)}}}
+    )
+
+
+def seconds_of(command: list[str]) -> float:
+    began = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - began
+
+
+def startup() -> None:
+    """Whole processes, in turn: bare Python, `import ragkit`, `ragkit --help`."""
+    commands = {
+        "python -c pass": [sys.executable, "-c", "pass"],
+        "import ragkit": [sys.executable, "-c", "import ragkit"],
+        "ragkit --help": [str(Path(sys.executable).parent / "ragkit"), "--help"],
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(11):
+        for name, command in commands.items():
+            seconds[name].append(seconds_of(command))
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    for name, median in medians.items():
+        print(f"{name:<16} {median:.3f} s (from {min(seconds[name]):.3f} to {max(seconds[name]):.3f})")
+    print(f"import ragkit over bare Python: {medians['import ragkit'] - medians['python -c pass']:.3f} s")
+
+
+def overhead(corpus: Path) -> None:
+    """One process, three alternating pairs: `build_index` into a fresh folder, then the model alone on its chunks."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = quickstart(Path(folder) / "index")
+        embedder = make_embedder(config.ingestion.embedding)
+        embedder.embed_passages(["load the model before the clock starts"])
+        ratios: list[float] = []
+        for _ in range(3):
+            shutil.rmtree(config.ingestion.store.path, ignore_errors=True)
+            began = time.perf_counter()
+            report = build_index(config, [corpus], embedder=embedder)
+            whole = time.perf_counter() - began
+            snapshot = open_snapshot(config)
+            store = snapshot.store
+            assert isinstance(store, EdgeStore)
+            texts = [chunk.indexed_text for chunk in store.iter_chunks()]
+            snapshot.close()
+            began = time.perf_counter()
+            embedder.embed_passages(texts)
+            bare = time.perf_counter() - began
+            ratios.append(whole / bare)
+            print(
+                f"index {whole:.2f} s, bare encode of its {report.chunks} chunks {bare:.2f} s, ratio {whole / bare:.3f}"
+            )
+    print(f"median ratio {statistics.median(ratios):.3f}")
+
+
+def query(count: int) -> None:
+    """200 questions over chunks of random words with random vectors; the embedder is a table look-up."""
+    generator = np.random.default_rng(0)
+    words = np.array([f"word{number}" for number in range(20_000)])
+    weights = 1 / np.arange(1, len(words) + 1)
+    weights /= weights.sum()
+
+    class Table:
+        def embed_question(self, text: str) -> NDArray[np.float32]:
+            return vectors[text]
+
+        def embed_questions(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            return np.stack([vectors[text] for text in texts])
+
+        def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            return self.embed_questions(texts)
+
+    with tempfile.TemporaryDirectory() as folder:
+        config = quickstart(Path(folder))
+        store = EdgeStore(Path(folder) / "shard", config.retrieval.bm25)
+        for begin in range(0, count, 500):
+            rows = generator.standard_normal((500, 384)).astype(np.float32)
+            rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+            chunks = [
+                Chunk(
+                    id=f"00000000-0000-0000-0000-{begin + number:012d}",
+                    document_id=f"document {(begin + number) // 10}",
+                    text=" ".join(generator.choice(words, 120, p=weights)),
+                    start=0,
+                    end=1,
+                    token_count=120,
+                    metadata={"source_document": f"{(begin + number) // 10}.md", "page_number": number},
+                )
+                for number in range(500)
+            ]
+            store.upsert(chunks, rows, 120.0)
+        store.finish()
+        questions = [" ".join(generator.choice(words, 8, p=weights)) for _ in range(200)]
+        vectors = dict(zip(questions, generator.standard_normal((200, 384)).astype(np.float32), strict=True))
+        for text in questions[:20]:
+            retrieve(text, store, Table(), config.retrieval)
+        shares: list[float] = []
+        stages: dict[str, list[float]] = {}
+        for text in questions:
+            began = time.perf_counter()
+            found = retrieve(text, store, Table(), config.retrieval)
+            shares.append((time.perf_counter() - began) * 1e3)
+            for stage, value in found.timings_ms.items():
+                stages.setdefault(stage, []).append(value)
+        store.close()
+    percentiles = np.percentile(shares, [50, 95, 99])
+    print(
+        f"{count} chunks, 200 hybrid queries: p50 {percentiles[0]:.2f} ms, p95 {percentiles[1]:.2f},"
+        f" p99 {percentiles[2]:.2f}"
+    )
+    print("p50 by stage: " + ", ".join(f"{stage} {statistics.median(ms):.2f}" for stage, ms in stages.items()))
+
+
+def reindex(source: Path) -> None:
+    """Whole `ragkit index` processes over a copy of the folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "files"
+        shutil.copytree(source, copy)
+        for path in [copy, *copy.rglob("*")]:
+            path.chmod(0o755)
+        ragkit = str(Path(sys.executable).parent / "ragkit")
+        command = [ragkit, "index", str(copy), "-c", str(CONFIG), "--json"]
+        command += ["--set", f"ingestion.store.path={folder}/index"]
+
+        def run(label: str) -> None:
+            began = time.perf_counter()
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            report = json.loads(done.stdout)
+            seconds = time.perf_counter() - began
+            counts = {
+                key: report[key] for key in ("new", "edited", "unchanged", "chunks_written", "embedded", "chunks")
+            }
+            print(f"{label}: {seconds:.2f} s whole process, {counts}, failures {len(report['failures'])}")
+
+        run("first")
+        run("unchanged")
+        files = sorted(path for path in copy.rglob("*") if path.is_file() and path.suffix in (".rst", ".md", ".txt"))
+        for path in files[:: max(1, len(files) // 7)][:7]:
+            path.write_text(
+                path.read_text(encoding="utf-8") + "\n\nOne more sentence for this file.\n", encoding="utf-8"
+            )
+        run("7 files edited")
+        run("unchanged")
+
+
+def main() -> None:
+    command, *rest = sys.argv[1:] or ["help"]
+    if command == "startup":
+        startup()
+    elif command == "overhead":
+        overhead(Path(rest[0]))
+    elif command == "query":
+        query(int(rest[0]) if rest else 10_000)
+    elif command == "reindex":
+        reindex(Path(rest[0]))
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()

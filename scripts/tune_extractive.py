@@ -1,0 +1,119 @@
+"""Choose the weights of the extractive generator on half of XQuAD-en and report them on the other half.
+
+    python scripts/tune_extractive.py DATA_DIR
+
+DATA_DIR holds `xquad-en`. For each question the first five chunks of hybrid retrieval are cut into sentences; a
+sentence is right if it contains a gold answer. Articles 0 to 23 tune, 24 to 47 report. Prints the share of questions
+whose best sentence is right (with a 95% interval) and whose first three hold a right one, for the weights in use and
+the best found.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragkit.config.load import load_config
+from ragkit.embed import Embedder, make_embedder
+from ragkit.evaluate.beir import dataset_hash, read_dataset
+from ragkit.evaluate.bootstrap import mean_interval
+from ragkit.evaluate.retrieval import EmbeddedQuestions, default_cache, index_in
+from ragkit.generate.extractive import WEIGHTS, rank_sentences
+from ragkit.ingest.index import build_index
+from ragkit.ingest.sentences import split_sentences
+from ragkit.retrieve.retriever import retrieve
+from ragkit.store.open import open_snapshot
+
+CONFIG = Path(__file__).parent.parent / "configs" / "quickstart.yaml"
+
+
+class RememberedPassages(EmbeddedQuestions):
+    """Embeds each sentence once, whatever number of questions look at it."""
+
+    def __init__(self, questions: Sequence[str], embedder: Embedder) -> None:
+        super().__init__(questions, embedder)
+        self._rows: dict[str, NDArray[np.float32]] = {}
+        self._model = embedder
+
+    def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        fresh = [text for text in dict.fromkeys(texts) if text not in self._rows]
+        if fresh:
+            self._rows.update(zip(fresh, self._model.embed_passages(fresh), strict=True))
+        return np.stack([self._rows[text] for text in texts])
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The views of its sentences, shape (sentences, 3), and which of them hold a gold answer."""
+
+    article: int
+    views: NDArray[np.float64]
+    right: list[bool]
+
+
+def read_questions(folder: Path) -> list[Question]:
+    config = load_config(CONFIG).config
+    data = read_dataset(folder)
+    placed = index_in(config, default_cache() / dataset_hash(folder).split("-")[0])
+    embedder = make_embedder(config.ingestion.embedding)
+    build_index(placed, [data.corpus_path], embedder=embedder, wait_s=3600)
+    known = RememberedPassages(list(data.queries.values()), embedder)
+    answers: dict[str, list[str]] = {
+        row["_id"]: row["metadata"]["answers"]
+        for line in (folder / "queries.jsonl").read_text(encoding="utf-8").splitlines()
+        if (row := json.loads(line))
+    }
+    snapshot = open_snapshot(placed)
+    questions: list[Question] = []
+    for query, text in data.queries.items():
+        if query not in data.qrels:
+            continue
+        found = retrieve(text, snapshot.store, known, placed.retrieval).results[:5]
+        views = rank_sentences(text, [result.chunk for result in found], known, split_sentences)
+        questions.append(
+            Question(
+                int(min(data.qrels[query]).split("-")[0]),
+                np.array([[view.likeness, view.terms, view.rank] for view in views]),
+                [any(answer in view.text for answer in answers[query]) for view in views],
+            )
+        )
+    snapshot.close()
+    return questions
+
+
+def hits(questions: list[Question], weights: tuple[float, float, float], first: int) -> list[float]:
+    """1 for each question with a right sentence among the first so many."""
+    found: list[float] = []
+    for question in questions:
+        order: list[int] = np.argsort(-(question.views @ np.array(weights))).tolist()
+        found.append(float(any(question.right[index] for index in order[:first])))
+    return found
+
+
+def main() -> None:
+    questions = read_questions(Path(sys.argv[1]) / "xquad-en")
+    tuning = [question for question in questions if question.article < 24]
+    test = [question for question in questions if question.article >= 24]
+    grid = itertools.product((0.3, 0.5, 0.7, 1.0), (0.0, 0.3, 0.5, 0.7, 1.0), (0.0, 0.05, 0.1, 0.2, 0.4))
+    best = max(grid, key=lambda weights: (fmean(hits(tuning, weights, 1)), fmean(hits(tuning, weights, 3))))
+    for label, weights in (("in use", WEIGHTS), ("best on the tuning half", best)):
+        print(f"{label}: likeness, terms, rank = {weights}")
+        for name, part in (("tuning", tuning), ("test", test)):
+            interval = mean_interval(hits(part, weights, 1))
+            print(
+                f"  {name}: best sentence right {interval.mean:.3f} ({interval.low:.3f} to {interval.high:.3f},"
+                f" n={len(part)}),"
+                f" one of three {fmean(hits(part, weights, 3)):.3f}"
+            )
+
+
+if __name__ == "__main__":
+    main()
