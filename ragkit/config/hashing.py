@@ -1,0 +1,103 @@
+"""Two fingerprints of a config: of all that changes results, and of what an existing index depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from ragkit.config.keys import dotted, is_runtime, leaves
+from ragkit.config.schema import Config
+
+# What an index contains follows from these; another value makes the index on disk wrong. query_prefix is not
+# among them: it changes questions, which are not stored.
+_INDEX_PREFIXES = ("ingestion.chunking.", "retrieval.bm25.")
+_INDEX_KEYS = frozenset(
+    f"ingestion.embedding.{name}" for name in ("backend", "model", "dimensions", "passage_prefix", "max_tokens")
+)
+
+
+def config_hash(config: Config) -> str:
+    """16 hexadecimal digits over every key that changes results; a default written out counts as left out.
+
+    >>> from ragkit.config.schema import Ingestion, Parsing, Retrieval
+    >>> config_hash(Config()) == config_hash(Config(ingestion=Ingestion(parsing=Parsing(workers=3))))
+    True
+    >>> config_hash(Config()) == config_hash(Config(retrieval=Retrieval(top_k=3)))
+    False
+    """
+    return _digest(_settings(config))
+
+
+def index_settings(config: Config) -> dict[str, Any]:
+    """The settings that an index depends on, by dotted key, as plain JSON values.
+
+    >>> index_settings(Config())["ingestion.chunking.chunk_size"]
+    512
+    """
+    return {
+        key: value for key, value in _settings(config).items() if key in _INDEX_KEYS or key.startswith(_INDEX_PREFIXES)
+    }
+
+
+def index_hash(config: Config) -> str:
+    """16 hexadecimal digits over `index_settings`.
+
+    >>> len(index_hash(Config()))
+    16
+    """
+    return _digest(index_settings(config))
+
+
+def explain_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """One sentence for each setting in which an index (`old`) and a config (`new`) differ.
+
+    >>> explain_difference({"ingestion.chunking.chunk_size": 200}, {"ingestion.chunking.chunk_size": 256})
+    ['ingestion.chunking.chunk_size: 200 in the index, 256 in the config']
+    """
+    sentences: list[str] = []
+    for key in [*old, *(key for key in new if key not in old)]:
+        if key not in new:
+            sentences.append(f"{key}: {_shown(old[key])} in the index, no setting of this version")
+        elif key not in old:
+            sentences.append(f"{key}: not recorded in the index, {_shown(new[key])} in the config")
+        elif old[key] != new[key]:
+            sentences.append(f"{key}: {_shown(old[key])} in the index, {_shown(new[key])} in the config")
+    return sentences
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    """Every key that is not runtime, by dotted name, as plain JSON values."""
+    settings: dict[str, Any] = {}
+    for path, field in leaves():
+        if not is_runtime(field):
+            value: Any = config
+            for step in path:
+                value = getattr(value, step)
+            settings[dotted(path)] = _plain(value)
+    return settings
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return {name: _plain(item) for name, item in value if item is not None}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, Path):
+        return value.as_posix()
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return {"date": value.isoformat()}  # a date filters otherwise than the same characters as text
+
+
+def _digest(settings: Mapping[str, Any]) -> str:
+    text = json.dumps(settings, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

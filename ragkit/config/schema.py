@@ -1,0 +1,246 @@
+"""The configuration tree: every key, its default, what it means. One YAML file is one `Config`.
+
+A field made with `runtime(...)` changes where or how fast the work is done, never its result; it stays out of
+the hashes (`ragkit.config.hashing`). Everything else counts.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+DEFAULT_SYSTEM_PROMPT = """\
+Answer based ONLY on the provided context.
+If the context doesn't contain the answer, say "I don't have enough information."
+Cite sources using [Source: document_name, page X].
+"""
+
+
+def runtime(default: Any = ..., *, description: str, **constraints: Any) -> Any:
+    """A field that cannot change a result (a path, a worker count, a time-out) and so is not hashed."""
+    return Field(default, description=description, json_schema_extra={"runtime": True}, **constraints)
+
+
+class Part(BaseModel):
+    """Base of all parts: unknown keys are refused, values are not coerced, instances do not change."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+PathField = Annotated[Path, Field(strict=False)]
+
+
+class Parsing(Part):
+    pdf_layout: bool = True
+    """Find the headings and ruled tables of PDFs by their fonts and lines (about 0.1 s a page)."""
+    workers: int = runtime(0, ge=0, le=64, description="Parser processes; 0 means one per CPU core.")
+    timeout_s: float = runtime(
+        60.0, gt=0, description="A file whose parsing takes longer is given up and named in the report."
+    )
+    max_file_mb: float = runtime(100.0, gt=0, description="Larger files are skipped and named in the report.")
+
+
+class Chunking(Part):
+    strategy: Literal["semantic", "recursive", "fixed_size"] = "semantic"
+    """Where chunks may end: at topic breaks, at headings and paragraphs, or wherever the budget is full."""
+    chunk_size: int = Field(default=512, ge=16, le=32_768)
+    """Largest number of tokens of text in a chunk, counted by the embedding model's own tokenizer."""
+    overlap: int = Field(default=50, ge=0)
+    """Tokens at the end of a chunk that the next one repeats, in whole sentences."""
+    contextual_header: bool = True
+    """Put title and heading path before the text for embedding and BM25 (never for display)."""
+    header_tokens: int = Field(default=32, ge=0, le=256)
+    """Largest number of tokens of that header; it counts towards the model's window, beside chunk_size."""
+    breakpoint_percentile: float = Field(default=80.0, gt=0, lt=100)
+    """semantic: gaps between sentences whose depth lies above this percentile are topic breaks."""
+    window: int = Field(default=3, ge=1, le=10)
+    """semantic: sentences on either side of a gap that are compared."""
+    language: str = "en"
+    """Language code of the sentence splitter."""
+
+    @model_validator(mode="after")
+    def _overlap_is_smaller(self) -> Chunking:
+        if self.overlap >= self.chunk_size:
+            raise ValueError(f"overlap ({self.overlap}) must be smaller than chunk_size ({self.chunk_size})")
+        return self
+
+
+class Embedding(Part):
+    backend: Literal["sentence_transformers", "openai"] = "sentence_transformers"
+    """A model on this machine, or a server that speaks OpenAI's /v1/embeddings."""
+    model: str = "all-MiniLM-L6-v2"
+    """A known name, a folder in sentence-transformers format, or the model name of an API."""
+    dimensions: int | None = Field(default=None, ge=1)
+    """Keep this many leading dimensions (Matryoshka models only); null keeps all."""
+    query_prefix: str = ""
+    """Put before a question, for models trained with one (e5: "query: ")."""
+    passage_prefix: str = ""
+    """Put before a passage, for models trained with one (e5: "passage: ")."""
+    max_tokens: int | None = Field(default=None, ge=16)
+    """The model's window in tokens; null reads it from the model (openai: 8191)."""
+    base_url: str | None = runtime(None, description="openai: address of the API, up to and including /v1.")
+    api_key: SecretStr | None = runtime(None, strict=False, description="openai: key; use ${OPENAI_API_KEY}.")
+    batch_size: int = runtime(32, ge=1, le=2048, description="Texts in one call of the model.")
+    device: str | None = runtime(None, description="sentence_transformers: cpu, cuda, mps; null chooses.")
+    timeout_s: float = runtime(60.0, gt=0, description="openai: time limit of one call.")
+
+
+class Bm25(Part):
+    k1: float = Field(default=1.2, ge=0, le=10)
+    """Term-frequency saturation."""
+    b: float = Field(default=0.75, ge=0, le=1)
+    """Length normalisation: 0 none, 1 full."""
+    language: str = "english"
+    """Stop words and stemmer, as the engine names them."""
+
+
+class Store(Part):
+    backend: Literal["qdrant_edge", "qdrant"] = runtime("qdrant_edge", description="Embedded engine or a server.")
+    path: PathField = runtime(
+        Path(".ragkit/index"),
+        description="Folder of the index; relative to the working directory. With a server: of its manifest.",
+    )
+    url: str | None = runtime(None, description="qdrant: address of the server, e.g. http://localhost:6333.")
+    api_key: SecretStr | None = runtime(None, strict=False, description="qdrant: key; use ${QDRANT_API_KEY}.")
+    collection: str = runtime("ragkit", min_length=1, description="qdrant: name of the collection.")
+    timeout_s: float = runtime(30.0, gt=0, description="qdrant: time limit of one call.")
+
+
+class Ingestion(Part):
+    sources: list[str] = runtime(
+        [], description="Files, folders, globs and .jsonl files that `ragkit index` reads when given no path."
+    )
+    exclude: list[str] = Field(default_factory=lambda: [".git/", "node_modules/", "__pycache__/", ".ragkit/", ".venv/"])
+    """Ignore patterns in .gitignore syntax, relative to each source folder."""
+    follow_symlinks: bool = False
+    """Follow links to files and folders; loops are cut either way."""
+    parsing: Parsing = Parsing()
+    chunking: Chunking = Chunking()
+    embedding: Embedding = Embedding()
+    store: Store = Store()
+
+
+class Fusion(Part):
+    method: Literal["rrf", "weighted", "dbsf"] = "dbsf"
+    """rrf: by ranks; weighted: by normalised scores; dbsf: by distribution-based normalised scores."""
+    k: int = Field(default=60, ge=1)
+    """rrf: rank constant."""
+    alpha: float = Field(default=0.5, ge=0, le=1)
+    """weighted: weight of the dense score; the sparse one gets 1 - alpha."""
+
+
+class Reranking(Part):
+    backend: Literal["none", "cross_encoder", "http"] = "none"
+    """Second-stage scoring: none, a model on this machine, or a service."""
+    model: str | None = None
+    """cross_encoder: folder of the model; http: name sent to the service."""
+    candidates: int = Field(default=20, ge=1, le=1000)
+    """Chunks of the fused list that are scored."""
+    top_n: int | None = Field(default=None, ge=1)
+    """Keep this many after reranking; null keeps retrieval.top_k."""
+    base_url: str | None = runtime(None, description="http: address up to the part before /rerank.")
+    api_key: SecretStr | None = runtime(None, strict=False, description="http: key; use ${COHERE_API_KEY}.")
+    timeout_s: float = runtime(20.0, gt=0, description="http: time limit of one call.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Reranking:
+        if self.backend == "cross_encoder" and not self.model:
+            raise ValueError("backend cross_encoder needs model: a folder in sentence-transformers format")
+        if self.backend == "http" and not self.base_url:
+            raise ValueError("backend http needs base_url, e.g. http://localhost:8000/v1")
+        return self
+
+
+FilterScalar = str | int | float | bool | date | datetime
+
+
+class Filter(Part):
+    """One condition on a field, or a combination of conditions.
+
+    A condition names `field` and one of `eq`, `any`, or a range of `gt`, `gte`, `lt`, `lte` (numbers or dates; a
+    date compares with fields that hold ISO 8601 dates). A combination is one of `and`, `or`, `not`.
+    """
+
+    field: str | None = None
+    eq: FilterScalar | None = None
+    any: list[FilterScalar] | None = None
+    gt: int | float | date | datetime | None = None
+    gte: int | float | date | datetime | None = None
+    lt: int | float | date | datetime | None = None
+    lte: int | float | date | datetime | None = None
+    and_: list[Filter] | None = Field(default=None, alias="and")
+    or_: list[Filter] | None = Field(default=None, alias="or")
+    not_: Filter | None = Field(default=None, alias="not")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Filter:
+        ranged = any(bound is not None for bound in (self.gt, self.gte, self.lt, self.lte))
+        conditions = [self.eq is not None, self.any is not None, ranged]
+        combinations = [self.and_ is not None, self.or_ is not None, self.not_ is not None]
+        if self.field is not None and (sum(conditions) != 1 or any(combinations)):
+            raise ValueError("a filter with `field` needs exactly one of eq, any, or a range (gt, gte, lt, lte)")
+        if self.field is None and (sum(combinations) != 1 or any(conditions)):
+            raise ValueError("a filter without `field` needs exactly one of and, or, not")
+        return self
+
+
+class Retrieval(Part):
+    strategy: Literal["dense", "sparse", "hybrid"] = "hybrid"
+    """By meaning (embedding), by words (BM25), or both."""
+    candidates: int = Field(default=200, ge=1, le=10_000)
+    """Chunks taken from each retriever before fusion; score-normalising fusion needs the tail of the lists."""
+    top_k: int = Field(default=10, ge=1, le=1000)
+    """Chunks kept after fusion (and reranking)."""
+    fusion: Fusion = Fusion()
+    bm25: Bm25 = Bm25()
+    reranking: Reranking = Reranking()
+    filters: list[Filter] = Field(default_factory=list[Filter])
+    """Conditions that every result must meet."""
+
+
+class Refusal(Part):
+    min_confidence: float | None = Field(default=None, ge=0, le=1)
+    """Refuse when the estimated chance that the evidence answers is lower; null uses the calibrated value, 0 none."""
+
+
+class Generation(Part):
+    backend: Literal["extractive", "openai", "vllm", "llama_cpp"] = "extractive"
+    """Sentences of the documents word for word (no model), or a model behind an OpenAI-compatible server."""
+    model: str | None = None
+    """Name of the model at the API; not used by extractive."""
+    system_prompt: str = DEFAULT_SYSTEM_PROMPT
+    """What a model is told before the documents; extractive does not read it."""
+    temperature: float = Field(default=0.1, ge=0, le=2)
+    """Randomness of a model's choice of words; 0 is the least."""
+    max_tokens: int = Field(default=512, ge=1)
+    """Longest answer."""
+    context_tokens: int = Field(default=3000, ge=128)
+    """Budget for the context blocks of the prompt; the lowest ranked are dropped first."""
+    context_chunks: int = Field(default=5, ge=1, le=100)
+    """Most chunks in the prompt."""
+    max_sentences: int = Field(default=3, ge=1, le=20)
+    """extractive: most sentences in an answer."""
+    refusal: Refusal = Refusal()
+    base_url: str | None = runtime(None, description="openai: address of the API, up to and including /v1.")
+    api_key: SecretStr | None = runtime(None, strict=False, description="openai: key; use ${OPENAI_API_KEY}.")
+    api_version: str | None = runtime(None, description="openai: set for Azure, e.g. 2024-10-21.")
+    timeout_s: float = runtime(60.0, gt=0, description="openai: time limit of one answer.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Generation:
+        if self.backend == "openai" and not self.model:
+            raise ValueError("backend openai needs model, e.g. gpt-4o-mini")
+        return self
+
+
+class Config(Part):
+    """A whole system. Every default here is the real default."""
+
+    ingestion: Ingestion = Ingestion()
+    retrieval: Retrieval = Retrieval()
+    generation: Generation = Generation()

@@ -1,0 +1,132 @@
+"""The hashes change with what changes results, and with nothing else."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+
+from ragkit.config import Config, config_hash, explain_difference, index_hash, index_settings, load_config
+from ragkit.config.schema import Filter, Part
+
+INDEX_KEYS = {
+    "ingestion.chunking.strategy",
+    "ingestion.chunking.chunk_size",
+    "ingestion.chunking.overlap",
+    "ingestion.chunking.contextual_header",
+    "ingestion.chunking.header_tokens",
+    "ingestion.chunking.breakpoint_percentile",
+    "ingestion.chunking.window",
+    "ingestion.chunking.language",
+    "ingestion.embedding.backend",
+    "ingestion.embedding.model",
+    "ingestion.embedding.dimensions",
+    "ingestion.embedding.passage_prefix",
+    "ingestion.embedding.max_tokens",
+    "retrieval.bm25.k1",
+    "retrieval.bm25.b",
+    "retrieval.bm25.language",
+}
+
+st.register_type_strategy(SecretStr, st.text().map(SecretStr))
+st.register_type_strategy(Path, st.text("abc/", min_size=1).map(Path))
+st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
+st.register_type_strategy(
+    Filter,
+    st.builds(Filter, field=st.text(), eq=st.one_of(st.text(), st.integers(), st.booleans(), st.dates())),
+)
+
+
+def fields_of(part: type[BaseModel], above: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], FieldInfo]]:
+    """Every leaf of the schema, found here without the code under test."""
+    found: list[tuple[tuple[str, ...], FieldInfo]] = []
+    for name, field in part.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Part):
+            found += fields_of(kind, (*above, name))
+        else:
+            found.append(((*above, name), field))
+    return found
+
+
+def is_runtime(field: FieldInfo) -> bool:
+    return field.json_schema_extra == {"runtime": True}
+
+
+def changed(part: Any, path: tuple[str, ...], value: Any) -> Any:
+    """A copy with one value replaced; not validated, since a rule over two keys is not the point here."""
+    head, *rest = path
+    return part.model_copy(update={head: changed(getattr(part, head), tuple(rest), value) if rest else value})
+
+
+def value_at(part: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        part = getattr(part, name)
+    return part
+
+
+FIELDS = fields_of(Config)
+
+
+@pytest.mark.parametrize(("path", "field"), FIELDS, ids=[".".join(path) for path, _ in FIELDS])
+def test_the_hash_changes_with_every_field_but_runtime_ones(path: tuple[str, ...], field: FieldInfo) -> None:
+    base = Config()
+    runtime = is_runtime(field)
+
+    values = st.from_type(cast(type[Any], field.annotation))
+
+    @settings(max_examples=10, deadline=None, derandomize=True, database=None)
+    @given(value=values)
+    def check(value: Any) -> None:
+        assume(value != value_at(base, path))
+        other = changed(base, path, value)
+        assert (config_hash(other) == config_hash(base)) == runtime
+        assert (index_hash(other) == index_hash(base)) == (".".join(path) not in INDEX_KEYS)
+
+    check()
+
+
+def test_there_are_runtime_fields_and_others() -> None:
+    kinds = [is_runtime(field) for _, field in FIELDS]
+    assert kinds.count(True) >= 10
+    assert kinds.count(False) >= 20
+
+
+def test_a_hash_is_sixteen_hexadecimal_digits_and_stable() -> None:
+    assert len(config_hash(Config())) == 16
+    assert int(config_hash(Config()), 16) >= 0
+    assert config_hash(Config()) == config_hash(Config())
+
+
+def test_a_default_written_out_counts_as_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("ingestion: {chunking: {chunk_size: 512}}\nretrieval: {fusion: {alpha: 0.5}}", encoding="utf-8")
+    assert config_hash(load_config(file).config) == config_hash(Config())
+
+
+def test_a_date_and_the_same_characters_as_text_are_different_filters() -> None:
+    def with_filter(value: str | date) -> Config:
+        return changed(Config(), ("retrieval", "filters"), [Filter.model_validate({"field": "d", "eq": value})])
+
+    assert config_hash(with_filter(date(2024, 1, 1))) != config_hash(with_filter("2024-01-01"))
+
+
+def test_the_index_settings_are_exactly_what_makes_an_index_wrong() -> None:
+    assert set(index_settings(Config())) == INDEX_KEYS
+
+
+def test_differences_are_sentences_that_name_both_values() -> None:
+    old = {"ingestion.chunking.chunk_size": 200, "gone": 1, "same": 1}
+    new = {"ingestion.chunking.chunk_size": 256, "same": 1, "ingestion.embedding.model": "m"}
+    assert explain_difference(old, new) == [
+        "ingestion.chunking.chunk_size: 200 in the index, 256 in the config",
+        "gone: 1 in the index, no setting of this version",
+        'ingestion.embedding.model: not recorded in the index, "m" in the config',
+    ]
+    assert explain_difference(new, new) == []
