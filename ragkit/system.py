@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import ValidationError
 
-from ragkit.config.hashing import config_hash, explain_difference
+from ragkit.config.hashing import config_hash
 from ragkit.config.load import load_config
 from ragkit.config.schema import Config, Filter, Retrieval
 from ragkit.embed import Embedder, make_embedder, make_token_counter
@@ -77,6 +77,7 @@ class Ragkit:
         paths: Sequence[str | Path] = (),
         *,
         rebuild: bool = False,
+        retry: bool = False,
         wait_s: float = 0.0,
         progress: Progress | None = None,
     ) -> IndexReport:
@@ -85,18 +86,18 @@ class Ragkit:
 
         self._let_go()
         return build_index(
-            self.config, paths, embedder=self.embedder, rebuild=rebuild, wait_s=wait_s, progress=progress
+            self.config, paths, embedder=self.embedder, rebuild=rebuild, retry=retry, wait_s=wait_s, progress=progress
         )
 
-    def delete(self, names: Sequence[str], *, wait_s: float = 0.0) -> Receipt:
-        """Take documents out of the index; the receipt counts what is left of them.
+    def delete(self, names: Sequence[str] = (), *, paths: Sequence[str | Path] = (), wait_s: float = 0.0) -> Receipt:
+        """Take documents, or all that came from `paths`, out of the index; the receipt counts what is left of them.
 
-        All 0, but for `files` while another reader still has the generation before open.
+        All 0, but for `files` while another process still reads the generation before; it goes with that reader.
         """
-        from ragkit.ingest.index import delete_documents
+        from ragkit.ingest.delete import delete_documents
 
         self._let_go()
-        return delete_documents(self.config, names, wait_s)
+        return delete_documents(self.config, names, paths=paths, wait_s=wait_s)
 
     def search(
         self,
@@ -220,17 +221,14 @@ class Ragkit:
         return Stages(self.config, self.config_hash, store, self.embedder, self.reranker, self.generator)
 
     def _check_settings(self, snapshot: Snapshot) -> None:
-        from ragkit.ingest.settings import index_settings_of
+        from ragkit.ingest.settings import index_settings_of, refuse_other_settings
 
         tokens = make_token_counter(self.config.ingestion.embedding)
-        built: dict[str, Any] = snapshot.manifest.meta("settings") or {}
-        differences = explain_difference(built, index_settings_of(self.config, tokens))
-        if differences:
+        try:
+            refuse_other_settings(snapshot.manifest.meta("settings"), index_settings_of(self.config, tokens))
+        except IndexMismatch:
             snapshot.close()
-            raise IndexMismatch(
-                "the index was built with other settings: " + "; ".join(differences),
-                mend="to build it anew: ragkit index --rebuild",
-            )
+            raise
 
 
 def _changed(retrieval: Retrieval, changes: dict[str, object]) -> Retrieval:

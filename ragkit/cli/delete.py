@@ -9,13 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ragkit.cli.options import ConfigOption, JsonOption, SetOption, load, print_json
+from ragkit.errors import ConfigError
 
 if TYPE_CHECKING:
     from ragkit.config.schema import Config
 
 
 def delete(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names as `ragkit inspect` shows them.")],
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Names as `ragkit inspect` shows them.")
+    ] = None,
+    sources: Annotated[
+        list[str] | None,
+        typer.Option("--from", metavar="PATH", help="All that was indexed from this path, there or not; repeatable."),
+    ] = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
     wait: Annotated[
@@ -27,13 +34,15 @@ def delete(
     from ragkit.system import Ragkit
 
     loaded = load(config, overrides)
-    names = list(dict.fromkeys(names))
+    names = list(dict.fromkeys(names or ()))
+    if not names and not sources:
+        raise ConfigError("nothing to delete", mend="name documents, or --from PATH")
     _check_names(loaded, names)
-    receipt = Ragkit(loaded).delete(names, wait_s=wait)
+    receipt = Ragkit(loaded).delete(names, paths=sources or (), wait_s=wait)
     if as_json:
-        print_json({"deleted": names, "left": asdict(receipt)})
+        print_json({"deleted": names, "from": sources or [], "left": asdict(receipt)})
         return
-    _print(names, asdict(receipt), config, overrides)
+    _print([*names, *(f"all from {source}" for source in sources or ())], asdict(receipt), config, overrides)
 
 
 def _check_names(config: Config, names: list[str]) -> None:
@@ -50,14 +59,14 @@ def _check_names(config: Config, names: list[str]) -> None:
             raise unknown_document(name, held)
 
 
-def _print(names: list[str], left: dict[str, int], config_path: Path | None, overrides: list[str] | None) -> None:
+def _print(what: list[str], left: dict[str, int], config_path: Path | None, overrides: list[str] | None) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ragkit.cli.printing import FAINT, clean, command_line, console, counted
+    from ragkit.cli.printing import FAINT, OLDER_COPY, clean, command_line, console, counted
 
     screen = console()
-    screen.print(Text(f"deleted {counted(len(names), 'document')}: {', '.join(map(clean, names))}"))
+    screen.print(Text(f"deleted {counted(left['documents'], 'document')}: {', '.join(map(clean, what))}"))
     table = Table(box=None, pad_edge=False, header_style=FAINT)
     table.add_column("read back from the index")
     table.add_column("left", justify="right")
@@ -66,6 +75,6 @@ def _print(names: list[str], left: dict[str, int], config_path: Path | None, ove
     table.add_row("older copies on disk", f"{left['files']:,}")
     screen.print(table)
     if left["files"]:
-        screen.print("A running reader holds an older copy of the index; the next `ragkit index` removes it.")
+        screen.print(OLDER_COPY)
     again = command_line("index", config_path, overrides)
     screen.print(f"note: `{again}` brings a document in again while its file is there", soft_wrap=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ragkit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ragkit.ingest.manifest import Entry, Manifest
+    from ragkit.store.manifest import Entry, Manifest
 
 
 def find_document(manifest: Manifest, name: str) -> Entry:

@@ -22,7 +22,8 @@ def index(
     ] = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Start from nothing.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make everything anew, from all it was made of.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Read files again that failed before.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on any failure or warning.")] = False,
     wait: Annotated[
         float, typer.Option("--wait", metavar="SECONDS", min=0, help="Wait for another indexer to finish.")
@@ -36,7 +37,7 @@ def index(
 
     with Ragkit(load(config, overrides)) as rag:
         with index_progress(quiet=as_json) as progress:
-            report = rag.index(paths or (), rebuild=rebuild, wait_s=wait, progress=progress)
+            report = rag.index(paths or (), rebuild=rebuild, retry=retry, wait_s=wait, progress=progress)
         folder = rag.config.ingestion.store.path
     if as_json:
         print_json(report.as_dict())
@@ -55,7 +56,7 @@ def _print_report(screen: Console, report: IndexReport, folder: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ragkit.cli.printing import FAINT, counted
+    from ragkit.cli.printing import FAINT, OLDER_COPY, counted
 
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
@@ -67,8 +68,13 @@ def _print_report(screen: Console, report: IndexReport, folder: Path) -> None:
         table.add_row(
             "written",
             f"{counted(report.chunks_written, 'chunk')}, {counted(report.tokens_written, 'token')}; "
-            f"{report.embedded:,} embedded, {report.reused:,} known from before",
+            f"{report.embedded:,} embedded, {report.reused:,} known from before"
+            + (f", {report.repeated:,} repeated" if report.repeated else ""),
         )
+    if report.left_out:
+        left = ", ".join(counted(count, kind) for kind, count in sorted(report.left_out.items()))
+        links = " (ingestion.follow_symlinks: true follows links)" if report.left_out["link"] else ""
+        table.add_row("left out", left + links)
     stages = [f"{name} {value:.1f}" for name, value in report.seconds.items() if name != "total" and value >= 0.05]
     table.add_row("seconds", f"{report.seconds['total']:.1f}" + (f" ({', '.join(stages)})" if stages else ""))
     table.add_row(
@@ -83,6 +89,8 @@ def _print_report(screen: Console, report: IndexReport, folder: Path) -> None:
         left = report.receipt
         rest = f"{left.vectors} vectors, {left.bm25} BM25 entries, {left.manifest} manifest rows"
         screen.print(Text(f"left of {counted(left.documents, 'removed document')}: {rest}", style=FAINT))
+        if left.files:
+            screen.print(Text(OLDER_COPY, style=FAINT))
 
 
 def _changes(report: IndexReport) -> str:

@@ -8,6 +8,8 @@ A command returns None; it ends early with `raise typer.Exit(code)`.
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import sys
 from collections.abc import Sequence
 from importlib import import_module, metadata
@@ -100,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         result = app(args, prog_name="ragkit", standalone_mode=False)
     except RagkitError as error:
-        return _fail(str(error), args)
+        return _fail(f"{error.message}; {_same_system(error.mend, args)}" if error.mend else error.message, args)
     except typer.TyperException as error:
         return _fail(_one_line(error), args)
     except (KeyboardInterrupt, typer.Abort):
@@ -108,6 +110,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     if result == 130:
         typer.echo("stopped", err=True)
     return result if isinstance(result, int) else 0
+
+
+def _same_system(mend: str, args: Sequence[str]) -> str:
+    """The mend with the options that name the system, if it ends with a command to type.
+
+    >>> _same_system("to build it anew: ragkit index --rebuild", ["ask", "Why?", "-c", "my.yaml", "--json"])
+    'to build it anew: ragkit index --rebuild -c my.yaml'
+    """
+    if not re.search(r"\bragkit (index|inspect|delete|config)\b[^;]*$", mend):
+        return mend
+    options: list[str] = []
+    for place, arg in enumerate(args):
+        if arg in ("-c", "--config", "--set"):
+            options += args[place : place + 2]
+        elif arg.startswith(("--config=", "--set=")):
+            options.append(arg)
+    return " ".join([mend, *([shlex.join(options)] if options else [])])
 
 
 def _fail(message: str, args: Sequence[str]) -> int:

@@ -9,12 +9,14 @@ import hashlib
 import json
 import os
 import re
+import shlex
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pathspec
 
@@ -48,23 +50,35 @@ class Rejected:
     rows_of: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A link that is not followed, or a pipe, socket or device: nothing that a corpus is made of."""
+
+    path: Path
+    kind: Literal["link", "special file"]
+
+
 def discover(
     paths: Sequence[str | Path], ingestion: Ingestion, taken: Mapping[str, str] | None = None
-) -> Iterator[Source | Rejected]:
+) -> Iterator[Source | Rejected | LeftOut]:
     """Sources in a fixed order, each once. `paths` are files, folders, globs and `.jsonl` files.
 
     `taken` gives the root of each name that the index knows already: another root's file gets another name.
 
-    Raises RagkitError when a path does not exist or a glob matches nothing. Hidden files, files that match
-    `ingestion.exclude`, and whatever a link loop would bring again are left out.
+    Raises RagkitError when a path does not exist or a glob matches nothing; but a file or a glob that the index has
+    something from, and that is gone, is a root without files. Hidden files, files that match `ingestion.exclude`, and
+    whatever a link loop would bring again are passed over.
     """
-    roots = [root for path in paths for root in _roots(str(path))]
+    roots = [root for path in paths for root in _roots(str(path), taken or {})]
     ignored = pathspec.GitIgnoreSpec.from_lines(ingestion.exclude)
     # A row's name begins with its file's; a file's own name may hold a # too.
     names = {name.split("#", 1)[0]: root for name, root in (taken or {}).items()} | dict(taken or {})
     seen_files: set[tuple[int, int]] = set()
     for root in roots:
         for found in root.files if root.files is not None else _files(root.base, ignored, ingestion.follow_symlinks):
+            if found.is_symlink() and root.files is None and not ingestion.follow_symlinks:
+                yield LeftOut(found, "link")
+                continue
             try:
                 status = found.stat()
             except OSError:
@@ -73,6 +87,9 @@ def discover(
             if identity in seen_files and status.st_nlink == 1:
                 continue
             seen_files.add(identity)
+            if not stat.S_ISREG(status.st_mode):
+                yield LeftOut(found, "special file")
+                continue
             name = _name(found, root, names)
             limit = ingestion.parsing.max_file_mb
             if found.suffix == ".jsonl":
@@ -90,9 +107,17 @@ def discover(
                     yield Rejected(name, root.label, f"cannot be read: {error.strerror}")
 
 
-def roots_of(paths: Sequence[str | Path]) -> list[str]:
-    """The roots that `discover` would walk, as recorded with each source: absolute paths or patterns."""
-    return [root.label for path in paths for root in _roots(str(path))]
+def root_of(path: str | Path) -> str:
+    """What is recorded as the root of the sources under `path`: an absolute path or pattern, there or not.
+
+    >>> root_of("/data/docs/../manuals/*.pdf")
+    '/data/manuals/*.pdf'
+    """
+    expanded = Path(os.path.expanduser(path))  # noqa: PTH111 - a glob is no path that exists
+    fixed = list(takewhile(lambda part: not has_magic(part), expanded.parts))
+    if expanded.exists() or len(fixed) == len(expanded.parts):
+        return str(expanded.resolve())
+    return str(Path(*fixed).resolve().joinpath(*expanded.parts[len(fixed) :]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,25 +129,34 @@ class _Root:
     files: list[Path] | None = None
 
 
-def _roots(path: str) -> list[_Root]:
-    expanded = Path(os.path.expanduser(path))  # noqa: PTH111 - a glob is no path that exists
-    if expanded.exists():
-        found = expanded.resolve()
-        return [_Root(str(found), found.parent, [found]) if found.is_file() else _Root(str(found), found)]
-    if has_magic(str(expanded)):
-        pattern = Path.cwd() / expanded
-        fixed = list(takewhile(lambda part: not has_magic(part), pattern.parts))
-        base = Path(*fixed).resolve()
-        pattern = base.joinpath(*pattern.parts[len(fixed) :])
-        matches = [Path(match) for match in sorted(glob(str(pattern), recursive=True))]  # noqa: PTH207
+def _roots(path: str, taken: Mapping[str, str]) -> list[_Root]:
+    label = root_of(path)
+    found = Path(label)
+    if found.exists():
+        return [_Root(label, found.parent, [found]) if found.is_file() else _Root(label, found)]
+    held = [name for name, root in taken.items() if root == label]
+    if has_magic(path):
+        base = Path(*takewhile(lambda part: not has_magic(part), found.parts))
+        matches = [Path(match) for match in sorted(glob(label, recursive=True))]  # noqa: PTH207
         files = [match for match in matches if match.is_file()]
-        if files:
-            return [_Root(str(pattern), base, files)]
-        raise RagkitError(f"no file matches {path!r}")
-    raise RagkitError(f"there is no {path!r}", mend=f"the working directory is {Path.cwd()}")
+        if files or (held and base.is_dir()):
+            return [_Root(label, base, files)]
+        raise RagkitError(f"no file matches {path!r}", mend=_mend_of_missing(path, held))
+    if held and found.parent.is_dir() and all(name.split("#", 1)[0] == found.name for name in held):
+        return [_Root(label, found.parent, [])]
+    # A folder that is not there may be a disk that is not mounted: its documents leave the index only when told to.
+    raise RagkitError(f"there is no {path!r}", mend=_mend_of_missing(path, held))
+
+
+def _mend_of_missing(path: str, held: Sequence[str]) -> str:
+    if not held:
+        return f"the working directory is {Path.cwd()}"
+    documents = "1 document" if len(held) == 1 else f"{len(held):,} documents"
+    return f"bring it back, or take its {documents} out of the index: ragkit delete --from {shlex.quote(path)}"
 
 
 def _files(root: Path, ignored: pathspec.GitIgnoreSpec, follow: bool) -> Iterator[Path]:
+    """Everything but folders under `root`; a link to a folder counts as a file unless links are followed."""
     visited: set[tuple[int, int]] = set()
     for folder, folders, files in os.walk(root, followlinks=follow):
         status = Path(folder).stat()
@@ -136,14 +170,10 @@ def _files(root: Path, ignored: pathspec.GitIgnoreSpec, follow: bool) -> Iterato
             for name in folders
             if not name.startswith(".") and not ignored.match_file(f"{(relative / name).as_posix()}/")
         )
-        for name in sorted(files):
-            path = Path(folder) / name
-            if name.startswith(".") or ignored.match_file((relative / name).as_posix()):
-                continue
-            if path.is_symlink() and (not follow or not path.exists()):
-                continue
-            if path.is_file():
-                yield path
+        links = [] if follow else [name for name in folders if (Path(folder) / name).is_symlink()]
+        for name in sorted([*files, *links]):
+            if not name.startswith(".") and not ignored.match_file((relative / name).as_posix()):
+                yield Path(folder) / name
 
 
 def _name(path: Path, root: _Root, names: dict[str, str]) -> str:

@@ -20,7 +20,7 @@ _SLICE = 128
 class RunEmbedder:
     """`reuse` are vectors of before (of edited and moved documents), by text; `journal` those of a run cut off.
 
-    `embedded` and `reused` count texts.
+    `embedded` and `reused` count distinct texts, `repeated` what stands more than once in a run.
     """
 
     def __init__(self, embedder: Embedder, journal: VectorJournal, reuse: Mapping[str, NDArray[np.float32]]) -> None:
@@ -30,6 +30,7 @@ class RunEmbedder:
         self._resumes = len(journal) > 0
         self.embedded = 0
         self.reused = 0
+        self.repeated = 0
 
     def embed(self, texts: Sequence[str], told: Callable[[float], None] | None = None) -> NDArray[np.float32]:
         """One row a text, in order. `told` hears from time to time which share of them, 0 to 1, is done."""
@@ -48,5 +49,7 @@ class RunEmbedder:
             self.embedded += len(part)
             if told:
                 told((begin + len(part)) / len(fresh))
-        self.reused += len(texts) - len(fresh)
+        distinct = len(set(texts))
+        self.reused += distinct - len(fresh)
+        self.repeated += len(texts) - distinct
         return np.stack([known[text] for text in texts])

@@ -10,28 +10,27 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from ragkit.config.hashing import explain_difference
 from ragkit.config.schema import Chunking, Config
 from ragkit.embed import Embedder, make_embedder, make_token_counter
 from ragkit.embed.tokens import TokenCounter
-from ragkit.errors import ConfigError, IndexMismatch, ParseError
+from ragkit.errors import ParseError
 from ragkit.ingest.chunk import chunk_document
-from ragkit.ingest.discover import discover, roots_of
+from ragkit.ingest.delete import receipt_for
 from ragkit.ingest.document import document_id, make_document
 from ragkit.ingest.embedding import RunEmbedder
-from ragkit.ingest.manifest import Manifest
-from ragkit.ingest.plan import Plan, absolute_root, make_plan, relative_root
-from ragkit.ingest.report import IndexReport, Receipt, Stopwatch
-from ragkit.ingest.settings import fitted_chunking, index_settings_of
+from ragkit.ingest.plan import Plan, plan_run, relative_root
+from ragkit.ingest.report import IndexReport, Stopwatch
+from ragkit.ingest.settings import fitted_chunking, index_settings_of, read_with, refuse_other_settings
 from ragkit.ingest.topics import SentenceEncoder, make_sentence_encoder
 from ragkit.ingest.vectors import VectorJournal
 from ragkit.ingest.workers import parse_sources
-from ragkit.ingest.write import Chunked, count_terms, delete, receipt_for, reweigh, write_batch
+from ragkit.ingest.write import Chunked, count_terms, delete, reweigh, write_batch
 from ragkit.store.bm25 import Bm25Encoder, rounded_average_length
 from ragkit.store.folder import VECTORS, collect_garbage, discard_building, writer_lock
-from ragkit.store.open import Edit, open_edit, open_manifest
+from ragkit.store.manifest import Failure
+from ragkit.store.open import Edit, editing, open_manifest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,12 +52,14 @@ def build_index(
     *,
     embedder: Embedder | None = None,
     rebuild: bool = False,
+    retry: bool = False,
     wait_s: float = 0.0,
     progress: Progress | None = None,
 ) -> IndexReport:
     """Bring the index in line with the sources and report what was done.
 
-    `paths` default to `ingestion.sources`; `rebuild` starts from nothing. Raises ConfigError, IndexMismatch (the index
+    `paths` default to `ingestion.sources`. `rebuild` makes everything anew, from `paths` and from all that the index
+    was made of; `retry` reads files again that could not be read before. Raises ConfigError, IndexMismatch (the index
     was built with other settings and `rebuild` is not set), IndexLocked (another run is writing, and waiting `wait_s`
     seconds did not help), StoreError and ModelError. Files that cannot be read are named in the report.
     """
@@ -68,15 +69,19 @@ def build_index(
     with writer_lock(config.ingestion.store.path, wait_s):
         with open_manifest(config) as manifest, watch.measure("scan"):
             if manifest is not None and not rebuild:
-                _refuse_other_settings(manifest, settings)
-            plan = _plan(config, paths, manifest, rebuild)
+                refuse_other_settings(manifest.meta("settings"), settings)
+            plan = plan_run(config, paths, manifest, rebuild=rebuild, retry=retry)
             fresh = rebuild or manifest is None
         report = IndexReport.of_plan(plan, rebuilt=rebuild)
         if fresh or not plan.is_empty:
             run = _Run(config, tokens, embedder or make_embedder(config.ingestion.embedding), report, watch)
-            with _edited(config, fresh) as edit:
+            with editing(config, fresh=fresh) as edit:
                 run.bring_in(edit, plan, progress)
                 edit.manifest.set_meta("settings", settings)
+                edit.manifest.set_failures(
+                    replace(failure, root=relative_root(failure.root, config.ingestion.store.path))
+                    for failure in [*plan.remembered, *run.failed]
+                )
                 with watch.measure("publish"):
                     edit.publish()
         else:
@@ -85,28 +90,6 @@ def build_index(
         report.receipt = receipt_for(config, [entry.id for entry in plan.gone])
     with open_manifest(config) as manifest:
         return report.finished(watch, manifest.totals() if manifest else (0, 0, 0, 0))
-
-
-def delete_documents(config: Config, names: Sequence[str], wait_s: float = 0.0) -> Receipt:
-    """Take documents out of the index by their names; the receipt counts what is left of them, read back.
-
-    Raises ConfigError for a name that the index does not hold, before anything is deleted.
-    """
-    with writer_lock(config.ingestion.store.path, wait_s):
-        with open_manifest(config) as manifest:
-            if manifest is not None:
-                tokens = make_token_counter(config.ingestion.embedding)
-                _refuse_other_settings(manifest, index_settings_of(config, tokens))
-            held = {entry.name: entry for entry in manifest.entries()} if manifest else {}
-        for name in names:
-            if name not in held:
-                raise ConfigError(f"the index holds no document named {name!r}", mend="see: ragkit inspect")
-        entries = [held[name] for name in dict.fromkeys(names)]
-        with _edited(config, fresh=False) as edit:
-            delete(edit, entries)
-            reweigh(edit, None)
-            edit.publish()
-    return receipt_for(config, [entry.id for entry in entries])
 
 
 class _Run:
@@ -127,6 +110,7 @@ class _Run:
         self._bm25 = Bm25Encoder(config.retrieval.bm25)
         self._report = report
         self._watch = watch
+        self.failed: list[Failure] = []
 
     def bring_in(self, edit: Edit, plan: Plan, progress: Progress | None) -> None:
         """Parse, chunk, embed and write everything of the plan, then take out what is gone."""
@@ -151,6 +135,7 @@ class _Run:
                     write_batch(edit, batch, rows, self._bm25, average)
                 written_with = average
                 self._report.embedded, self._report.reused = vectors.embedded, vectors.reused
+                self._report.repeated = vectors.repeated
                 if progress:
                     progress(self._report.parsed, total, vectors.embedded)
             with self._watch.measure("store"):
@@ -167,31 +152,17 @@ class _Run:
     def _chunked(self, plan: Plan) -> Iterator[Chunked]:
         """Each readable source as a document with its chunks; the others go into the report."""
         outcomes = parse_sources(plan.to_parse(), self._config.ingestion.parsing)
+        parsed_with, folder = read_with(self._config), self._config.ingestion.store.path
         for source, parsed in self._watch.iterate("parse", outcomes):
             if isinstance(parsed, ParseError):
                 self._report.fail(source.name, str(parsed))
+                self.failed.append(Failure(source.name, source.root, source.content_hash, parsed_with, str(parsed)))
                 continue
             document = make_document(source, parsed)
             with self._watch.measure("chunk"):
                 chunks = chunk_document(document, self._chunking, self._tokens, self._sentences)
-            self._report.add(document, chunks, parsed.warnings)
-            yield Chunked(document, relative_root(source.root, self._config.ingestion.store.path), chunks)
-
-
-class _edited:  # noqa: N801 - reads as a function
-    """An edit that is given up unless it was published."""
-
-    def __init__(self, config: Config, fresh: bool) -> None:
-        self._config = config
-        self._fresh = fresh
-
-    def __enter__(self) -> Edit:
-        self._edit = open_edit(self._config, fresh=self._fresh)
-        return self._edit
-
-    def __exit__(self, *_: object) -> None:
-        if not self._edit.published:
-            self._edit.discard()
+            self._report.add(plan.change_of(source), document, chunks, parsed.warnings)
+            yield Chunked(document, relative_root(source.root, folder), chunks)
 
 
 def _batches(documents: Iterable[Chunked]) -> Iterator[list[Chunked]]:
@@ -218,33 +189,9 @@ def _vectors_of_before(edit: Edit, plan: Plan) -> dict[str, NDArray[np.float32]]
     return reuse
 
 
-def _plan(config: Config, paths: Sequence[str | Path], manifest: Manifest | None, rebuild: bool) -> Plan:
-    given: Sequence[str | Path] = paths or config.ingestion.sources
-    folder = config.ingestion.store.path
-    before = [
-        replace(entry, root=absolute_root(entry.root, folder)) for entry in (manifest.entries() if manifest else ())
-    ]
-    if not given and rebuild:
-        given = sorted({entry.root for entry in before})
-    if not given:
-        raise ConfigError("nothing to index", mend="name files or folders: ragkit index PATH, or set ingestion.sources")
-    entries = [] if rebuild else before
-    taken = {entry.name: entry.root for entry in entries}
-    return make_plan(discover(given, config.ingestion, taken), entries, roots_of(given))
-
-
 def _clear_up(folder: Path) -> None:
     """Remove what a killed writer left, even after its work was published: deleted documents are to be gone."""
     discard_building(folder)
     collect_garbage(folder)
     for journal in folder.glob(f"{VECTORS}*"):
         journal.unlink()
-
-
-def _refuse_other_settings(manifest: Manifest, settings: dict[str, Any]) -> None:
-    differences = explain_difference(manifest.meta("settings") or {}, settings)
-    if differences:
-        raise IndexMismatch(
-            "the index was built with other settings: " + "; ".join(differences),
-            mend="to build it anew: ragkit index --rebuild",
-        )

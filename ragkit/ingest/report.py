@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
-from ragkit.ingest.plan import Plan
+from ragkit.ingest.plan import Change, Plan
 from ragkit.types import Chunk, Document
 
 Item = TypeVar("Item")
@@ -63,7 +63,9 @@ class Stopwatch:
 class IndexReport:
     """Counts of this run, and of the index after it (`documents`, `chunks`, `tokens`).
 
-    `parsed` sources were looked into, with or without success; `embedded` chunk texts went through the model.
+    `new`, `edited` and `moved` documents got in. `parsed` sources were looked into, with or without success. Of the
+    distinct chunk texts `embedded` went through the model and `reused` were known from before; `repeated` stood more
+    than once. `left_out` are links and special files, by kind.
     """
 
     new: int = 0
@@ -74,6 +76,7 @@ class IndexReport:
     rebuilt: bool = False
     failures: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     warnings: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    left_out: Counter[str] = field(default_factory=Counter[str])
     by_type: Counter[str] = field(default_factory=Counter[str])
     parsed: int = 0
     pages: int = 0
@@ -81,6 +84,7 @@ class IndexReport:
     tokens_written: int = 0
     embedded: int = 0
     reused: int = 0
+    repeated: int = 0
     receipt: Receipt | None = None
     documents: int = 0
     chunks: int = 0
@@ -90,13 +94,11 @@ class IndexReport:
     @classmethod
     def of_plan(cls, plan: Plan, rebuilt: bool) -> IndexReport:
         return cls(
-            new=len(plan.new) - len(plan.moved),
-            edited=len(plan.edited),
-            moved=len(plan.moved),
-            deleted=len(plan.gone) - len(plan.moved),
+            deleted=len(plan.gone),
             unchanged=plan.unchanged,
             rebuilt=rebuilt,
-            failures=[(item.name, item.reason) for item in plan.rejected],
+            failures=sorted((item.name, item.reason) for item in [*plan.rejected, *plan.failing]),
+            left_out=Counter(item.kind for item in plan.left_out),
         )
 
     @property
@@ -108,9 +110,16 @@ class IndexReport:
         self.failures.append((name, reason))
         self.parsed += 1
 
-    def add(self, document: Document, chunks: Sequence[Chunk], warnings: Iterable[str]) -> None:
+    def add(self, change: Change, document: Document, chunks: Sequence[Chunk], warnings: Iterable[str]) -> None:
         suffix = PurePosixPath(document.source.split("#", 1)[0]).suffix.removeprefix(".") or "text"
         self.by_type[suffix] += 1
+        if change == "new":
+            self.new += 1
+        elif change == "edited":
+            self.edited += 1
+        else:
+            self.moved += 1
+            self.deleted -= 1
         self.parsed += 1
         self.pages += len(document.pages)
         self.chunks_written += len(chunks)
@@ -127,6 +136,7 @@ class IndexReport:
         plain = asdict(self)
         # asdict hands a dict's items to its type, and a Counter counts them.
         plain["by_type"] = dict(self.by_type)
+        plain["left_out"] = dict(self.left_out)
         plain["failures"] = [{"source": name, "reason": reason} for name, reason in self.failures]
         plain["warnings"] = [{"source": name, "reason": reason} for name, reason in self.warnings]
         return plain

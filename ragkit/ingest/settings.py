@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
 
-from ragkit.config.hashing import index_settings
+from ragkit.config.hashing import explain_difference, index_settings
 from ragkit.config.schema import Chunking, Config
 from ragkit.embed.tokens import TokenCounter
-from ragkit.errors import ConfigError
+from ragkit.errors import ConfigError, IndexMismatch
 
-PARSER_VERSION = 1
-"""Raise it when the same bytes begin to give other text or chunks: indexes built before are then refused."""
+PARSER_VERSION = 2
+"""Raise it when the same bytes begin to give other text, or the index another form: older ones are then refused."""
 
 
 def index_settings_of(config: Config, tokens: TokenCounter) -> dict[str, Any]:
@@ -21,6 +24,22 @@ def index_settings_of(config: Config, tokens: TokenCounter) -> dict[str, Any]:
     ingestion = config.ingestion.model_copy(update={"chunking": fitted_chunking(config, tokens)})
     settings = index_settings(config.model_copy(update={"ingestion": ingestion}))
     return {**settings, "parser_version": PARSER_VERSION}
+
+
+def refuse_other_settings(built: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> None:
+    """Raise IndexMismatch, naming each difference, unless an index was built with these settings."""
+    differences = explain_difference(built or {}, settings)
+    if differences:
+        raise IndexMismatch(
+            "the index was built with other settings: " + "; ".join(differences),
+            mend="to build it anew: ragkit index --rebuild",
+        )
+
+
+def read_with(config: Config) -> str:
+    """What decides, beside a file's bytes, whether it can be read: the parser's version and limits."""
+    limits = config.ingestion.parsing.model_dump(mode="json", exclude={"workers"})
+    return json.dumps({"parser": version("kreuzberg"), "ragkit": PARSER_VERSION, **limits}, sort_keys=True)
 
 
 def fitted_chunking(config: Config, tokens: TokenCounter) -> Chunking:

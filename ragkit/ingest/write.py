@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragkit.config.schema import Config
-from ragkit.ingest.manifest import Entry
-from ragkit.ingest.report import Receipt
 from ragkit.store.bm25 import Bm25Encoder, rounded_average_length
-from ragkit.store.folder import VECTORS
-from ragkit.store.open import Edit, open_snapshot
+from ragkit.store.manifest import Entry
+from ragkit.store.open import Edit
 from ragkit.types import Chunk, Document
 
 if TYPE_CHECKING:
@@ -71,18 +68,3 @@ def reweigh(edit: Edit, written_with: float | None) -> None:
     if any(used is not None and used != average for used in (written_with, recorded)):
         edit.store.reweigh(average)
     edit.manifest.set_meta("average_length", average)
-
-
-def receipt_for(config: Config, document_ids: Sequence[str]) -> Receipt:
-    """Count what is left of deleted documents, by opening the index as a reader does."""
-    snapshot = open_snapshot(config)
-    try:
-        vectors = sum(snapshot.store.count(document_id=identity) for identity in document_ids)
-        terms = sum(snapshot.store.count(document_id=identity, vector="bm25") for identity in document_ids)
-        rows = sum(1 for identity in document_ids if snapshot.manifest.document(identity) is not None)
-    finally:
-        snapshot.close()
-    folder = config.ingestion.store.path
-    old = [path for path in folder.glob("gen-*") if path.name != snapshot.generation]
-    files = [*old, *(path for path in (folder / VECTORS, folder / "building") if path.exists())]
-    return Receipt(len(document_ids), vectors, terms, rows, len(files))

@@ -9,8 +9,8 @@
 
 A generation never changes after `CURRENT` names it. A writer copies it, changes the copy and publishes that; if it is
 killed at any moment, readers see the old generation and the next writer starts from it again, with the embeddings
-that were already made. Readers hold a shared lock on `lease`; a generation without readers that is not current is
-deleted by the next writer.
+that were already made. Readers hold a shared lock on `lease`; a generation that is not current is deleted by its last
+reader, or by the next writer.
 """
 
 from __future__ import annotations
@@ -111,7 +111,8 @@ def start_building(folder: Path, fresh: bool) -> Path:
     if fresh or current is None:
         building.mkdir(parents=True)
     else:
-        shutil.copytree(current, building)
+        # A reader that opens the shard meanwhile rewrites small files of it by way of these, which come and go.
+        shutil.copytree(current, building, ignore=shutil.ignore_patterns(".atomicwrite*"))
     (building / _LEASE).touch()
     return building
 
@@ -150,18 +151,32 @@ def collect_garbage(folder: Path) -> None:
     """Delete generations that are not current and that no reader holds. The caller holds the writer lock."""
     current = current_generation(folder)
     for generation in folder.glob("gen-*"):
-        if generation == current:
-            continue
-        try:
-            with (generation / _LEASE).open("rb") as lease:
-                fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # The lease goes first: a reader that waits for it then sees that it is gone.
-                (generation / _LEASE).unlink()
-                shutil.rmtree(generation, ignore_errors=True)
-        except BlockingIOError:
-            continue
-        except FileNotFoundError:
+        if generation != current:
+            _remove_unless_held(generation)
+
+
+def release(generation: Path, lease: IO[bytes]) -> None:
+    """Give a lease back; the last reader of a generation that is no longer current takes it off the disk.
+
+    So what was deleted from an index is gone as soon as nobody reads it, without waiting for the next writer. A
+    reader without the right to write leaves it to that writer.
+    """
+    lease.close()
+    if current_generation(generation.parent) != generation:
+        _remove_unless_held(generation)
+
+
+def _remove_unless_held(generation: Path) -> None:
+    try:
+        with (generation / _LEASE).open("rb") as lease:
+            fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The lease goes first: a reader that waits for it then sees that it is gone.
+            (generation / _LEASE).unlink()
             shutil.rmtree(generation, ignore_errors=True)
+    except (BlockingIOError, PermissionError):
+        return
+    except FileNotFoundError:
+        shutil.rmtree(generation, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from ragkit.config.schema import Config
 from ragkit.errors import StoreError
-from ragkit.ingest.manifest import Manifest
 from ragkit.store import StoreReader, StoreWriter
 from ragkit.store.folder import (
     MANIFEST,
@@ -20,8 +19,10 @@ from ragkit.store.folder import (
     discard_building,
     hold_current,
     publish,
+    release,
     start_building,
 )
+from ragkit.store.manifest import Manifest
 
 
 class NoIndex(StoreError):
@@ -39,17 +40,17 @@ class Snapshot:
     manifest: Manifest
     generation: str
     folder: Path
-    _lease: IO[bytes] | None = None
+    _release: weakref.finalize[..., StoreReader] | None = None
 
     def is_current(self) -> bool:
         current = current_generation(self.folder)
-        return self._lease is None or (current is not None and current.name == self.generation)
+        return self._release is None or (current is not None and current.name == self.generation)
 
     def close(self) -> None:
         self.store.close()
         self.manifest.close()
-        if self._lease is not None:
-            self._lease.close()
+        if self._release is not None:
+            self._release()
 
 
 @dataclass(slots=True)
@@ -105,7 +106,9 @@ def open_snapshot(config: Config) -> Snapshot:
 
     generation, lease = held
     manifest = Manifest(generation / MANIFEST, mode="immutable")
-    return Snapshot(EdgeStore(generation / SHARD, config.retrieval.bm25), manifest, generation.name, folder, lease)
+    store = EdgeStore(generation / SHARD, config.retrieval.bm25)
+    # A reader that follows the index drops old snapshots while other threads may still search their stores.
+    return Snapshot(store, manifest, generation.name, folder, weakref.finalize(store, release, generation, lease))
 
 
 @contextmanager
@@ -141,3 +144,14 @@ def open_edit(config: Config, *, fresh: bool) -> Edit:
     collect_garbage(folder)
     building = start_building(folder, fresh)
     return Edit(EdgeStore(building / SHARD, bm25), Manifest(building / MANIFEST), folder, True)
+
+
+@contextmanager
+def editing(config: Config, *, fresh: bool) -> Generator[Edit]:
+    """`open_edit` for a block; what the block has not published is given up."""
+    edit = open_edit(config, fresh=fresh)
+    try:
+        yield edit
+    finally:
+        if not edit.published:
+            edit.discard()

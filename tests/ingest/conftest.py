@@ -12,8 +12,8 @@ import pytest
 
 from ragkit.config.schema import Chunking, Config, Embedding, Ingestion, Parsing, Store
 from ragkit.embed import Embedder, make_embedder
-from ragkit.ingest.manifest import Entry
 from ragkit.retrieve.retriever import retrieve
+from ragkit.store.manifest import Entry
 from ragkit.store.open import open_snapshot
 from ragkit.types import Chunk, Document
 

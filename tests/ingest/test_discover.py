@@ -12,7 +12,7 @@ import pytest
 
 from ragkit.config.schema import Ingestion, Parsing
 from ragkit.errors import RagkitError
-from ragkit.ingest.discover import Rejected, Source, discover, roots_of
+from ragkit.ingest.discover import LeftOut, Rejected, Source, discover, root_of
 
 
 def tree(root: Path, *names: str) -> Path:
@@ -24,7 +24,8 @@ def tree(root: Path, *names: str) -> Path:
 
 
 def found(*paths: str | Path, ingestion: Ingestion | None = None, taken: dict[str, str] | None = None) -> list[str]:
-    return [item.name for item in discover(paths, ingestion or Ingestion(), taken)]
+    items = discover(paths, ingestion or Ingestion(), taken)
+    return [item.name for item in items if not isinstance(item, LeftOut)]
 
 
 def rows(path: Path, lines: Iterable[str | dict[str, Any]]) -> Path:
@@ -77,6 +78,8 @@ class TestLinks:
         (tmp_path / "docs" / "folder").symlink_to(tmp_path / "elsewhere")
         (tmp_path / "docs" / "file.md").symlink_to(tmp_path / "c.md")
         assert found(tmp_path / "docs") == ["a.md"]
+        links = [item for item in discover([tmp_path / "docs"], Ingestion()) if isinstance(item, LeftOut)]
+        assert [(item.path.name, item.kind) for item in links] == [("file.md", "link"), ("folder", "link")]
         follow = Ingestion(follow_symlinks=True)
         assert found(tmp_path / "docs", ingestion=follow) == ["a.md", "file.md", "folder/b.md"]
 
@@ -96,13 +99,14 @@ class TestLinks:
         tree(tmp_path, "a.md")
         os.mkfifo(tmp_path / "pipe.md")
         assert found(tmp_path) == ["a.md"]
+        assert LeftOut(tmp_path / "pipe.md", "special file") in [*discover([tmp_path], Ingestion())]
 
 
 class TestRoots:
     def test_a_file_is_named_by_itself(self, tmp_path: Path) -> None:
         tree(tmp_path, "m/a.md")
         assert found(tmp_path / "m" / "a.md") == ["a.md"]
-        assert roots_of([tmp_path / "m" / "a.md"]) == [str(tmp_path / "m" / "a.md")]
+        assert root_of(tmp_path / "m" / "a.md") == str(tmp_path / "m" / "a.md")
 
     def test_a_path_given_twice_counts_once(self, tmp_path: Path) -> None:
         tree(tmp_path, "m/a.md", "b.md")
@@ -245,6 +249,6 @@ def test_a_file_that_a_pattern_no_longer_finds_is_gone(tmp_path: Path) -> None:
     before = [source for source in discover([pattern], Ingestion()) if isinstance(source, Source)]
     (tmp_path / "b.md").unlink()
     after = [source for source in discover([pattern], Ingestion()) if isinstance(source, Source)]
-    assert {source.root for source in before} == {source.root for source in after} == set(roots_of([pattern]))
+    assert {source.root for source in before} == {source.root for source in after} == {root_of(pattern)}
     assert [source.name for source in before] == ["a.md", "b.md"]
     assert [source.name for source in after] == ["a.md"]

@@ -18,7 +18,8 @@ import pytest
 from ragkit.config.schema import Bm25, Chunking, Config, Retrieval
 from ragkit.embed import Embedder
 from ragkit.errors import ConfigError, IndexLocked, IndexMismatch, ModelError, RagkitError
-from ragkit.ingest.index import build_index, delete_documents
+from ragkit.ingest.delete import delete_documents
+from ragkit.ingest.index import build_index
 from ragkit.ingest.report import IndexReport, Receipt
 from ragkit.store.open import NoIndex, open_snapshot
 
@@ -274,19 +275,42 @@ class TestSettings:
         gist = r"ingestion\.chunking\.chunk_size: 64 in the index, 100 in the config; .*ragkit index --rebuild"
         with pytest.raises(IndexMismatch, match=gist):
             build_index(other, [docs], embedder=watched)
-        with pytest.raises(IndexMismatch, match=gist):
-            delete_documents(other, ["a.md"])
         report = build_index(other, rebuild=True, embedder=watched)
-        assert (report.rebuilt, report.new, report.documents) == (True, 4, 4)
+        assert (report.rebuilt, report.new, report.deleted, report.documents) == (True, 4, 0, 4)
         assert build_index(other, [docs], embedder=watched).unchanged == 4
 
-    def test_a_rebuild_embeds_anew_what_is_under_the_given_paths(
-        self, config: Config, docs: Path, watched: Watched
+    def test_a_rebuild_loses_nothing_that_was_indexed_from_elsewhere(
+        self, config: Config, docs: Path, watched: Watched, tmp_path: Path
     ) -> None:
         first = build_index(config, [docs], embedder=watched)
-        report = build_index(config, [docs / "sub"], rebuild=True, embedder=watched)
-        assert (report.documents, report.embedded) == (1, first.embedded // 4)
-        assert texts_of(config, "d.md")
+        more = tmp_path / "more"
+        more.mkdir()
+        (more / "e.md").write_text("A fifth document.", encoding="utf-8")
+        (docs / "b.md").unlink()
+        report = build_index(config, [more], rebuild=True, embedder=watched)
+        assert (report.new, report.deleted, report.documents) == (4, 1, 4)
+        assert report.embedded > first.embedded // 2
+        assert report.receipt == Receipt(documents=1, vectors=0, bm25=0, manifest=0, files=0)
+        assert texts_of(config, "a.md")
+        assert texts_of(config, "e.md") == ["A fifth document."]
+
+    def test_deleting_works_under_other_settings(
+        self,
+        config: Config,
+        docs: Path,
+        tmp_path: Path,
+        watched: Watched,
+        config_at: Callable[..., Config],
+        contents: Callable[[Config], Contents],
+    ) -> None:
+        """BM25 keeps the parameters that the index was built with."""
+        build_index(config, [docs], embedder=watched)
+        other = config.model_copy(update={"retrieval": Retrieval(bm25=Bm25(k1=2.0))})
+        delete_documents(other, ["a.md"])
+        clean = config_at(tmp_path / "clean", RECURSIVE)
+        build_index(clean, [docs], embedder=watched)
+        delete_documents(clean, ["a.md"])
+        assert contents(clean).differences(contents(config)) == []
 
     def test_a_passage_beyond_the_window_is_refused_before_anything_is_published(
         self, config: Config, docs: Path, embedder: Embedder
@@ -324,6 +348,8 @@ class TestDeletion:
         assert entry is not None
         assert len(snapshot.store.chunks_of(entry.id)) > 1, "what a reader has open does not change"
         snapshot.close()
+        folder = config.ingestion.store.path
+        assert [path.name for path in folder.glob("gen-*")] == [generation(config)], "gone with its last reader"
         assert delete_documents(config, ["b.md"]).files == 0
 
     def test_an_unknown_name_is_refused_before_anything_is_deleted(
@@ -357,6 +383,82 @@ class TestDeletion:
         clean = config_at(tmp_path / "clean", RECURSIVE)
         build_index(clean, [docs], embedder=embedder)
         assert contents(clean).differences(contents(config)) == []
+
+
+class TestVanishedSources:
+    def test_a_folder_that_is_not_there_is_an_error_until_its_documents_are_deleted(
+        self, config: Config, docs: Path, watched: Watched
+    ) -> None:
+        """It may lie on a disk that is not mounted: nothing leaves the index unasked."""
+        build_index(config, [docs], embedder=watched)
+        away = docs.rename(docs.with_name("away"))
+        gist = r"there is no .*docs'; bring it back, or take its 4 documents .*: ragkit delete --from .*docs"
+        for rebuild in (False, True):
+            with pytest.raises(RagkitError, match=gist):
+                build_index(config, [docs], rebuild=rebuild, embedder=watched)
+        assert texts_of(config, "a.md")
+        receipt = delete_documents(config, paths=[docs])
+        assert receipt == Receipt(documents=4, vectors=0, bm25=0, manifest=0, files=0)
+        assert build_index(config, [away], embedder=watched).documents == 4
+
+    def test_a_file_or_a_pattern_that_was_indexed_by_itself_may_vanish(
+        self, config: Config, docs: Path, watched: Watched
+    ) -> None:
+        for path, names in ((docs / "a.md", ["a.md"]), (docs / "b*.md", ["b.md"])):
+            build_index(config, [path], embedder=watched)
+            for name in names:
+                (docs / name).unlink()
+            report = build_index(config, [path], embedder=watched)
+            assert (report.deleted, report.documents) == (1, 0)
+            assert report.receipt is not None
+            with pytest.raises(RagkitError, match=r"there is no|no file matches"):
+                build_index(config, [path], embedder=watched)
+
+    def test_deleting_from_a_path_that_nothing_came_from_names_those_that_something_did(
+        self, config: Config, docs: Path, watched: Watched
+    ) -> None:
+        build_index(config, [docs], embedder=watched)
+        with pytest.raises(ConfigError, match=rf"holds nothing from 'elsewhere'; it was made from: {docs}"):
+            delete_documents(config, paths=["elsewhere"])
+
+
+class TestFilesThatCannotBeRead:
+    @pytest.fixture
+    def broken(self, docs: Path) -> Path:
+        (docs / "broken.pdf").write_bytes(b"%PDF-1.7 and no more")
+        return docs / "broken.pdf"
+
+    def test_they_are_read_once_and_reported_each_time(
+        self, config: Config, docs: Path, broken: Path, watched: Watched
+    ) -> None:
+        first = build_index(config, [docs], embedder=watched)
+        assert (first.new, first.parsed, [name for name, _ in first.failures]) == (4, 5, ["broken.pdf"])
+        published = generation(config)
+        second = build_index(config, [docs], embedder=watched)
+        assert (second.changed, second.parsed, second.failures) == (False, 0, first.failures)
+        assert generation(config) == published, "nothing to publish"
+        retried = build_index(config, [docs], retry=True, embedder=watched)
+        assert (retried.new, retried.parsed, retried.failures) == (0, 1, first.failures)
+
+    def test_other_bytes_or_other_limits_are_a_new_chance(
+        self, config: Config, docs: Path, broken: Path, watched: Watched
+    ) -> None:
+        build_index(config, [docs], embedder=watched)
+        slower = config.ingestion.parsing.model_copy(update={"timeout_s": 77.0})
+        other = config.model_copy(update={"ingestion": config.ingestion.model_copy(update={"parsing": slower})})
+        assert build_index(other, [docs], embedder=watched).parsed == 1
+        broken.unlink()
+        broken = docs / "broken.txt"
+        broken.write_text("It reads well now.", encoding="utf-8")
+        assert build_index(other, [docs], embedder=watched).failures == []
+
+    def test_the_failures_of_other_roots_are_remembered(
+        self, config: Config, docs: Path, broken: Path, watched: Watched, tmp_path: Path
+    ) -> None:
+        build_index(config, [docs], embedder=watched)
+        (tmp_path / "one.md").write_text("One.", encoding="utf-8")
+        assert build_index(config, [tmp_path / "one.md"], embedder=watched).failures == []
+        assert build_index(config, [docs], embedder=watched).parsed == 0
 
 
 class TestTwoAtOnce:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ragkit.ingest.discover import Rejected, Source
-from ragkit.ingest.manifest import Entry, State
 from ragkit.ingest.plan import make_plan
+from ragkit.store.manifest import Entry, State
 
 
 def source(name: str, content: str = "x", root: str = "/docs") -> Source:

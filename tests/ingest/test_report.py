@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ragkit.ingest.discover import Rejected, Source
-from ragkit.ingest.manifest import Entry
 from ragkit.ingest.plan import make_plan
 from ragkit.ingest.report import IndexReport, Stopwatch
+from ragkit.store.manifest import Entry
 from ragkit.types import Chunk, Document
 
 
@@ -23,7 +23,12 @@ def report() -> IndexReport:
         Entry(name, name, "/d", content, "text/plain", "", 0, 1, 1, 1, "done")
         for name, content in (("e", "2"), ("gone", "3"), ("from", "4"), ("s", "5"))
     ]
-    return IndexReport.of_plan(make_plan([*sources, Rejected("r", "/d", "is big")], held, ["/d"]), rebuilt=False)
+    plan = make_plan([*sources, Rejected("r", "/d", "is big")], held, ["/d"])
+    counted = IndexReport.of_plan(plan, rebuilt=False)
+    for source in plan.to_parse():
+        document = Document("d", "x", source.name, "text/plain", "", source.content_hash)
+        counted.add(plan.change_of(source), document, [], [])
+    return counted
 
 
 def test_every_source_is_counted_once() -> None:
@@ -38,7 +43,7 @@ def test_documents_are_counted_by_type() -> None:
     counted = IndexReport()
     chunks = [Chunk(str(n), "d", "x", 0, 1, 7, {}) for n in range(2)]
     for name in ("a.md", "x/b.md", "t.jsonl#1.2", "README"):
-        counted.add(Document("d", "x", name, "text/plain", "", "h", pages=(0, 1)), chunks, ["is odd"])
+        counted.add("new", Document("d", "x", name, "text/plain", "", "h", pages=(0, 1)), chunks, ["is odd"])
     counted.fail("z.pdf", "is empty")
     assert dict(counted.by_type) == {"md": 2, "jsonl": 1, "text": 1}
     assert (counted.parsed, counted.pages, counted.chunks_written, counted.tokens_written) == (5, 8, 8, 56)
@@ -51,7 +56,7 @@ def test_it_is_plain_json() -> None:
     counted.by_type["md"] += 2
     plain = json.loads(json.dumps(counted.finished(Stopwatch(), (4, 9, 99, 80)).as_dict()))
     assert plain["failures"] == [{"source": "r", "reason": "is big"}]
-    assert (plain["documents"], plain["chunks"], plain["tokens"], plain["by_type"]) == (4, 9, 99, {"md": 2})
+    assert (plain["documents"], plain["chunks"], plain["tokens"], plain["by_type"]) == (4, 9, 99, {"md": 2, "text": 3})
     assert plain["receipt"] is None
 
 

@@ -23,6 +23,7 @@ from ragkit.store.folder import (
     discard_building,
     hold_current,
     publish,
+    release,
     start_building,
     writer_lock,
 )
@@ -102,6 +103,29 @@ def test_a_building_starts_as_a_copy_unless_fresh(tmp_path: Path) -> None:
     assert held_text(tmp_path) == "one"
 
     assert not (start_building(tmp_path, fresh=True) / "text").exists()
+
+
+def test_what_a_reader_writes_for_a_moment_is_not_copied(tmp_path: Path) -> None:
+    """The engine replaces small files by way of temporary ones, which may be gone before they are copied."""
+    published = publish_text(tmp_path, "one")
+    (published / ".atomicwriteXyz").symlink_to(tmp_path / "gone")
+    building = start_building(tmp_path, fresh=False)
+    assert (building / "text").read_text(encoding="utf-8") == "one"
+    assert not list(building.glob(".atomicwrite*"))
+
+
+def test_the_last_reader_of_an_old_generation_takes_it_off_the_disk(tmp_path: Path) -> None:
+    first = publish_text(tmp_path, "one")
+    held = [hold_current(tmp_path), hold_current(tmp_path)]
+    second = publish_text(tmp_path, "two")
+    for number, reader in enumerate(held):
+        assert reader is not None
+        release(*reader)
+        assert first.exists() == (number == 0)
+    current = hold_current(tmp_path)
+    assert current is not None
+    release(*current)
+    assert second.exists(), "the current one stays"
 
 
 def test_discarding_leaves_the_published_generation(tmp_path: Path) -> None:

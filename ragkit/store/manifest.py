@@ -26,6 +26,9 @@ CREATE TABLE IF NOT EXISTS documents (
     chunks INTEGER NOT NULL, tokens INTEGER NOT NULL, terms INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('pending', 'done', 'deleting'))
 );
+CREATE TABLE IF NOT EXISTS failures (
+    name TEXT PRIMARY KEY, root TEXT NOT NULL, content_hash TEXT NOT NULL, read_with TEXT NOT NULL, reason TEXT NOT NULL
+);
 CREATE INDEX IF NOT EXISTS documents_by_hash ON documents (content_hash);
 """
 
@@ -47,6 +50,17 @@ class Entry:
     tokens: int
     terms: int
     state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A file that could not be read; with the same bytes and the same `read_with` (parser, limits) it cannot again."""
+
+    name: str
+    root: str
+    content_hash: str
+    read_with: str
+    reason: str
 
 
 class Manifest:
@@ -146,6 +160,18 @@ class Manifest:
     def remove(self, document_ids: Iterable[str]) -> None:
         with self._transaction():
             self._db.executemany("DELETE FROM documents WHERE id = ?", [(identity,) for identity in document_ids])
+
+    def failures(self) -> list[Failure]:
+        """Files that the runs so far could not read, in the order of their names."""
+        rows = self._db.execute("SELECT name, root, content_hash, read_with, reason FROM failures ORDER BY name")
+        return [Failure(*row) for row in rows]
+
+    def set_failures(self, failures: Iterable[Failure]) -> None:
+        """Remember these failures and no others."""
+        rows = [(item.name, item.root, item.content_hash, item.read_with, item.reason) for item in failures]
+        with self._transaction():
+            self._db.execute("DELETE FROM failures")
+            self._db.executemany("INSERT INTO failures VALUES (?, ?, ?, ?, ?)", rows)
 
     def totals(self) -> tuple[int, int, int, int]:
         """Documents, chunks, tokens, BM25 terms over everything done."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ragkit.ingest.manifest import Manifest
+from ragkit.store.manifest import Manifest
 from ragkit.types import Document, Section
 
 DOCUMENT = Document(
