@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import typer
 
 from ragkit.cli.options import STYLE, ConfigOption, JsonOption, SetOption, load_with_origins, print_json
 from ragkit.config import config_hash, config_schema, index_hash, resolved, resolved_yaml
+from ragkit.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from ragkit.config.schema import Config
 
 app = typer.Typer(help="Show, check and hash the configuration.", **STYLE)
 
@@ -16,17 +21,26 @@ app = typer.Typer(help="Show, check and hash the configuration.", **STYLE)
 def show(config: ConfigOption = None, overrides: SetOption = None, as_json: JsonOption = False) -> None:
     """Print every key as it is in force; secrets are masked."""
     loaded = load_with_origins(config, overrides)
+    in_force = _as_indexed(loaded.config)
+    asked, used = loaded.config.ingestion.chunking, in_force.ingestion.chunking
+    if asked != used:
+        typer.echo(
+            f"note: chunk_size is {used.chunk_size} instead of {asked.chunk_size} and overlap {used.overlap} instead "
+            f"of {asked.overlap}: no more fits {loaded.config.ingestion.embedding.model}",
+            err=True,
+        )
     if as_json:
         origins = {key: str(origin) for key, origin in loaded.origins.items()}
-        print_json({"config": resolved(loaded.config), "origins": origins})
+        print_json({"config": resolved(in_force), "origins": origins})
     else:
-        typer.echo(resolved_yaml(loaded.config), nl=False)
+        typer.echo(resolved_yaml(in_force), nl=False)
 
 
 @app.command()
 def check(config: ConfigOption = None, overrides: SetOption = None, as_json: JsonOption = False) -> None:
-    """Read the config and name everything that is wrong with it."""
+    """Read the config and name everything that is wrong with it, chunks that the model cannot read among them."""
     loaded = load_with_origins(config, overrides)
+    _as_indexed(loaded.config)
     files = [str(file) for file in loaded.files]
     if as_json:
         print_json({"ok": True, "files": files, "config_hash": config_hash(loaded.config)})
@@ -53,3 +67,17 @@ def schema(config: ConfigOption = None, overrides: SetOption = None, as_json: Js
         print_json(config_schema())
     else:
         typer.echo(json.dumps(config_schema(), indent=2, ensure_ascii=False))
+
+
+def _as_indexed(config: Config) -> Config:
+    """The config with the chunk sizes in force; a note on stderr if the model that decides is not installed.
+
+    Raises ConfigError if they do not fit the embedding model, and ModelError if that is not there.
+    """
+    from ragkit.ingest.settings import as_indexed
+
+    try:
+        return as_indexed(config)
+    except MissingExtra as error:
+        typer.echo(f"note: chunk sizes were not compared with the model's window: {error}", err=True)
+        return config

@@ -49,9 +49,11 @@ class Chunking(Part):
     strategy: Literal["semantic", "recursive", "fixed_size"] = "semantic"
     """Where chunks may end: at topic breaks, at headings and paragraphs, or wherever the budget is full."""
     chunk_size: int = Field(default=512, ge=16, le=32_768)
-    """Largest number of tokens of text in a chunk, counted by the embedding model's own tokenizer."""
+    """Largest number of tokens of text in a chunk, counted by the embedding model's own tokenizer; left out, no more
+    than the model reads."""
     overlap: int = Field(default=50, ge=0)
-    """Tokens at the end of a chunk that the next one repeats, in whole sentences."""
+    """Tokens at the end of a chunk that the next one repeats, in whole sentences; left out, it shrinks with
+    chunk_size."""
     contextual_header: bool = True
     """Put title and heading path before the text for embedding and BM25 (never for display)."""
     header_tokens: int = Field(default=32, ge=0, le=256)

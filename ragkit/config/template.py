@@ -13,11 +13,8 @@ from pydantic import BaseModel
 from ragkit.config.keys import KeyPath, allowed, schema_at, section_of
 from ragkit.config.schema import Config
 
-# Sizes that fit the window (256 tokens) of the default embedding model, header included.
-QUICKSTART: dict[KeyPath, Any] = {
-    ("ingestion", "chunking", "chunk_size"): 200,
-    ("ingestion", "chunking", "overlap"): 30,
-}
+# Written as comments: left out, they fit the model; written out, they are demanded, and most models read less.
+_FITTED: frozenset[KeyPath] = frozenset(("ingestion", "chunking", name) for name in ("chunk_size", "overlap"))
 
 _OBVIOUS = ("text", "text, or null", "true or false")
 
@@ -35,7 +32,7 @@ def config_template(schema: str = "ragkit.schema.json") -> str:
     """A config file with every key, its default, and one comment saying what it means and allows.
 
     `schema` is the address of the JSON Schema, relative to the file, for editors. The file loads to the
-    defaults, but for `QUICKSTART`.
+    defaults.
 
     >>> config_template().splitlines()[0]
     '# yaml-language-server: $schema=ragkit.schema.json'
@@ -53,9 +50,9 @@ def _section(part: type[BaseModel], above: tuple[str, ...]) -> list[str]:
         if section is not None:
             lines += ["", f"{indent}{name}:", *_section(section, path), ""]
             continue
-        value = QUICKSTART.get(path, field.get_default(call_default_factory=True))
         lines += _comment(path, field.description, indent)
-        lines += textwrap.indent(_written(name, value), indent).splitlines()
+        value = _written(name, field.get_default(call_default_factory=True))
+        lines += textwrap.indent(value, f"{indent}# " if path in _FITTED else indent).splitlines()
     return lines
 
 

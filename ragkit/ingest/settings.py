@@ -9,6 +9,7 @@ from typing import Any
 
 from ragkit.config.hashing import explain_difference, index_settings
 from ragkit.config.schema import Chunking, Config
+from ragkit.embed import make_token_counter
 from ragkit.embed.tokens import TokenCounter
 from ragkit.errors import ConfigError, IndexMismatch
 
@@ -24,6 +25,15 @@ def index_settings_of(config: Config, tokens: TokenCounter) -> dict[str, Any]:
     ingestion = config.ingestion.model_copy(update={"chunking": fitted_chunking(config, tokens)})
     settings = index_settings(config.model_copy(update={"ingestion": ingestion}))
     return {**settings, "parser_version": PARSER_VERSION}
+
+
+def as_indexed(config: Config) -> Config:
+    """The config with the chunk sizes that an index is really built with.
+
+    Raises ConfigError if they do not fit the model, and ModelError or MissingExtra if the model is not there.
+    """
+    chunking = fitted_chunking(config, make_token_counter(config.ingestion.embedding))
+    return config.model_copy(update={"ingestion": config.ingestion.model_copy(update={"chunking": chunking})})
 
 
 def refuse_other_settings(built: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> None:

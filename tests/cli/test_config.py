@@ -45,6 +45,25 @@ def test_check_says_fine_or_what_is_wrong(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().err == "error: --set retrieval.topk: unknown key; did you mean top_k?\n"
 
 
+def test_check_compares_the_chunks_with_what_the_model_reads(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.yaml").write_text("ingestion: {chunking: {chunk_size: 512}}", encoding="utf-8")
+    assert main(["config", "check", "-c", "a.yaml"]) == 2
+    assert "chunk_size is 512, but all-MiniLM-L6-v2 reads 256 tokens" in capsys.readouterr().err
+    Path("b.yaml").write_text("ingestion: {embedding: {model: no/such}}", encoding="utf-8")
+    assert main(["config", "check", "-c", "b.yaml"]) == 2
+    assert "embedding model 'no/such' is neither" in capsys.readouterr().err
+
+
+def test_show_prints_the_chunk_sizes_that_are_used(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.yaml").write_text("retrieval: {top_k: 3}", encoding="utf-8")
+    assert main(["config", "show", "-c", "a.yaml"]) == 0
+    out, err = capsys.readouterr()
+    assert "chunk_size: 221" in out
+    assert err == (
+        "note: chunk_size is 221 instead of 512 and overlap 22 instead of 50: no more fits all-MiniLM-L6-v2\n"
+    )
+
+
 def test_without_a_file_a_note_on_stderr_says_that_defaults_are_used(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

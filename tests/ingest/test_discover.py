@@ -218,12 +218,15 @@ class TestRows:
         assert isinstance(bad, Rejected)
         assert bad.name == "t.jsonl:2"
         assert gist in bad.reason
+        assert isinstance(first, Source)
+        assert isinstance(last, Source)
         assert [first.name, last.name] == ["t.jsonl#a", "t.jsonl#z"]
 
     def test_bytes_that_are_no_utf8_cost_their_row(self, tmp_path: Path) -> None:
         (tmp_path / "t.jsonl").write_bytes(b'{"id": "a", "text": "caf\xe9"}\n{"id": "b", "text": "x"}\n')
         bad, good = discover([tmp_path / "t.jsonl"], Ingestion())
         assert isinstance(bad, Rejected)
+        assert isinstance(good, Source)
         assert good.name == "t.jsonl#b"
 
     def test_half_a_surrogate_pair_becomes_the_replacement_character(self, tmp_path: Path) -> None:
