@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
@@ -46,6 +45,11 @@ class Ragkit:
         self.config_hash = config_hash(config)
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
+        # Threads that come at once load a model once; the generator asks for the embedder while it holds the lock.
+        self._models = threading.RLock()
+        self._embedder: Embedder | None = None
+        self._reranker: Reranker | None = None
+        self._generator: Generator | None = None
 
     @classmethod
     def from_config(cls, config: str | Path | Config | None = None, overrides: Sequence[str] = ()) -> Self:
@@ -194,20 +198,30 @@ class Ragkit:
                 self._snapshot = snapshot
             return self._snapshot
 
-    @cached_property
+    @property
     def embedder(self) -> Embedder:
-        return make_embedder(self.config.ingestion.embedding)
+        with self._models:
+            if self._embedder is None:
+                self._embedder = make_embedder(self.config.ingestion.embedding)
+            return self._embedder
 
-    @cached_property
+    @property
     def reranker(self) -> Reranker | None:
-        return make_reranker(self.config.retrieval.reranking)
+        with self._models:
+            if self._reranker is None:
+                self._reranker = make_reranker(self.config.retrieval.reranking)
+            return self._reranker
 
-    @cached_property
+    @property
     def generator(self) -> Generator:
         from ragkit.ask import sentence_splitter
         from ragkit.generate import make_generator
 
-        return make_generator(self.config.generation, sentence_splitter(self.config), self.embedder)
+        with self._models:
+            if self._generator is None:
+                splitter = sentence_splitter(self.config)
+                self._generator = make_generator(self.config.generation, splitter, self.embedder)
+            return self._generator
 
     def _let_go(self) -> None:
         """Give up the opened snapshot, so that a writer can clear it away; threads that read from it keep it."""

@@ -7,12 +7,16 @@ import json
 import subprocess
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ragkit import Answer, Config, Filter, Ragkit, RagkitError
+from ragkit.config.schema import Embedding
+from ragkit.embed import Embedder, make_embedder
 from ragkit.errors import IndexMismatch
 from ragkit.types import REFUSAL_TEXT
 
@@ -203,3 +207,18 @@ def test_the_receipt_of_a_system_that_read_before_is_all_zero(tmp_path: Path) ->
     receipt = system.delete(["a.md"])
     assert (receipt.vectors, receipt.bm25, receipt.manifest, receipt.files) == (0, 0, 0, 0)
     assert all(result.chunk.source_document == "b.md" for result in system.search("kettle"))
+
+
+def test_threads_that_come_at_once_load_each_model_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loads: list[str] = []
+
+    def slow(embedding: Embedding) -> Embedder:
+        loads.append(embedding.model)
+        time.sleep(0.05)
+        return make_embedder(embedding)
+
+    monkeypatch.setattr("ragkit.system.make_embedder", slow)
+    with Ragkit(config_in(tmp_path)) as rag, ThreadPoolExecutor(4) as pool:
+        first, *others = pool.map(lambda _: rag.generator and rag.embedder, range(4))
+    assert all(other is first for other in others)
+    assert len(loads) == 1

@@ -70,7 +70,7 @@ class TiktokenTokens:
     special_tokens = 0
 
     def __init__(self, window: int = 8191) -> None:
-        from ragkit.generate.tokens import offline_encoding
+        from ragkit.embed.openai_tokens import offline_encoding
 
         self._encoding = offline_encoding()
         self.window = window

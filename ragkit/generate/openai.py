@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import httpx
 
 from ragkit.config.schema import Generation
+from ragkit.embed.openai_tokens import count_tokens
 from ragkit.errors import ConfigError, ServiceError
 from ragkit.generate import openai_faults as faults
 from ragkit.generate.chat_completion import (
@@ -23,7 +24,6 @@ from ragkit.generate.chat_completion import (
 )
 from ragkit.generate.generated import Generated, is_refusal
 from ragkit.generate.prompt import SplitSentences, build_messages, pack, restore
-from ragkit.generate.tokens import count_tokens
 from ragkit.types import Chunk, ScoredChunk
 
 OPENAI_URL = "https://api.openai.com/v1"

@@ -201,7 +201,7 @@ def _rows(path: Path, file_name: str, root: str) -> Iterator[Source | Rejected]:
                 continue
             where = f"{file_name}:{number}"
             try:
-                row = _whole_characters(json.loads(line))
+                row = _whole_row(json.loads(line))
             except (ValueError, UnicodeDecodeError) as error:
                 yield Rejected(where, root, f"is no JSON object: {error}", rows_of=file_name)
                 continue
@@ -215,10 +215,14 @@ def _rows(path: Path, file_name: str, root: str) -> Iterator[Source | Rejected]:
             yield Source(f"{file_name}#{identity}", root, path, digest, row)
 
 
-def _whole_characters(row: Any) -> Any:
-    """The row without halves of surrogate pairs ("\\ud83d"): they are no characters and no store takes them."""
+def whole_characters(text: str) -> str:
+    """The text with U+FFFD for halves of surrogate pairs ("\\ud83d"), which are no characters and fit no store."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
+
+
+def _whole_row(row: Any) -> Any:
     text = json.dumps(row, ensure_ascii=False)
-    whole = re.sub("[\ud800-\udfff]", "\ufffd", text)
+    whole = whole_characters(text)
     return row if whole == text else json.loads(whole)
 
 

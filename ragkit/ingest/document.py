@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, cast
 
-from ragkit.ingest.discover import Source
+from ragkit.ingest.discover import Source, whole_characters
 from ragkit.ingest.parse import Parsed
 from ragkit.types import Document, MetadataValue, Scalar
 
@@ -26,7 +26,7 @@ def make_document(source: Source, parsed: Parsed) -> Document:
     title = str(row.get("title") or "") if row else parsed.title or source.path.stem
     return Document(
         id=document_id(source.name),
-        text=readable(parsed.text),
+        text=whole_characters(parsed.text),
         source=source.name,
         media_type=parsed.media_type,
         title=title,
@@ -48,7 +48,7 @@ def plain_metadata(given: Mapping[str, Any], prefix: str = "") -> dict[str, Meta
     """
     plain: dict[str, MetadataValue] = {}
     for key, value in given.items():
-        name = readable(prefix + key)
+        name = whole_characters(prefix + key)
         if isinstance(value, dict):
             plain |= plain_metadata(cast("dict[str, Any]", value), f"{name}.")
         elif isinstance(value, list):
@@ -60,14 +60,9 @@ def plain_metadata(given: Mapping[str, Any], prefix: str = "") -> dict[str, Meta
     return plain
 
 
-def readable(text: str) -> str:
-    """The text with lone surrogates, which JSON may carry and no encoding can write, replaced by "?"."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
 def _scalar(value: object) -> Scalar | None:
     if isinstance(value, str):
-        return readable(value)
+        return whole_characters(value)
     if isinstance(value, bool):
         return value
     if isinstance(value, int):

@@ -283,7 +283,10 @@ def _extract(content: Path | str, mime_type: str | None, suffix: str) -> Any:
         # kreuzberg refuses a format by a ValidationError that names nothing but its media type.
         if "unsupported" in reason.lower() or isinstance(error, kreuzberg.ValidationError):
             raise ParseError(f"is of a format that is not supported ({suffix or 'no suffix'})") from error
-        raise ParseError(f"is not readable as {suffix[1:].upper() or 'a document'}: {reason[:160]}") from error
+        kind = suffix[1:].upper() or "a document"
+        # The parser's own words are many and tell a user of a damaged PDF no more than this.
+        why = "it is truncated or damaged" if suffix == ".pdf" else reason[:160]
+        raise ParseError(f"is not readable as {kind}: {why}") from error
 
 
 def _pdf_text(pages: Sequence[Any], layout: Mapping[int, PageLayout]) -> tuple[str, tuple[int, ...]]:

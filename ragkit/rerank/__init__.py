@@ -11,6 +11,10 @@ from ragkit.errors import ConfigError
 __all__ = ["Reranker", "make_reranker"]
 
 
+BATCH_SIZE = 32
+"""Pairs that a local model scores at once."""
+
+
 class Reranker(Protocol):
     """Scores texts against a question."""
 

