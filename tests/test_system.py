@@ -219,6 +219,7 @@ def test_threads_that_come_at_once_load_each_model_once(tmp_path: Path, monkeypa
 
     monkeypatch.setattr("ragkit.system.make_embedder", slow)
     with Ragkit(config_in(tmp_path)) as rag, ThreadPoolExecutor(4) as pool:
-        first, *others = pool.map(lambda _: rag.generator and rag.embedder, range(4))
+        asked = [pool.submit(lambda: rag.generator and rag.embedder) for _ in range(4)]
+        first, *others = [future.result() for future in asked]
     assert all(other is first for other in others)
     assert len(loads) == 1
