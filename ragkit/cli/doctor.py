@@ -126,17 +126,17 @@ def _version(name: str) -> str | None:
 def model(config: Config) -> Iterator[Finding]:
     """The embedding model: there, unaltered, with a tokenizer, and reading whole chunks."""
     from ragkit.embed import make_token_counter
-    from ragkit.embed.models import PACKAGED, model_folder, verify_weights
+    from ragkit.embed.models import model_folder, verify_weights
     from ragkit.ingest.settings import fitted_chunking
 
     embedding = config.ingestion.embedding
     try:
         if embedding.backend == "sentence_transformers":
             folder = model_folder(embedding.model)
-            verify_weights(embedding.model)
-            known = embedding.model.removeprefix("sentence-transformers/") in PACKAGED
-            sha = "sha256 is the publisher's" if known else "no sha256 known to compare with"
+            pinned = verify_weights(embedding.model)
+            sha = "sha256 is the publisher's" if pinned else "no sha256 known to compare with"
             yield Finding("model", "ok", f"{embedding.model} in {folder}; {sha}")
+            yield from prefixes(config)
         tokens = make_token_counter(embedding)
         yield Finding("tokenizer", "ok", f"counts {tokens.count('How many tokens?')} in 'How many tokens?'")
         chunking = fitted_chunking(config, tokens)
@@ -145,6 +145,21 @@ def model(config: Config) -> Iterator[Finding]:
         yield Finding("chunk size", "ok", detail)
     except RagkitError as error:
         yield Finding("model", "fail", error.message, error.mend)
+
+
+def prefixes(config: Config) -> Iterator[Finding]:
+    """Whether the config puts before questions and passages what the model was trained with."""
+    from ragkit.models.catalogue import known
+
+    embedding = config.ingestion.embedding
+    model = known(embedding.model)
+    if model is None:
+        return
+    for key in ("query_prefix", "passage_prefix"):
+        set_, wanted = getattr(embedding, key), getattr(model, key)
+        if set_ != wanted:
+            mend = f"set ingestion.embedding.{key} to {wanted!r}"
+            yield Finding(key, "warn", f"{model.name} is made for {wanted!r}, the config says {set_!r}", mend)
 
 
 def store(config: Config) -> Iterator[Finding]:

