@@ -122,7 +122,7 @@ def _remembered(file: Path) -> str | None:
     stat = file.stat()
     entry = _read_verified().get(str(file.absolute()))
     match entry:
-        case [size, mtime_ns, str(sha256)] if (size, mtime_ns) == (stat.st_size, stat.st_mtime_ns):
+        case [int(size), int(mtime_ns), str(sha256)] if (size, mtime_ns) == (stat.st_size, stat.st_mtime_ns):
             return sha256
         case _:
             return None

@@ -117,7 +117,7 @@ def catalogue() -> Mapping[str, Model]:
 
     text = (resources("ragkit.models") / "catalogue.yaml").read_text(encoding="utf-8")
     entries: list[dict[str, Any]] = yaml.safe_load(text)
-    return {entry["name"]: _model(entry) for entry in entries}
+    return {entry["name"]: model_of(entry) for entry in entries}
 
 
 def known(name: str) -> Model | None:
@@ -155,7 +155,8 @@ def in_words(size: int) -> str:
     return f"{-(-size // 1000)} kB"
 
 
-def _model(entry: dict[str, Any]) -> Model:
+def model_of(entry: dict[str, Any]) -> Model:
+    """The model that an entry of `catalogue.yaml` describes; the entry is used up."""
     files = tuple(ModelFile(**file) for file in entry.pop("files", ()))
     size = entry.pop("about_bytes", None) or sum(file.bytes for file in files)
     sources = tuple(_source(source) for source in entry.pop("sources"))

