@@ -128,13 +128,16 @@ def model(config: Config) -> Iterator[Finding]:
     from ragkit.embed import make_token_counter
     from ragkit.embed.models import model_folder, verify_weights
     from ragkit.ingest.settings import fitted_chunking
+    from ragkit.models.catalogue import known
 
     embedding = config.ingestion.embedding
     try:
         if embedding.backend == "sentence_transformers":
             folder = model_folder(embedding.model)
             pinned = verify_weights(embedding.model)
-            sha = "sha256 is the publisher's" if pinned else "no sha256 known to compare with"
+            listed = known(embedding.model)
+            whose = "the publisher's" if listed and listed.hashes == "publisher" else "that of its package"
+            sha = f"sha256 is {whose}" if pinned else "no sha256 known to compare with"
             yield Finding("model", "ok", f"{embedding.model} in {folder}; {sha}")
             yield from prefixes(config)
         tokens = make_token_counter(embedding)
