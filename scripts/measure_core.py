@@ -3,6 +3,7 @@
     python scripts/measure_core.py startup
     python scripts/measure_core.py overhead CORPUS.jsonl     indexing against the bare model on the same chunks
     python scripts/measure_core.py query [CHUNKS]            our share of a hybrid query, outside the embedding model
+    python scripts/measure_core.py memory [DOCUMENTS]        peak memory of indexing these, and four times as many
     python scripts/measure_core.py reindex FOLDER            index, index again unchanged, index after editing 7 files
 
 Wall-clock seconds; medians of alternating runs where a command is short. Quote ratios: machines differ.
@@ -11,6 +12,7 @@ Wall-clock seconds; medians of alternating runs where a command is short. Quote 
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import statistics
 import subprocess
@@ -64,30 +66,39 @@ def startup() -> None:
 
 
 def overhead(corpus: Path) -> None:
-    """One process, three alternating pairs: `build_index` into a fresh folder, then the model alone on its chunks."""
+    """One process, seven pairs: `build_index` into a fresh folder and the model alone on its chunks, in turns first."""
     with tempfile.TemporaryDirectory() as folder:
         config = quickstart(Path(folder) / "index")
         embedder = make_embedder(config.ingestion.embedding)
         embedder.embed_passages(["load the model before the clock starts"])
-        ratios: list[float] = []
-        for _ in range(3):
-            shutil.rmtree(config.ingestion.store.path, ignore_errors=True)
-            began = time.perf_counter()
-            report = build_index(config, [corpus], embedder=embedder)
-            whole = time.perf_counter() - began
-            snapshot = open_snapshot(config)
-            store = snapshot.store
-            assert isinstance(store, EdgeStore)
-            texts = [chunk.indexed_text for chunk in store.iter_chunks()]
-            snapshot.close()
-            began = time.perf_counter()
+        build_index(config, [corpus], embedder=embedder)
+        snapshot = open_snapshot(config)
+        store = snapshot.store
+        assert isinstance(store, EdgeStore)
+        texts = [chunk.indexed_text for chunk in store.iter_chunks()]
+        del store
+        snapshot.close()
+
+        def index() -> None:
+            build_index(config, [corpus], embedder=embedder)
+
+        def encode() -> None:
             embedder.embed_passages(texts)
-            bare = time.perf_counter() - began
-            ratios.append(whole / bare)
+
+        ratios: list[float] = []
+        for pair in range(7):
+            shutil.rmtree(config.ingestion.store.path, ignore_errors=True)
+            seconds: dict[str, float] = {}
+            for work in (index, encode) if pair % 2 else (encode, index):
+                began = time.perf_counter()
+                work()
+                seconds[work.__name__] = time.perf_counter() - began
+            ratios.append(seconds["index"] / seconds["encode"])
             print(
-                f"index {whole:.2f} s, bare encode of its {report.chunks} chunks {bare:.2f} s, ratio {whole / bare:.3f}"
+                f"index {seconds['index']:.2f} s, bare encode of its {len(texts)} chunks {seconds['encode']:.2f} s, "
+                f"ratio {ratios[-1]:.3f}"
             )
-    print(f"median ratio {statistics.median(ratios):.3f}")
+    print(f"median ratio {statistics.median(ratios):.3f} (from {min(ratios):.3f} to {max(ratios):.3f})")
 
 
 def query(count: int) -> None:
@@ -148,6 +159,48 @@ def query(count: int) -> None:
     print("p50 by stage: " + ", ".join(f"{stage} {statistics.median(ms):.2f}" for stage, ms in stages.items()))
 
 
+def memory(documents: int) -> None:
+    """Peak memory of processes that index `documents` and four times as many, of random words and random vectors."""
+    for count in (documents, 4 * documents):
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, __file__, "memory-of", str(count), folder]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            print(done.stdout.strip())
+
+
+def memory_of(count: int, folder: Path) -> None:
+    """Index `count` documents of 10 chunks in this process, without an embedding model, and say what it took."""
+    generator = np.random.default_rng(0)
+    words = np.array([f"word{number}" for number in range(20_000)])
+
+    class Random:
+        def embed_question(self, text: str) -> NDArray[np.float32]:
+            return self.embed_passages([text])[0]
+
+        def embed_questions(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            return self.embed_passages(texts)
+
+        def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            return generator.standard_normal((len(texts), 384)).astype(np.float32)
+
+    rows = folder / "rows.jsonl"
+    with rows.open("w", encoding="utf-8") as file:
+        for number in range(count):
+            text = ". ".join(" ".join(generator.choice(words, 12)).capitalize() for _ in range(50))
+            file.write(json.dumps({"id": number, "text": f"{text}."}) + "\n")
+    before = _peak_mb()
+    report = build_index(quickstart(folder / "index"), [rows], embedder=Random())
+    size = sum(path.stat().st_size for path in (folder / "index").rglob("*") if path.is_file()) / 1e6
+    print(
+        f"{report.documents} documents, {report.chunks} chunks, index {size:.0f} MB: peak {_peak_mb():.0f} MB, "
+        f"{_peak_mb() - before:.0f} MB of them for indexing"
+    )
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
 def reindex(source: Path) -> None:
     """Whole `ragkit index` processes over a copy of the folder."""
     with tempfile.TemporaryDirectory() as folder:
@@ -188,6 +241,10 @@ def main() -> None:
         overhead(Path(rest[0]))
     elif command == "query":
         query(int(rest[0]) if rest else 10_000)
+    elif command == "memory":
+        memory(int(rest[0]) if rest else 1_000)
+    elif command == "memory-of":
+        memory_of(int(rest[0]), Path(rest[1]))
     elif command == "reindex":
         reindex(Path(rest[0]))
     else:
