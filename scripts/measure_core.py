@@ -12,7 +12,6 @@ Wall-clock seconds; medians of alternating runs where a command is short. Quote 
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 import statistics
 import subprocess
@@ -164,8 +163,22 @@ def memory(documents: int) -> None:
     for count in (documents, 4 * documents):
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, __file__, "memory-of", str(count), folder]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            print(done.stdout.strip())
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+                peak = 0.0
+                while process.poll() is None:
+                    peak = max(peak, _anonymous_mb(process.pid))
+                    time.sleep(0.01)
+                assert process.stdout is not None
+                print(f"{process.stdout.read().strip()}: peak {peak:.0f} MB")
+
+
+def _anonymous_mb(pid: int) -> float:
+    """Memory of a process that the kernel cannot take back by dropping cached pages of files."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    except OSError:
+        return 0.0
+    return sum(float(line.split()[1]) / 1e3 for line in status.splitlines() if line.startswith("RssAnon"))
 
 
 def memory_of(count: int, folder: Path) -> None:
@@ -188,17 +201,9 @@ def memory_of(count: int, folder: Path) -> None:
         for number in range(count):
             text = ". ".join(" ".join(generator.choice(words, 12)).capitalize() for _ in range(50))
             file.write(json.dumps({"id": number, "text": f"{text}."}) + "\n")
-    before = _peak_mb()
     report = build_index(quickstart(folder / "index"), [rows], embedder=Random())
     size = sum(path.stat().st_size for path in (folder / "index").rglob("*") if path.is_file()) / 1e6
-    print(
-        f"{report.documents} documents, {report.chunks} chunks, index {size:.0f} MB: peak {_peak_mb():.0f} MB, "
-        f"{_peak_mb() - before:.0f} MB of them for indexing"
-    )
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    print(f"{report.documents} documents, {report.chunks} chunks, index {size:.0f} MB")
 
 
 def reindex(source: Path) -> None:

@@ -21,20 +21,24 @@ from typing import Any, Literal
 import pathspec
 
 from ragkit.config.schema import Ingestion
-from ragkit.errors import RagkitError
+from ragkit.errors import ParseError, RagkitError
 
 _LONGEST_ROW = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One thing to index. `root` is the path that it was found under; `row` is set for a row of a JSON-lines file."""
+    """One thing to index. `root` is the path that it was found under.
+
+    `row_at` is the offset in bytes of a row of a JSON-lines file: `read_row` reads it when its turn comes, so that a
+    large file is never held whole.
+    """
 
     name: str
     root: str
     path: Path
     content_hash: str
-    row: dict[str, Any] | None = None
+    row_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +200,9 @@ def _rows(path: Path, file_name: str, root: str) -> Iterator[Source | Rejected]:
     """Rows `{"id", "text", "metadata"}`; `_id` (BEIR) and `title` are understood. The name of a row is FILE#ID."""
     seen: set[str] = set()
     with path.open("rb") as lines:
+        after = 0
         for number, line in enumerate(iter(lambda: lines.readline(_LONGEST_ROW), b""), start=1):
+            begin, after = after, after + len(line)
             if not line.strip():
                 continue
             where = f"{file_name}:{number}"
@@ -211,8 +217,24 @@ def _rows(path: Path, file_name: str, root: str) -> Iterator[Source | Rejected]:
                 continue
             identity = str(row.get("id", row.get("_id")))
             seen.add(identity)
-            digest = hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()
-            yield Source(f"{file_name}#{identity}", root, path, digest, row)
+            yield Source(f"{file_name}#{identity}", root, path, _hash_row(row), begin)
+
+
+def read_row(source: Source) -> dict[str, Any]:
+    """The row of a JSON-lines source. Raises ParseError if the file is another one than when it was found."""
+    try:
+        with source.path.open("rb") as lines:
+            lines.seek(source.row_at or 0)
+            row = _whole_row(json.loads(lines.readline(_LONGEST_ROW)))
+    except (OSError, ValueError):
+        row = None
+    if row is None or _hash_row(row) != source.content_hash:
+        raise ParseError(f"{source.path.name} was changed while it was read; index again")
+    return row
+
+
+def _hash_row(row: Any) -> str:
+    return hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()
 
 
 def whole_characters(text: str) -> str:

@@ -20,10 +20,9 @@ def document_id(name: str) -> str:
 def make_document(source: Source, parsed: Parsed) -> Document:
     """The document of a source. A JSON-lines row brings its own title and metadata; a file without a title is known
     by its name."""
-    row = source.row
-    metadata = plain_metadata(row.get("metadata") or {}) if row else {}
+    metadata = plain_metadata(parsed.metadata)
     date = metadata.pop("date_created", None) or parsed.date_created
-    title = str(row.get("title") or "") if row else parsed.title or source.path.stem
+    title = parsed.title or (source.path.stem if source.row_at is None else "")
     return Document(
         id=document_id(source.name),
         text=whole_characters(parsed.text),

@@ -11,7 +11,7 @@ import io
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email import policy
 from email.message import EmailMessage
 from email.parser import BytesParser
@@ -70,7 +70,10 @@ _UNREADABLE: dict[int, int | None] = dict.fromkeys((0x0000, 0xFFFE, 0xFFFF))
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """The text of a file. `pages` and `sections` are as in `Document`; `warnings` are sentences for the report."""
+    """The text of a file. `pages` and `sections` are as in `Document`; `warnings` are sentences for the report.
+
+    `metadata` is what a row of a JSON-lines file says of itself, as it stands there.
+    """
 
     text: str
     media_type: str
@@ -79,6 +82,7 @@ class Parsed:
     sections: tuple[Section, ...] = ()
     date_created: str | None = None
     warnings: tuple[str, ...] = field(default=())
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def parse_file(path: Path, pdf_layout: bool = True) -> Parsed:
@@ -130,6 +134,12 @@ def parse_text(text: str, media_type: str = "text/plain") -> Parsed:
     if media_type == "text/markdown":
         return Parsed(text, media_type, sections=markdown_sections(text))
     return Parsed(text, media_type)
+
+
+def parse_row(row: Mapping[str, Any]) -> Parsed:
+    """A row of a JSON-lines source: its text with its own title and metadata."""
+    parsed = parse_text(str(row["text"]))
+    return replace(parsed, title=str(row.get("title") or ""), metadata=row.get("metadata") or {})
 
 
 def _content_type(data: bytes) -> tuple[str | None, tuple[str, ...]]:

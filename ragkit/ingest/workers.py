@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from ragkit.config.schema import Parsing
 from ragkit.errors import ParseError
-from ragkit.ingest.discover import Source
-from ragkit.ingest.parse import Parsed, parse_file, parse_text, reads_as_text
+from ragkit.ingest.discover import Source, read_row
+from ragkit.ingest.parse import Parsed, parse_file, parse_row, reads_as_text
 from ragkit.ingest.spawn import FreshProcesses
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def parse_sources(
     waiting: deque[tuple[Source, ProcessFuture[Parsed] | Parsed | ParseError]] = deque()
     try:
         for source in sources:
-            if source.row is not None or _is_text(source):
+            if source.row_at is not None or _is_text(source):
                 waiting.append((source, _parse_here(source)))
             else:
                 pool = pool or _start_pool(workers)
@@ -69,8 +69,8 @@ def _start_pool(workers: int) -> ProcessPool:
 
 def _parse_here(source: Source) -> Parsed | ParseError:
     try:
-        if source.row is not None:
-            return parse_text(str(source.row["text"]))
+        if source.row_at is not None:
+            return parse_row(read_row(source))
         return parse_file(source.path)
     except ParseError as error:
         return error

@@ -12,7 +12,7 @@ import pytest
 
 from ragkit.config.schema import Ingestion, Parsing
 from ragkit.errors import RagkitError
-from ragkit.ingest.discover import LeftOut, Rejected, Source, discover, root_of
+from ragkit.ingest.discover import LeftOut, Rejected, Source, discover, read_row, root_of
 
 
 def tree(root: Path, *names: str) -> Path:
@@ -184,7 +184,7 @@ class TestRows:
         assert found(path) == ["t.jsonl#a", "t.jsonl#7", "t.jsonl#beir"]
         source = next(iter(discover([path], Ingestion())))
         assert isinstance(source, Source)
-        assert source.row == {"id": "a", "text": "x"}
+        assert read_row(source) == {"id": "a", "text": "x"}
 
     def test_the_order_of_keys_is_no_change_and_any_value_is(self, tmp_path: Path) -> None:
         def hashes(*lines: str) -> list[str]:
@@ -236,13 +236,12 @@ class TestRows:
         )
         [source] = discover([path], Ingestion())
         assert isinstance(source, Source)
-        assert source.row == {"id": "a\ufffd", "text": "ok \ufffd", "metadata": {"k\ufffd": "\ufffd"}}
+        assert read_row(source) == {"id": "a\ufffd", "text": "ok \ufffd", "metadata": {"k\ufffd": "\ufffd"}}
         assert source.name == "t.jsonl#a\ufffd"
         whole = rows(tmp_path / "u.jsonl", [r'{"id": "a", "text": "\ud83d\ude00"}'])
         [source] = discover([whole], Ingestion())
         assert isinstance(source, Source)
-        assert source.row is not None
-        assert source.row["text"] == "😀"
+        assert read_row(source)["text"] == "😀"
 
 
 def test_a_file_that_a_pattern_no_longer_finds_is_gone(tmp_path: Path) -> None:

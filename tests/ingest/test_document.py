@@ -9,7 +9,7 @@ import pytest
 
 from ragkit.ingest.discover import Source
 from ragkit.ingest.document import document_id, make_document, plain_metadata
-from ragkit.ingest.parse import Parsed
+from ragkit.ingest.parse import Parsed, parse_row
 from ragkit.types import Section
 
 
@@ -37,16 +37,14 @@ def test_a_row_brings_title_date_and_metadata() -> None:
         "title": "Ticket 7",
         "metadata": {"team": "service", "date_created": "2026-02-03", "open": True},
     }
-    document = make_document(
-        Source("t.jsonl#7", "/d", Path("/d/t.jsonl"), "hash", row), Parsed("It broke.", "text/plain")
-    )
+    document = make_document(Source("t.jsonl#7", "/d", Path("/d/t.jsonl"), "hash", 0), parse_row(row))
     assert (document.title, document.date_created) == ("Ticket 7", "2026-02-03")
     assert document.metadata == {"team": "service", "open": True}
 
 
 def test_a_row_without_title_has_none() -> None:
     row: dict[str, Any] = {"id": "7", "text": "x", "metadata": None}
-    document = make_document(Source("t.jsonl#7", "/d", Path("/d/t.jsonl"), "hash", row), Parsed("x", "text/plain"))
+    document = make_document(Source("t.jsonl#7", "/d", Path("/d/t.jsonl"), "hash", 0), parse_row(row))
     assert (document.title, document.metadata) == ("", {})
 
 

@@ -89,7 +89,7 @@ def test_rows_of_a_file_with_an_unreadable_row_are_not_gone() -> None:
     ]
     other = Entry("id-c", "gone.md", "/docs", "hash-c", "text/markdown", "", 0, 1, 1, 1, "done")
     found = [
-        Source("faq.jsonl#a", "/docs", Path("/docs/faq.jsonl"), "hash-a", {"id": "a", "text": ""}),
+        Source("faq.jsonl#a", "/docs", Path("/docs/faq.jsonl"), "hash-a", 0),
         Rejected("faq.jsonl:2", "/docs", "is no JSON object", rows_of="faq.jsonl"),
     ]
     plan = make_plan(found, [*held, other], ["/docs"])

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ragkit.config.schema import Parsing
+from ragkit.config.schema import Ingestion, Parsing
 from ragkit.errors import ParseError
-from ragkit.ingest.discover import Source
+from ragkit.ingest.discover import Source, discover
 from ragkit.ingest.parse import Parsed
 from ragkit.ingest.workers import parse_sources
 
@@ -48,7 +48,9 @@ def told(path: Path, _pdf_layout: bool) -> Parsed:
 
 
 def test_text_formats_and_rows_are_read_in_this_process(tmp_path: Path) -> None:
-    row = Source("t.jsonl#1", str(tmp_path), tmp_path / "t.jsonl", "hash", {"id": "1", "text": "a row"})
+    (tmp_path / "t.jsonl").write_text('\n{"id": "1", "text": "a row"}\n', encoding="utf-8")
+    [row] = discover([tmp_path / "t.jsonl"], Ingestion())
+    assert isinstance(row, Source)
     given = [*files(tmp_path, "a.md", "b.txt"), row]
     began = time.perf_counter()
     outcomes = list(parse_sources(given, Parsing()))
@@ -136,3 +138,15 @@ class TestProcesses:
         outcomes.close()  # pyright: ignore[reportAttributeAccessIssue] - a generator
         with pytest.raises(ProcessLookupError):
             os.kill(worker, 0)
+
+
+def test_a_row_of_a_file_that_changed_meanwhile_is_a_failure(tmp_path: Path) -> None:
+    rows = tmp_path / "t.jsonl"
+    rows.write_text('{"id": "1", "text": "old"}\n{"id": "2", "text": "kept"}\n', encoding="utf-8")
+    found = [item for item in discover([rows], Ingestion()) if isinstance(item, Source)]
+    rows.write_text('{"id": "1", "text": "new"}\n{"id": "2", "text": "kept"}\n', encoding="utf-8")
+    changed, same = (parsed for _, parsed in parse_sources(found, Parsing()))
+    assert isinstance(changed, ParseError)
+    assert "was changed while it was read" in str(changed)
+    assert isinstance(same, Parsed)
+    assert same.text == "kept"
