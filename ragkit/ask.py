@@ -5,6 +5,7 @@ Reads top to bottom as that line. The stages know nothing of one another; `ragki
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
@@ -39,11 +40,12 @@ class Stages:
 
 @dataclass(slots=True)
 class _Question:
-    """A question on its way: what was found for it, and the clock."""
+    """A question on its way: what was found for it, why that does not do (`refusal`), and the clock."""
 
     text: str
     results: list[ScoredChunk] = field(default_factory=list[ScoredChunk])
     confidence: float = 0.0
+    refusal: RefusalReason | None = None
     timings: dict[str, float] = field(default_factory=dict[str, float])
     began: float = field(default_factory=time.perf_counter)
 
@@ -57,9 +59,8 @@ class _Question:
 def ask(question: str, stages: Stages, filters: Sequence[Filter] = ()) -> Answer:
     """Answer a question from the index, or refuse with a reason; see `Answer`."""
     asked = _retrieve(question, stages, filters)
-    refusal = _weak_evidence(asked, stages)
-    if refusal:
-        return _refuse(asked, stages, refusal)
+    if asked.refusal:
+        return _refuse(asked, stages, asked.refusal)
     with asked.timed("generate"):
         generated = stages.generator.generate(question, asked.results)
     return _verified(asked, stages, generated)
@@ -67,56 +68,49 @@ def ask(question: str, stages: Stages, filters: Sequence[Filter] = ()) -> Answer
 
 async def aask(question: str, stages: Stages, filters: Sequence[Filter] = ()) -> Answer:
     """`ask` without blocking the event loop."""
-    import asyncio
-
     asked = await asyncio.to_thread(_retrieve, question, stages, filters)
-    refusal = _weak_evidence(asked, stages)
-    if refusal:
-        return _refuse(asked, stages, refusal)
+    if asked.refusal:
+        return _refuse(asked, stages, asked.refusal)
     with asked.timed("generate"):
         generated = await stages.generator.agenerate(question, asked.results)
-    return _verified(asked, stages, generated)
+    return await asyncio.to_thread(_verified, asked, stages, generated)
 
 
 def stream(question: str, stages: Stages, filters: Sequence[Filter] = ()) -> Iterator[str | Answer]:
     """Pieces of the answer as they come and, last, the checked `Answer`, whose text replaces the pieces."""
     asked = _retrieve(question, stages, filters)
-    refusal = _weak_evidence(asked, stages)
-    if refusal:
+    if asked.refusal:
         yield REFUSAL_TEXT
-        yield _refuse(asked, stages, refusal)
+        yield _refuse(asked, stages, asked.refusal)
         return
+    last: str | Generated = ""
     with asked.timed("generate"):
-        for piece in stages.generator.stream(question, asked.results):
-            if isinstance(piece, Generated):
-                generated = piece
-                break
-            yield piece
-        else:
-            raise RuntimeError("a generator's stream ended without its Generated")
-    yield _verified(asked, stages, generated)
+        for last in stages.generator.stream(question, asked.results):
+            if isinstance(last, str):
+                yield last
+    yield _verified(asked, stages, _whole(last))
 
 
 async def astream(question: str, stages: Stages, filters: Sequence[Filter] = ()) -> AsyncIterator[str | Answer]:
     """`stream` without blocking the event loop."""
-    import asyncio
-
     asked = await asyncio.to_thread(_retrieve, question, stages, filters)
-    refusal = _weak_evidence(asked, stages)
-    if refusal:
+    if asked.refusal:
         yield REFUSAL_TEXT
-        yield _refuse(asked, stages, refusal)
+        yield _refuse(asked, stages, asked.refusal)
         return
-    generated: Generated | None = None
+    last: str | Generated = ""
     with asked.timed("generate"):
-        async for piece in stages.generator.astream(question, asked.results):
-            if isinstance(piece, Generated):
-                generated = piece
-            else:
-                yield piece
-    if generated is None:
+        async for last in stages.generator.astream(question, asked.results):
+            if isinstance(last, str):
+                yield last
+    yield await asyncio.to_thread(_verified, asked, stages, _whole(last))
+
+
+def _whole(last: str | Generated) -> Generated:
+    """What a generator's stream ends with."""
+    if isinstance(last, str):
         raise RuntimeError("a generator's stream ended without its Generated")
-    yield _verified(asked, stages, generated)
+    return last
 
 
 def _retrieve(question: str, stages: Stages, filters: Sequence[Filter]) -> _Question:
@@ -126,6 +120,7 @@ def _retrieve(question: str, stages: Stages, filters: Sequence[Filter]) -> _Ques
     )
     asked.results = found.results
     asked.timings.update(found.timings_ms)
+    asked.refusal = _weak_evidence(asked, stages)
     return asked
 
 

@@ -66,9 +66,17 @@ def _term_coverage(question: str, results: Sequence[ScoredChunk]) -> float:
 
 
 def _name_coverage(question: str, results: Sequence[ScoredChunk]) -> float:
-    """1 when the question has no names and numbers: nothing is missing then."""
+    return name_share(question, " ".join(result.chunk.indexed_text for result in results[:_DEPTH]))
+
+
+def name_share(question: str, text: str) -> float:
+    """Share of the question's names and numbers that the text has; 1 if it has none: nothing is missing then.
+
+    >>> name_share("Where is the stock of Costco listed?", "Costco Wholesale Corporation")
+    1.0
+    """
     names = {name.casefold() for name in _NAME.findall(question)}
     if not names:
         return 1.0
-    text = " ".join(result.chunk.indexed_text for result in results[:_DEPTH]).casefold()
-    return sum(1 for name in names if name in text) / len(names)
+    folded = text.casefold()
+    return sum(1 for name in names if name in folded) / len(names)

@@ -1,7 +1,9 @@
 """The generator without a language model: the sentences of the evidence that answer, word for word.
 
-Each sentence of the best chunks gets a score from three views: its likeness to the question (embedding), the share of
-the question's terms in it and its headings (weighted by how rare they are in the evidence), and the rank of its chunk.
+Each sentence of the best chunks gets a score from five views: its likeness to the question (embedding), the share of
+the question's terms in it, its headings and the name of its document (weighted by how rare they are in the evidence),
+the rank of its chunk, whether it holds a figure if the question asks for one, and the share of the question's names
+in its chunk or the name of its document.
 The weights were chosen on the tuning half of XQuAD-en by scripts/tune_extractive.py, which prints both halves.
 """
 
@@ -14,26 +16,38 @@ from dataclasses import dataclass
 
 from ragkit.config.schema import Bm25, Generation
 from ragkit.embed import Embedder
+from ragkit.generate.answerability import name_share
 from ragkit.generate.citation_format import format_citation
 from ragkit.generate.generated import Generated
+from ragkit.generate.injection import reads_as_order
 from ragkit.generate.prompt import SplitSentences
 from ragkit.store.bm25 import Bm25Encoder
 from ragkit.types import Chunk, ScoredChunk, Usage
 
 MODEL = "extractive"
-# Weights of likeness, terms and rank, and how far below the best sentence a further one may lie: in the same document,
-# and in another one.
-WEIGHTS = (0.38, 0.54, 0.08)
+# Weights of likeness, terms, rank, figure and names, and how far below the best sentence a further one may lie: in the
+# same document, and in another one.
+WEIGHTS = (0.38, 0.54, 0.08, 0.1, 0.2)
 _NEAR = 0.08
 _NEAR_ELSEWHERE = 0.03
 _LONGEST = 800
 _PLANTED = re.compile(r"[\[【(［](?=\s*sources?\b)", re.IGNORECASE)
 _FEWEST_WORDS = 4
+_ASKS_FOR_FIGURE = re.compile(
+    r"\b(?:how (?:much|many|long|far|old|large|big|high|often|late|early|soon|fast|heavy|deep|wide)"
+    r"|(?:what|which) (?:share|percentage|percent|proportion|number|amount|price|date|year|day|age|size)|when)\b",
+    re.IGNORECASE,
+)
+# Where a second question begins: after a question mark, or with "and" and a question word.
+_PARTS = re.compile(
+    r"(?<=\?)\s+|,?\s+(?:and|or)\s+(?=(?:what|which|who|whom|whose|when|where|why|how|is|are|does|do|did|can|must)\b)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A sentence of a chunk and the three views of it, each at most 1; `start` and `end` are offsets in the chunk."""
+    """A sentence of a chunk and the views of it, each at most 1; `start` and `end` are offsets in the chunk."""
 
     chunk: Chunk
     start: int
@@ -41,6 +55,8 @@ class Evidence:
     likeness: float
     terms: float
     rank: float
+    figure: float
+    names: float
 
     @property
     def text(self) -> str:
@@ -49,8 +65,8 @@ class Evidence:
     @property
     def score(self) -> float:
         """The views weighted and summed."""
-        likeness, terms, rank = WEIGHTS
-        return likeness * self.likeness + terms * self.terms + rank * self.rank
+        views = (self.likeness, self.terms, self.rank, self.figure, self.names)
+        return sum(weight * view for weight, view in zip(WEIGHTS, views, strict=True))
 
 
 class ExtractiveGenerator:
@@ -64,7 +80,9 @@ class ExtractiveGenerator:
     def generate(self, question: str, results: Sequence[ScoredChunk]) -> Generated:
         """The best sentences, each followed by its citation."""
         chunks = [result.chunk for result in results[: self._config.context_chunks]]
-        chosen = choose(rank_sentences(question, chunks, self._embedder, self._split), self._config.max_sentences)
+        questions = [question, *question_parts(question)]
+        rankings = rank_for_each(questions, chunks, self._embedder, self._split)
+        chosen = choose_for_parts(rankings, self._config.max_sentences)
         places = {chunk.id: place for place, chunk in enumerate(chunks)}
         chosen.sort(key=lambda evidence: (places[evidence.chunk.id], evidence.start))
         text = " ".join(f"{_one_line(evidence.text)} {_citation(evidence)}" for evidence in chosen)
@@ -91,6 +109,13 @@ def rank_sentences(
     question: str, chunks: Sequence[Chunk], embedder: Embedder, split_sentences: SplitSentences
 ) -> list[Evidence]:
     """All sentences of the chunks that can be an answer, best first; one that two chunks share counts once."""
+    return rank_for_each([question], chunks, embedder, split_sentences)[0]
+
+
+def rank_for_each(
+    questions: Sequence[str], chunks: Sequence[Chunk], embedder: Embedder, split_sentences: SplitSentences
+) -> list[list[Evidence]]:
+    """`rank_sentences` for several questions over the same chunks; the sentences are embedded once."""
     places: dict[tuple[str, int], tuple[int, Chunk, int, int]] = {}
     for rank, chunk in enumerate(chunks):
         for start, end in split_sentences(chunk.text):
@@ -99,20 +124,67 @@ def rank_sentences(
                 places.setdefault(key, (rank, chunk, start, end))
     found = list(places.values())
     if not found:
-        return []
-    texts = [chunk.text[start:end] for _, chunk, start, end in found]
-    likeness = embedder.embed_passages(texts) @ embedder.embed_question(question)
-    shares = _term_shares(question, [(chunk, text) for (_, chunk, _, _), text in zip(found, texts, strict=True)])
-    ranked = [
-        Evidence(chunk, start, end, float(likeness[index]), shares[index], 1 / (1 + rank))
-        for index, (rank, chunk, start, end) in enumerate(found)
-    ]
-    return sorted(ranked, key=lambda evidence: (-evidence.score, evidence.chunk.id, evidence.start))
+        return [[] for _ in questions]
+    sentences = [(chunk, chunk.text[start:end]) for _, chunk, start, end in found]
+    vectors = embedder.embed_passages([text for _, text in sentences])
+    rankings: list[list[Evidence]] = []
+    for question in questions:
+        likeness = vectors @ embedder.embed_question(question)
+        shares = _term_shares(question, sentences)
+        figure = _ASKS_FOR_FIGURE.search(question) is not None
+        names = {chunk.id: name_share(question, f"{chunk.source_document} {chunk.indexed_text}") for chunk in chunks}
+        ranked = [
+            Evidence(
+                chunk,
+                start,
+                end,
+                float(likeness[index]),
+                shares[index],
+                1 / (1 + rank),
+                float(figure and _has_figure(chunk.text[start:end])),
+                names[chunk.id],
+            )
+            for index, (rank, chunk, start, end) in enumerate(found)
+        ]
+        rankings.append(sorted(ranked, key=lambda evidence: (-evidence.score, evidence.chunk.id, evidence.start)))
+    return rankings
+
+
+def question_parts(question: str) -> list[str]:
+    """The questions of a question that asks several; none if it asks one.
+
+    >>> question_parts("How long is an RMA number valid, and who pays for the transport?")
+    ['How long is an RMA number valid', 'who pays for the transport?']
+    >>> question_parts("What is the range of the hub and the probe?")
+    []
+    """
+    parts = [part.strip(" ,;") for part in _PARTS.split(question)]
+    parts = [part for part in parts if len(part.split()) >= _FEWEST_WORDS - 1]
+    return parts if len(parts) > 1 else []
 
 
 def choose(ranked: Sequence[Evidence], most: int) -> list[Evidence]:
     """The best sentence and those nearly as good, at most `most`."""
     return [evidence for evidence in ranked[:most] if evidence.score >= ranked[0].score - _leeway(ranked[0], evidence)]
+
+
+def choose_for_parts(rankings: Sequence[Sequence[Evidence]], most: int) -> list[Evidence]:
+    """`choose` for a question of several parts: `rankings` are of the whole question and of each part.
+
+    The best sentence of a part joins in if it has more of the part's words than any sentence chosen before.
+    """
+    whole, *parts = rankings
+    chosen = choose(whole, max(1, most - len(parts) + 1) if parts else most)
+    for ranked in parts:
+        covered = max((e.terms for e in ranked if any(_same(e, other) for other in chosen)), default=0.0)
+        best = next(iter(ranked), None)
+        if best is not None and len(chosen) < most and best.terms > covered:
+            chosen.append(best)
+    return chosen
+
+
+def _same(one: Evidence, other: Evidence) -> bool:
+    return (one.chunk.id, one.start) == (other.chunk.id, other.start)
 
 
 def _leeway(best: Evidence, other: Evidence) -> float:
@@ -126,21 +198,29 @@ def _term_shares(question: str, sentences: Sequence[tuple[Chunk, str]]) -> list[
     headings: dict[str, set[int]] = {}
     terms: list[set[int]] = []
     for chunk, text in sentences:
-        heading = headings.setdefault(chunk.id, set(bm25.terms(f"{chunk.section_heading or ''} {chunk.header}")))
+        heading = headings.setdefault(
+            chunk.id, set(bm25.terms(f"{chunk.section_heading or ''} {chunk.header} {chunk.source_document}"))
+        )
         terms.append(set(bm25.terms(text)) | heading)
     weights = {term: math.log(1 + len(terms) / (1 + sum(1 for present in terms if term in present))) for term in asked}
     total = sum(weights.values()) or 1.0
     return [sum(weights[term] for term in asked & present) / total for present in terms]
 
 
+def _has_figure(text: str) -> bool:
+    return any(character.isdigit() for character in text)
+
+
 def _states_something(chunk: Chunk, start: int, end: int) -> bool:
-    """Whether a sentence can be an answer: headings, table rules and names alone on a line cannot."""
+    """Whether a sentence can be an answer: headings, table rules, names alone on a line, orders to a model cannot."""
     text = chunk.text[start:end].strip()
     trail = (chunk.section_heading or "").split(" > ")
     if text.startswith("#") or text.lstrip("# ").rstrip("=-~ \n") in trail or set(text) <= set("|-: "):
         return False
+    if reads_as_order(text):
+        return False
     ends = text.endswith((".", "!", "?"))
-    return ends or len(text.split()) >= _FEWEST_WORDS or any(character.isdigit() for character in text)
+    return ends or len(text.split()) >= _FEWEST_WORDS or _has_figure(text)
 
 
 def _citation(evidence: Evidence) -> str:
