@@ -36,12 +36,14 @@ def ask(
     """Answer a question with citations."""
     from rich.text import Text
 
+    from ragkit.cli.fields import note_unknown_fields
     from ragkit.cli.printing import FAINT, command_line, console, timing_line, warm_up
     from ragkit.store.filters import parse_filter
     from ragkit.system import Ragkit
 
     conditions = [parse_filter(expression) for expression in filters or ()]
     with Ragkit(load(config, overrides)) as rag:
+        note_unknown_fields(rag, conditions)
         load_ms = warm_up(rag, quiet=as_json)
         if as_json:
             print_json(as_dict(rag.ask(question, filters=conditions)))

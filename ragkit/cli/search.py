@@ -44,12 +44,14 @@ def search(
     as_json: JsonOption = False,
 ) -> None:
     """Find the passages that match a question."""
+    from ragkit.cli.fields import note_unknown_fields
     from ragkit.cli.printing import command_line, console, term_reader, timing_line, warm_up
     from ragkit.store.filters import parse_filter
     from ragkit.system import Ragkit
 
     conditions = [parse_filter(expression) for expression in filters or ()]
     with Ragkit(load(config, overrides)) as rag:
+        note_unknown_fields(rag, conditions)
         sparse_only = (strategy or rag.config.retrieval.strategy) == "sparse"
         load_ms = 0.0 if sparse_only else warm_up(rag, quiet=as_json)
         found = rag.retrieve(question, top_k=top_k, strategy=strategy, filters=conditions, rerank=rerank)

@@ -225,6 +225,25 @@ def _safe(name: str) -> str:
     return name.replace('"', "%22").replace("\\", "%5C")
 
 
+OWN_FIELDS = frozenset(
+    ("source_document", "title", "page_number", "page_end", "section_heading", "date_created", "section", "folder")
+)
+"""Fields that ragkit gives chunks; every other one comes from a document's metadata."""
+
+
+def asked_fields(filters: Sequence[Filter]) -> list[str]:
+    """The fields that filters ask for, in order, each once.
+
+    >>> asked_fields([parse_filter("page_number>=3"), parse_filter("team!=service"), parse_filter("page_number<9")])
+    ['page_number', 'team']
+    """
+    found: list[str] = []
+    for part in filters:
+        inner = [*(part.and_ or ()), *(part.or_ or ()), *([part.not_] if part.not_ else [])]
+        found += [part.field] if part.field is not None else asked_fields(inner)
+    return list(dict.fromkeys(found))
+
+
 # --- the command line -------------------------------------------------------------------------------------------
 
 _EXPRESSION = re.compile(r"([\w .\-]+?)\s*(!=|>=|<=|==?|>|<)\s*(.*)", re.DOTALL)

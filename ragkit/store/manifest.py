@@ -161,6 +161,11 @@ class Manifest:
         with self._transaction():
             self._db.executemany("DELETE FROM documents WHERE id = ?", [(identity,) for identity in document_ids])
 
+    def metadata_fields(self) -> set[str]:
+        """Names of the metadata that documents bring themselves."""
+        rows = self._db.execute("SELECT DISTINCT key FROM documents, json_each(documents.metadata)")
+        return {row[0] for row in rows}
+
     def failures(self) -> list[Failure]:
         """Files that the runs so far could not read, in the order of their names."""
         rows = self._db.execute("SELECT name, root, content_hash, read_with, reason FROM failures ORDER BY name")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from ragkit.cli.main import main
 from ragkit.cli.printing import MATCH, clean, passage
 
 Run = Callable[..., str]
@@ -48,6 +50,13 @@ def test_filters_hold_for_every_result(ragkit: Run) -> None:
     )
     assert [result["source_document"] for result in found["results"]] == ["tickets.jsonl#t1"]
     assert "No passage matches the question and the filters." in ragkit("search", "door", "--filter", "priority>=9")
+
+
+def test_a_filter_on_a_field_that_no_document_has_is_told(system: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["search", "door", "--filter", "priorty>=2"]) == 0
+    assert "note: no document has the field 'priorty'; did you mean priority?" in capsys.readouterr().err
+    assert main(["search", "door", "--filter", "page_number>=2", "--filter", "priority>=2"]) == 0
+    assert "no document has" not in capsys.readouterr().err
 
 
 def test_strategy_and_top_k_replace_the_configured_ones(ragkit: Run) -> None:
