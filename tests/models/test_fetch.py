@@ -74,6 +74,7 @@ def test_a_second_fetch_transfers_nothing(index: Index) -> None:
     assert index.sent == []
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", ["kettle", "samovar"])
 def test_killed_in_the_middle_the_next_fetch_takes_up_the_rest(index: Index, name: str) -> None:
     whole = sum(len(content) for wheel, content in index.wheels.items() if wheel.startswith(name))
@@ -188,6 +189,7 @@ def test_what_an_installed_package_carries_is_used_and_nothing_fetched(
         find("kettle")
 
 
+@pytest.mark.integration
 def test_two_at_once_transfer_it_once(index: Index) -> None:
     index.pause_s = 0.01
     children = [start("samovar"), start("samovar")]
