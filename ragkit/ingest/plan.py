@@ -112,11 +112,13 @@ def make_plan(
         if entry.state == "deleting"
         or (entry.root in within and entry.name not in seen and entry.name.rpartition("#")[0] not in damaged)
     ]
-    by_hash = {entry.content_hash: entry for entry in plan.gone if entry.state == "done"}
+    by_hash: dict[str, list[Entry]] = {}
+    for entry in plan.gone:
+        if entry.state == "done":
+            by_hash.setdefault(entry.content_hash, []).append(entry)
     for source in plan.new:
-        entry = by_hash.pop(source.content_hash, None)
-        if entry is not None:
-            plan.moved[source.name] = entry
+        if alike := by_hash.get(source.content_hash):
+            plan.moved[source.name] = alike.pop(0)
     return plan
 
 

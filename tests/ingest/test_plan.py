@@ -52,6 +52,13 @@ def test_one_vanished_document_cannot_have_moved_to_two_places() -> None:
     assert list(plan.moved) == ["a.md"]
 
 
+def test_alike_documents_all_move() -> None:
+    plan = make_plan(
+        [source("to1.md", "1"), source("to2.md", "1")], [entry("from1.md", "1"), entry("from2.md", "1")], ["/docs"]
+    )
+    assert {name: before.name for name, before in plan.moved.items()} == {"to1.md": "from1.md", "to2.md": "from2.md"}
+
+
 def test_a_copy_is_new_and_not_moved() -> None:
     plan = make_plan([source("a.md", "1"), source("copy.md", "1")], [entry("a.md", "1")], ["/docs"])
     assert (names(plan.new), plan.moved, plan.unchanged) == (["copy.md"], {}, 1)
