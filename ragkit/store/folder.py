@@ -62,9 +62,11 @@ def hold_current(folder: Path) -> tuple[Path, IO[bytes]] | None:
 def writer_lock(folder: Path, wait_s: float) -> Generator[None]:
     """Let one writer at a time into the folder.
 
-    Waits up to `wait_s` seconds, then raises IndexLocked naming the process that holds the lock. The lock belongs to
-    the process and ends with it, however it ends.
+    Waits up to `wait_s` seconds, then raises IndexLocked naming the process that holds the lock. Raises StoreError for
+    a folder that cannot be written or that holds anything but an index. The lock belongs to the process and ends with
+    it, however it ends.
     """
+    _refuse_foreign(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         opened = (folder / _LOCK).open("a+")
@@ -89,6 +91,18 @@ def writer_lock(folder: Path, wait_s: float) -> Generator[None]:
         json.dump({"pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}, lock)
         lock.flush()
         yield
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """A writer removes folders of its own names; in a folder that no writer made, they may be a user's."""
+    if not folder.is_dir() or any((folder / own).exists() for own in (_LOCK, _CURRENT, MANIFEST)):
+        return
+    found = next(folder.iterdir(), None)
+    if found is not None:
+        raise StoreError(
+            f"{folder} is no index: it holds {found.name!r}",
+            mend="set ingestion.store.path to a folder that is empty or not there",
+        )
 
 
 def _holder(lock: IO[str]) -> str:

@@ -84,6 +84,18 @@ def test_nothing_is_current_before_the_first_publication(tmp_path: Path) -> None
     assert hold_current(tmp_path / "index") is None
 
 
+def test_a_folder_with_files_of_a_user_is_left_alone(tmp_path: Path) -> None:
+    plans = tmp_path / "building" / "plans.md"
+    plans.parent.mkdir()
+    plans.write_text("a house", encoding="utf-8")
+
+    with pytest.raises(StoreError, match="is no index: it holds 'building'"), writer_lock(tmp_path, 0):
+        start_building(tmp_path, fresh=True)
+
+    assert plans.read_text(encoding="utf-8") == "a house"
+    assert [path.name for path in tmp_path.iterdir()] == ["building"]
+
+
 def test_publishing_makes_a_generation_current(tmp_path: Path) -> None:
     published = publish_text(tmp_path, "one")
 
