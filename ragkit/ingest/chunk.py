@@ -296,7 +296,10 @@ def contextual_header(title: str, path: Sequence[str], budget: int, tokens: Toke
 
     The idea is that of Anthropic's "Contextual Retrieval" (2024) without the language model.
     """
-    trail = [part for part in (title, *path) if part]
+    # Hardly a word is less than a token, so no more than `budget` words fit; what a parser takes for a heading may be
+    # a page long.
+    trail = [" ".join(part.split(maxsplit=budget)[:budget]) for part in (title, *path)]
+    trail = [part for part in trail if part]
     if len(trail) > 1 and trail[0].casefold() == trail[1].casefold():
         trail = trail[1:]
     while len(trail) > 2 and tokens.count(" > ".join(trail)) > budget:

@@ -96,7 +96,7 @@ def discover(
                 continue
             name = _name(found, root, names)
             limit = ingestion.parsing.max_file_mb
-            if found.suffix == ".jsonl":
+            if found.suffix.lower() == ".jsonl":
                 try:
                     yield from _rows(found, name, root.label)
                 except OSError as error:
@@ -257,8 +257,14 @@ def _row_fault(row: object, seen: set[str]) -> str | None:
         return 'has no "id"'
     if not isinstance(fields.get("text"), str):
         return 'has no "text"'
+    if not fields["text"].strip():
+        return "has an empty text"
     if str(identity) in seen:
         return f"repeats the id {identity!r}"
     if not isinstance(fields.get("metadata", {}), dict):
         return 'has a "metadata" that is no object'
+    page = fields.get("metadata", {}).get("page_number", 1)
+    # Citations name it, and a citation is checked against it.
+    if not isinstance(page, int) or isinstance(page, bool) or page < 1:
+        return f'has a "page_number" that is no page: {page!r}'
     return None

@@ -22,7 +22,7 @@ def make_document(source: Source, parsed: Parsed) -> Document:
     by its name."""
     metadata = plain_metadata(parsed.metadata)
     date = metadata.pop("date_created", None) or parsed.date_created
-    title = parsed.title or (source.path.stem if source.row_at is None else "")
+    title = whole_characters(parsed.title or (source.path.stem if source.row_at is None else ""))
     return Document(
         id=document_id(source.name),
         text=whole_characters(parsed.text),

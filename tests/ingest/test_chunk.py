@@ -360,6 +360,18 @@ class TestHeader:
     def test_examples(self, title: str, path: tuple[str, ...], budget: int, expected: str) -> None:
         assert contextual_header(title, path, budget, minilm()) == expected
 
+    def test_a_heading_as_long_as_a_book_is_cut_before_its_tokens_are_counted(self) -> None:
+        counted: list[int] = []
+
+        class Counter(ModelTokens):
+            def count(self, text: str) -> int:
+                counted.append(len(text))
+                return super().count(text)
+
+        header = contextual_header("", ["lid " * 100_000], 10, Counter(model_folder("all-MiniLM-L6-v2"), 256))
+        assert header == " ".join(["lid"] * 10)
+        assert max(counted) < 100
+
     def test_a_title_that_begins_the_text_is_not_said_twice(self) -> None:
         [chunk] = cut(markdown("Manual\n\nIt works.", title="Manual"), Chunking(strategy="recursive"))
         assert chunk.header == ""

@@ -30,6 +30,11 @@ def test_a_file_keeps_what_was_parsed_and_is_titled_by_its_name_if_by_nothing_el
     assert make_document(source, Parsed("text", "application/pdf")).title == "b"
 
 
+def test_a_title_from_a_name_that_is_no_text_can_be_written() -> None:
+    source = Source("caf\udce9.md", "/docs", Path("/docs/caf\udce9.md"), "hash")
+    make_document(source, Parsed("text", "text/markdown")).title.encode()
+
+
 def test_a_row_brings_title_date_and_metadata() -> None:
     row: dict[str, Any] = {
         "id": "7",
