@@ -210,7 +210,7 @@ class TestRows:
             ('{"id": "b", "text": 3}', 'has no "text"'),
             ('{"id": "b", "text": " "}', "has an empty text"),
             ('{"id": "b", "text": "x", "metadata": {"page_number": -3}}', 'has a "page_number" that is no page: -3'),
-            ('{"id": "b", "text": "x", "metadata": {"page_number": true}}', 'has a "page_number" that is no page: True'),
+            ('{"id": "b", "text": "x", "metadata": {"page_number": true}}', 'has a "page_number" that is no page'),
             ('{"id": "a", "text": "again"}', "repeats the id 'a'"),
             ('{"id": "b", "text": "x", "metadata": [1]}', '"metadata" that is no object'),
         ],
