@@ -208,15 +208,20 @@ def _rows(path: Path, file_name: str, root: str) -> Iterator[Source | Rejected]:
             where = f"{file_name}:{number}"
             try:
                 row = _whole_row(json.loads(line))
+                if not isinstance(row, dict):
+                    raise ValueError(f"found {type(row).__name__}")
             except (ValueError, UnicodeDecodeError) as error:
                 yield Rejected(where, root, f"is no JSON object: {error}", rows_of=file_name)
                 continue
-            reason = _row_fault(row, seen)
-            if reason:
-                yield Rejected(where, root, reason, rows_of=file_name)
+            identity = _row_identity(row)
+            if identity is None:
+                yield Rejected(where, root, 'has no "id"', rows_of=file_name)
                 continue
-            identity = str(row.get("id", row.get("_id")))
+            reason = f"repeats the id {identity!r}" if identity in seen else _row_fault(row)
             seen.add(identity)
+            if reason:
+                yield Rejected(f"{file_name}#{identity}", root, f"{reason} (line {number})")
+                continue
             yield Source(f"{file_name}#{identity}", root, path, _hash_row(row), begin)
 
 
@@ -248,19 +253,16 @@ def _whole_row(row: Any) -> Any:
     return row if whole == text else json.loads(whole)
 
 
-def _row_fault(row: object, seen: set[str]) -> str | None:
-    if not isinstance(row, dict):
-        return "is no JSON object"
-    fields: dict[str, Any] = row  # pyright: ignore[reportUnknownVariableType]
-    identity = fields.get("id", fields.get("_id"))
-    if not isinstance(identity, (str, int)) or identity == "":
-        return 'has no "id"'
+def _row_identity(row: dict[str, Any]) -> str | None:
+    identity = row.get("id", row.get("_id"))
+    return str(identity) if isinstance(identity, (str, int)) and identity != "" else None
+
+
+def _row_fault(fields: dict[str, Any]) -> str | None:
     if not isinstance(fields.get("text"), str):
         return 'has no "text"'
     if not fields["text"].strip():
         return "has an empty text"
-    if str(identity) in seen:
-        return f"repeats the id {identity!r}"
     if not isinstance(fields.get("metadata", {}), dict):
         return 'has a "metadata" that is no object'
     page = fields.get("metadata", {}).get("page_number", 1)

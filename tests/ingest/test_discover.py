@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -215,11 +216,13 @@ class TestRows:
             ('{"id": "b", "text": "x", "metadata": [1]}', '"metadata" that is no object'),
         ],
     )
-    def test_a_bad_row_costs_itself_and_is_named_by_its_line(self, tmp_path: Path, line: str, gist: str) -> None:
+    def test_a_bad_row_costs_itself_and_is_named_by_its_id_or_line(self, tmp_path: Path, line: str, gist: str) -> None:
         path = rows(tmp_path / "t.jsonl", ['{"id": "a", "text": "x"}', line, '{"id": "z", "text": "x"}'])
         first, bad, last = discover([path], Ingestion())
         assert isinstance(bad, Rejected)
-        assert bad.name == "t.jsonl:2"
+        match = re.match(r'\{"id": "(\w)"', line)
+        assert bad.name == (f"t.jsonl#{match[1]}" if match else "t.jsonl:2")
+        assert match is None or bad.reason.endswith("(line 2)")
         assert gist in bad.reason
         assert isinstance(first, Source)
         assert isinstance(last, Source)

@@ -174,10 +174,10 @@ class TestIncremental:
         tickets.append({"id": "empty", "text": " "})
         path.write_text("\n".join(map(json.dumps, tickets)), encoding="utf-8")
         report = build_index(config, [path], embedder=watched)
-        assert counts(report) == {"new": 1, "edited": 1, "deleted": 1, "unchanged": 3}
+        assert counts(report) == {"edited": 1, "deleted": 1, "unchanged": 3}
+        assert report.failures == [("tickets.jsonl#empty", "has an empty text (line 5)")]
         assert report.embedded == 1
         assert texts_of(config, "tickets.jsonl#1") == ["Ticket 1 is about a valve \ufffd."]
-        assert texts_of(config, "tickets.jsonl#empty") == []
 
     def test_other_folders_stay_as_they_are(self, config: Config, docs: Path, tmp_path: Path, watched: Watched) -> None:
         other = tmp_path / "other"
