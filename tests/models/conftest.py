@@ -133,7 +133,7 @@ def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Index]:
         index.add(f"samovar_part{number}-1.0-py3-none-any.whl", {f"samovar_part{number}/part0{number}.bin": part})
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(index))
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     index.url = f"http://127.0.0.1:{server.server_port}/simple"
     listing = tmp_path / "catalogue.yaml"
     listing.write_text(yaml.safe_dump(_entries()), encoding="utf-8")
