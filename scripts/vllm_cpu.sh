@@ -77,10 +77,12 @@ start() {
   export VLLM_CPU_KVCACHE_SPACE=${VLLM_CPU_KVCACHE_SPACE:-2} # GB
   export HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 TOKENIZERS_PARALLELISM=false
   # Not `vllm serve`: that command asks for the version of a package named vllm, and this one is named vllm-cpu.
-  # Eager, because compiling takes two minutes at each start.
+  # Eager, because compiling takes two minutes at each start. No free white space in JSON, because a small model that may
+  # write it writes nothing else until its tokens are used up.
   exec .venv-vllm/bin/python -m vllm.entrypoints.openai.api_server --host 127.0.0.1 --port "$port" \
     --model "$folder" --served-model-name "$model" --max-model-len 4096 --enforce-eager \
-    --enable-prompt-tokens-details "$@"
+    --enable-prompt-tokens-details \
+    --structured-outputs-config '{"backend": "xgrammar", "disable_any_whitespace": true}' "$@"
 }
 
 case ${1:-all} in

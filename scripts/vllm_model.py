@@ -2,8 +2,8 @@
 
     .venv-vllm/bin/python scripts/vllm_model.py qwen2.5-coder-0.5b-instruct
 
-The folder lies below the models' cache, in `vllm/NAME`. It gets its name by one rename once it is whole, so a conversion
-that was killed leaves nothing half done; a second run does nothing. Runs in `.venv-vllm`, see `scripts/vllm_cpu.sh`.
+The folder lies below the models' cache, in `vllm/NAME`. It gets its name by one rename once it is whole: a conversion
+that was killed leaves nothing by halves; a second run does nothing. Runs in `.venv-vllm`, see `scripts/vllm_cpu.sh`.
 Exits with 4 if the model is not here and no source of it is in reach.
 """
 

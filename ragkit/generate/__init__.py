@@ -49,11 +49,9 @@ def make_generator(config: Generation, split_sentences: SplitSentences, embedder
 
         return OpenAIGenerator(config, split_sentences)
     if config.backend == "vllm":
-        raise ConfigError(
-            "generation.backend: vllm comes in a later version",
-            mend="start vLLM's server (vllm serve MODEL) and use backend: openai with"
-            " base_url: http://localhost:8000/v1",
-        )
+        from ragkit.generate.vllm import VllmGenerator
+
+        return VllmGenerator(config, split_sentences)
     if config.backend == "llama_cpp":
         raise ConfigError(
             "generation.backend: llama_cpp comes in a later version",

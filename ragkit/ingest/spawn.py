@@ -19,7 +19,7 @@ _LOCK = threading.Lock()
 class _Process(SpawnProcess):
     @staticmethod
     def _Popen(process_obj: Any) -> Any:  # noqa: N802 - the name that multiprocessing calls
-        with _LOCK, _main_hidden():
+        with caller_hidden():
             return SpawnProcess._Popen(process_obj)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
 
 
@@ -30,8 +30,14 @@ class FreshProcesses(SpawnContext):
 
 
 @contextmanager
-def _main_hidden() -> Generator[None]:
+def caller_hidden() -> Generator[None]:
     """While this lasts, `__main__` looks like an interactive session, which children cannot import."""
+    with _LOCK, _main_hidden():
+        yield
+
+
+@contextmanager
+def _main_hidden() -> Generator[None]:
     main: Any = sys.modules["__main__"]
     hidden: dict[str, Any] = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
     main.__spec__ = None
@@ -41,4 +47,4 @@ def _main_hidden() -> Generator[None]:
         vars(main).update(hidden)
 
 
-__all__ = ["FreshProcesses"]
+__all__ = ["FreshProcesses", "caller_hidden"]

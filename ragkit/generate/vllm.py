@@ -1,0 +1,234 @@
+"""Answers from a model that vLLM runs on this machine, without a server; the GPU and the CPU build of vLLM both do.
+
+The prompt is made by the model's own chat template and counted by its own tokenizer, so that what does not fit is left
+out here instead of being refused there.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from ragkit.config.schema import Generation
+from ragkit.errors import ConfigError, MissingExtra, ModelError, ServiceError
+from ragkit.generate.generated import Generated, is_refusal
+from ragkit.generate.prompt import Message, SplitSentences, build_messages, pack, restore
+from ragkit.generate.vllm_engine import Piece, Tokenizer, VllmEngine
+from ragkit.models.cache import model_folder_in_cache
+from ragkit.models.catalogue import Model
+from ragkit.models.reference import parse_reference
+from ragkit.models.resolve import find, out_of_reach
+from ragkit.types import Chunk, ScoredChunk, Usage
+
+_LOG = logging.getLogger(__name__)
+_WORD_JOINER = "\u2060"  # `restore` takes it out again
+_BESIDE_CONTEXT = 1024  # tokens of the window for the question, the frame of the prompt and the template
+
+
+class VllmGenerator:
+    """A chat model that vLLM runs for this process alone, loaded when this is made.
+
+    Args:
+        config: `model` is a folder in the format of transformers or a reference (see `ragkit.models`).
+        split_sentences: Where a passage that is too long may be cut.
+        engine: Further arguments of vLLM's engine, e.g. `{"enforce_eager": True}`.
+
+    Raises:
+        ConfigError: No model is set.
+        MissingExtra: vLLM is not installed.
+        ModelError: The model is not on this machine, has no chat template, or does not fit the memory.
+    """
+
+    def __init__(
+        self, config: Generation, split_sentences: SplitSentences, engine: Mapping[str, object] | None = None
+    ) -> None:
+        if not config.model:
+            raise ConfigError(
+                "generation.backend vllm needs generation.model", mend="set it to a folder or hf:org/name"
+            )
+        if find_spec("vllm") is None:
+            raise MissingExtra("vllm", "vllm")
+        self._config = config
+        self._split_sentences = split_sentences
+        folder = model_folder(config.model)
+        wanted = config.context_tokens + config.max_tokens + len(config.system_prompt) + _BESIDE_CONTEXT
+        self.engine = VllmEngine(folder, wanted, engine or {})
+        self._prompts = ChatPrompts(self.engine.tokenizer, config.model)
+
+    def generate(self, question: str, results: Sequence[ScoredChunk]) -> Generated:
+        """The answer at once. Raises ServiceError when the engine fails or the question alone is too long."""
+        asked = self._ask(question, results)
+        for piece in self.engine.stream(asked.token_ids, self._config.temperature, self._config.max_tokens):
+            asked.take(piece)
+        return asked.generated()
+
+    async def agenerate(self, question: str, results: Sequence[ScoredChunk]) -> Generated:
+        """Like `generate`, without blocking the event loop."""
+        asked = self._ask(question, results)
+        async for piece in self.engine.astream(asked.token_ids, self._config.temperature, self._config.max_tokens):
+            asked.take(piece)
+        return asked.generated()
+
+    def stream(self, question: str, results: Sequence[ScoredChunk]) -> Iterator[str | Generated]:
+        """Pieces of the text as they come, and last the whole. A stream that is closed stops the model."""
+        asked = self._ask(question, results)
+        pieces = self.engine.stream(asked.token_ids, self._config.temperature, self._config.max_tokens)
+        for piece in pieces:
+            if text := asked.take(piece):
+                yield text
+        yield asked.generated()
+
+    async def astream(self, question: str, results: Sequence[ScoredChunk]) -> AsyncIterator[str | Generated]:
+        """Like `stream`, without blocking the event loop."""
+        asked = self._ask(question, results)
+        pieces = self.engine.astream(asked.token_ids, self._config.temperature, self._config.max_tokens)
+        async for piece in pieces:
+            if text := asked.take(piece):
+                yield text
+        yield asked.generated()
+
+    def _ask(self, question: str, results: Sequence[ScoredChunk]) -> _Asked:
+        """The prompt with as many of the results as fit the configured budget and the model's window."""
+        config, count = self._config, self._prompts.count
+        room = self.engine.window - config.max_tokens
+        budget = config.context_tokens
+        while True:
+            packed = pack(results, budget, config.context_chunks, count, self._split_sentences)
+            token_ids = self._prompts.encode(build_messages(config.system_prompt, question, packed.chunks))
+            over = len(token_ids) - room
+            if over <= 0:
+                break
+            if not packed.chunks:
+                raise ServiceError(
+                    f"the question does not fit: {len(token_ids)} tokens with the system prompt, and the model reads"
+                    f" {self.engine.window}, {config.max_tokens} of them kept for the answer",
+                    mend="ask a shorter question or lower generation.max_tokens",
+                )
+            budget = packed.tokens - over
+        if budget < config.context_tokens:
+            _LOG.warning(
+                "the model reads %d tokens: the context is packed into %d instead of %d, %d of %d passages fit%s",
+                self.engine.window,
+                max(budget, 0),
+                config.context_tokens,
+                len(packed.chunks),
+                min(len(results), config.context_chunks),
+                ", the first one shortened" if packed.cut else "",
+            )
+        return _Asked(tuple(token_ids), packed.chunks, config.model or "")
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A question on its way: its prompt, and the answer as far as it has come."""
+
+    token_ids: tuple[int, ...]
+    used: tuple[Chunk, ...]
+    model: str
+    text: str = ""
+    last: Piece = field(default_factory=lambda: Piece("", 0, 0, ""))
+
+    def take(self, piece: Piece) -> str:
+        """Add a piece; returns its text as the reader may see it."""
+        text = restore(piece.text)
+        self.text += text
+        self.last = replace(piece, cached_tokens=max(piece.cached_tokens, self.last.cached_tokens))
+        return text
+
+    def generated(self) -> Generated:
+        text = self.text.strip()
+        if not text:
+            raise ServiceError(
+                f"{self.model} gave an empty answer (finish_reason {self.last.finish_reason})",
+                mend="raise generation.max_tokens" if self.last.finish_reason == "length" else "ask again",
+            )
+        return Generated(
+            text=text,
+            usage=Usage(len(self.token_ids), self.last.output_tokens, self.last.cached_tokens),
+            model=self.model,
+            refused=is_refusal(text),
+            finish_reason=self.last.finish_reason,
+            used=self.used,
+        )
+
+
+class ChatPrompts:
+    """Messages to token ids by a model's own chat template, without letting a message end itself.
+
+    A template writes special tokens (`<|im_end|>`) as text around the messages and the tokenizer reads them from that
+    text, so a document that contains them could close its message and open one of the system's. In all but the system
+    prompt they are broken by an invisible character, as `ragkit.generate.prompt.neutralise` does it with our own marks.
+
+    Raises ModelError if the model has no chat template.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, model: str) -> None:
+        if not tokenizer.chat_template:
+            raise ModelError(f"{model} has no chat template", mend="take a model that is made for chat (instruct)")
+        self._tokenizer = tokenizer
+        marks = {str(token) for token in tokenizer.added_tokens_decoder.values() if _is_mark(token)}
+        longest_first = sorted(marks, key=len, reverse=True)
+        self._marks = re.compile("|".join(re.escape(mark) for mark in longest_first) or r"(?!)")
+
+    def count(self, text: str) -> int:
+        """Tokens of a text as it stands in the prompt."""
+        return len(self._tokenizer.encode(self.defused(text), add_special_tokens=False))
+
+    def encode(self, messages: Sequence[Message]) -> list[int]:
+        """The prompt, up to where the model's answer begins."""
+        safe = [
+            {
+                "role": message["role"],
+                "content": message["content"] if message["role"] == "system" else self.defused(message["content"]),
+            }
+            for message in messages
+        ]
+        try:
+            text = self._rendered(safe)
+        except Exception as error:
+            if type(error).__name__ != "TemplateError":
+                raise
+            # Some templates know no system prompt and say so by this error; it then begins what the user says.
+            merged = "\n\n".join(message["content"] for message in safe)
+            text = self._rendered([{"role": "user", "content": merged}])
+        return self._tokenizer.encode(text, add_special_tokens=False)
+
+    def defused(self, text: str) -> str:
+        """The text with an invisible character inside everything that the tokenizer would read as a special token."""
+        return self._marks.sub(lambda mark: mark.group()[0] + _WORD_JOINER + mark.group()[1:], text)
+
+    def _rendered(self, messages: Sequence[Mapping[str, str]]) -> str:
+        return self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+
+
+def _is_mark(token: object) -> bool:
+    """Whether an added token steers the model: the special ones, and those written like them (`<|...|>`)."""
+    return bool(getattr(token, "special", False)) or re.fullmatch(r"<\|.+\|>", str(token)) is not None
+
+
+def model_folder(reference: str) -> Path:
+    """The folder of a model in the format of transformers, on this machine.
+
+    A catalogue model that is here as GGUF only is looked for as `scripts/vllm_model.py` writes it.
+
+    Raises:
+        ModelError: There is no such model, it is not on this machine, or vLLM cannot read its format.
+    """
+    wanted = parse_reference(reference)
+    if isinstance(wanted, Model):
+        converted = model_folder_in_cache(f"vllm/{wanted.name}")
+        if (converted / "config.json").is_file():
+            return converted
+    found = find(wanted)
+    if found is None:
+        raise out_of_reach(wanted)
+    if not (found.folder / "config.json").is_file():
+        raise ModelError(
+            f"{reference} is no model in the format of transformers: there is no {found.folder / 'config.json'}",
+            mend="name such a folder; scripts/vllm_model.py makes one of a GGUF model of the list",
+        )
+    return found.folder
