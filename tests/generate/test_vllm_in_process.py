@@ -119,7 +119,7 @@ class TestEngine:
         assert all(way["model"] == MODEL and not way["refused"] for way in ways)
 
     def test_the_beginning_of_a_prompt_comes_from_the_cache(self, report: dict[str, Any]) -> None:
-        first, again = report["short"]["usage"], report["again"]["usage"]
+        first, again = report["first"]["usage"], report["again"]["usage"]
         assert first["cached_tokens"] == 0
         assert 128 <= again["cached_tokens"] < again["input_tokens"]
 

@@ -29,7 +29,7 @@ from ragkit.types import Chunk, ScoredChunk
 QUESTION = "How long does the battery of the lamp last?"
 ALL = "List everything that the notes say about the lamp, one fact a line."
 WINDOW = 2048
-MAX_TOKENS = 32
+MAX_TOKENS = 16
 _NOTES = [
     "The battery of the lamp lasts 10 hours at full light and 30 hours at half light.",
     "Charging the lamp takes 90 minutes with the charger in the box and 3 hours from a laptop.",
