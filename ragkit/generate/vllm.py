@@ -35,7 +35,7 @@ class VllmGenerator:
     Args:
         config: `model` is a folder in the format of transformers or a reference (see `ragkit.models`).
         split_sentences: Where a passage that is too long may be cut.
-        engine: Further arguments of vLLM's engine, e.g. `{"enforce_eager": True}`.
+        engine: Further arguments of vLLM's engine, e.g. `{"gpu_memory_utilization": 0.5}`.
 
     Raises:
         ConfigError: No model is set.

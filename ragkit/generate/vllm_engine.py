@@ -70,7 +70,7 @@ class VllmEngine:
     Args:
         folder: The model in the format of transformers.
         wanted_window: The window is no longer than this, for its memory is taken at once; nor than the model's own.
-        options: Further arguments of vLLM's engine by name (`enforce_eager`, `max_model_len`, ...).
+        options: Further arguments of vLLM's engine by name (`max_model_len`, `gpu_memory_utilization`, ...).
 
     Raises:
         ModelError: vLLM cannot load the model, or has no memory for it.
@@ -165,6 +165,8 @@ async def _start(folder: Path, wanted_window: int, options: Mapping[str, object]
         "model": str(folder),
         "enable_prefix_caching": True,
         "disable_log_stats": True,
+        # Compiling takes minutes at each start of the CPU build.
+        "enforce_eager": bool(import_module("vllm.platforms").current_platform.is_cpu()),
         **options,
     }
     if "max_model_len" not in given:

@@ -152,6 +152,9 @@ class TestEngine:
     def test_a_document_cannot_end_its_message(self, report: dict[str, Any]) -> None:
         assert report["marks"] == 2  # one behind the system prompt, one behind the question
 
-    def test_nothing_is_printed(self, report: dict[str, Any]) -> None:
+    def test_an_engine_that_is_killed_in_the_middle_of_an_answer(self, report: dict[str, Any]) -> None:
+        assert len(report["killed"]) == 2
+        assert all(said.startswith("vLLM's engine died; start this program again") for said in report["killed"])
+
+    def test_nothing_is_printed_where_answers_are(self, report: dict[str, Any]) -> None:
         assert report["stdout"] == ""
-        assert "Traceback" not in report["stderr"]

@@ -55,7 +55,7 @@ def streamed(stream: Iterator[str | Generated]) -> tuple[list[str], Generated]:
 def session(model: str) -> dict[str, Any]:
     config = Generation(backend="vllm", model=model, temperature=0, max_tokens=MAX_TOKENS, context_tokens=3000)
     began = time.monotonic()
-    generator = VllmGenerator(config, split_sentences, {"enforce_eager": True, "max_model_len": WINDOW})
+    generator = VllmGenerator(config, split_sentences, {"max_model_len": WINDOW})
     report: dict[str, Any] = {"load_s": time.monotonic() - began, "window": generator.engine.window}
 
     first, again = generator.generate(ALL, NOTES), generator.generate(ALL, NOTES)
@@ -71,6 +71,7 @@ def session(model: str) -> dict[str, Any]:
     assert isinstance(items[-1], Generated)
     report |= {"awaited": _plain(answer), "astreamed": _plain(items[-1])}
     report |= _cancelled(generator) | _packed(generator) | _defused(generator)
+    report |= _killed(generator)
     generator.engine.close()
     return report
 
@@ -113,6 +114,22 @@ def _cpu_share() -> float:
     began, before = time.monotonic(), used()
     time.sleep(1)
     return (used() - before) / (time.monotonic() - began)
+
+
+def _killed(generator: VllmGenerator) -> dict[str, Any]:
+    """What is said when vLLM's processes go in the middle of an answer, as the kernel ends them for want of memory."""
+    psutil: Any = import_module("psutil")
+    stream = generator.stream(ALL, NOTES)
+    next(stream)
+    for child in psutil.Process().children(recursive=True):
+        child.kill()
+    said: list[str] = []
+    for ask in (lambda: list(stream), lambda: generator.generate(QUESTION, NOTES)):
+        try:
+            ask()
+        except RagkitError as error:
+            said.append(str(error))
+    return {"killed": said}
 
 
 def _packed(generator: VllmGenerator) -> dict[str, Any]:
