@@ -179,7 +179,12 @@ def _stop(llm: Any, loop: asyncio.AbstractEventLoop) -> None:
         if llm.output_handler is not None:  # else it takes the end for a fault and prints a traceback
             loop.call_soon_threadsafe(llm.output_handler.cancel)
         llm.shutdown()
+    llm.shutdown = _nothing  # vLLM calls it again when Python ends, with half of its modules gone, and fails aloud
     loop.call_soon_threadsafe(loop.stop)
+
+
+def _nothing(timeout: float | None = None) -> None:
+    """In place of a shutdown that was done."""
 
 
 def _cannot_load(folder: Path, error: Exception) -> ModelError:
