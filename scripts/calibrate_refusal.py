@@ -34,7 +34,7 @@ from ragkit.retrieve.retriever import retrieve
 from ragkit.store.open import open_snapshot
 from ragkit.types import ScoredChunk
 
-FALSE_REFUSALS = 0.10
+FALSE_REFUSALS = 0.05
 Rows = list[tuple[str, int, tuple[float, ...]]]
 
 
