@@ -29,6 +29,10 @@ _DENSE, _SPARSE = "dense", "bm25"
 _PAGE = 1000
 _MOST_INDEXED_FIELDS = 64
 _HNSW_EF = 128
+# A growing segment is held in memory, about 3 kB a chunk, and building an index over a segment takes memory with its
+# size. Bounding both keeps memory flat: measured by `scripts/measure_core.py memory`.
+_SETTLE_EVERY = 8192
+_LARGEST_SEGMENT_KB = 40_000
 
 
 class EdgeStore:
@@ -38,6 +42,7 @@ class EdgeStore:
         self._folder = folder
         self._bm25 = Bm25Encoder(bm25)
         self._opened: qe.EdgeShard | None = None
+        self._unsettled = 0
         if folder.exists():
             try:
                 self._opened = qe.EdgeShard.load(str(folder))
@@ -124,6 +129,9 @@ class EdgeStore:
             shard.update(qe.UpdateOperation.upsert_points(points))
         except Exception as error:
             raise StoreError(f"the index at {self._folder} refused chunks: {error}") from error
+        self._unsettled += len(points)
+        if self._unsettled >= _SETTLE_EVERY:
+            self.finish()
 
     def delete_documents(self, document_ids: Sequence[str], keep: Mapping[str, Sequence[str]] | None = None) -> None:
         if not document_ids or self._opened is None:
@@ -157,6 +165,7 @@ class EdgeStore:
         if self._opened is not None:
             self._opened.optimize()
             self._opened.flush()
+        self._unsettled = 0
 
     def _create(self, dimensions: int) -> qe.EdgeShard:
         self._folder.mkdir(parents=True)
@@ -215,7 +224,9 @@ def _shard_config(dimensions: int) -> qe.EdgeConfig:
         vectors={_DENSE: qe.EdgeVectorParams(size=dimensions, distance=qe.Distance.Cosine)},
         sparse_vectors={_SPARSE: qe.EdgeSparseVectorParams(modifier=qe.Modifier.Idf)},
         # Deleted points count in a segment's idf until they are swept out, so sweep always.
-        optimizers=qe.EdgeOptimizersConfig(deleted_threshold=0.0, vacuum_min_vector_number=0),
+        optimizers=qe.EdgeOptimizersConfig(
+            deleted_threshold=0.0, vacuum_min_vector_number=0, max_segment_size=_LARGEST_SEGMENT_KB
+        ),
         wal_enabled=False,
     )
 
