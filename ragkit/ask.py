@@ -139,13 +139,15 @@ def _verified(asked: _Question, stages: Stages, generated: Generated) -> Answer:
     if generated.refused:
         return _refuse(asked, stages, "model_refused", generated)
     with asked.timed("verify"):
-        resolved = resolve(generated.text, generated.used, support_score, sentence_splitter(stages.config))
+        split = sentence_splitter(stages.config)
+        resolved = resolve(generated.text, generated.used, support_score, split, asked.text)
     return Answer(
         text=resolved.text,
         refused=False,
         citations=resolved.citations,
         removed_citations=resolved.removed,
         unsupported=resolved.unsupported,
+        notes=generated.notes,
         results=tuple(asked.results),
         model=generated.model,
         usage=generated.usage,
@@ -166,6 +168,7 @@ def _refuse(asked: _Question, stages: Stages, reason: RefusalReason, generated: 
         results=tuple(asked.results),
         model=generated.model if generated else "none",
         usage=generated.usage if generated else Usage(),
+        notes=generated.notes if generated else (),
         cost=_cost(stages.config, generated),
         confidence=asked.confidence,
         config_hash=stages.config_hash,
@@ -176,7 +179,7 @@ def _refuse(asked: _Question, stages: Stages, reason: RefusalReason, generated: 
 
 def _cost(config: Config, generated: Generated | None) -> tuple[CostLine, ...]:
     """Nothing is paid for work on this machine; a model behind an API has no price here yet, which is not zero."""
-    if generated is None or config.generation.backend == "extractive":
+    if generated is None or config.generation.backend != "openai":
         return ()
     return (CostLine("generate", None, f"no price known for {generated.model}"),)
 

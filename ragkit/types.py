@@ -115,7 +115,8 @@ class Citation:
     """A place in a source that backs a piece of an answer.
 
     `source text[start:end] == quote`. `support` (0 to 1) says how much of the citing sentence the quote backs;
-    `answer_start:answer_end` is that sentence in the answer.
+    `answer_start:answer_end` is that sentence in the answer. `attached` says that the model gave no citation that backs
+    the sentence, and ragkit found this one.
     """
 
     chunk_id: str
@@ -129,6 +130,7 @@ class Citation:
     support: float
     answer_start: int
     answer_end: int
+    attached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,8 @@ class CostLine:
 class Answer:
     """What `ask` returns. When `refused`, `text` is exactly `REFUSAL_TEXT` and `reason` says why.
 
-    `unsupported` marks the sentences of `text` that no cited passage backs. `results` is the evidence that was
+    `unsupported` marks the sentences of `text` that no cited passage backs. `notes` say what did not go as asked, such
+    as passages that did not fit the prompt. `results` is the evidence that was
     retrieved, best first, including what was not put into the prompt. `timings_ms` has one entry per stage and "total".
     """
 
@@ -185,6 +188,7 @@ class Answer:
     confidence: float | None = None
     removed_citations: tuple[RemovedCitation, ...] = ()
     unsupported: tuple[Span, ...] = ()
+    notes: tuple[str, ...] = ()
     usage: Usage = Usage()
     cost: tuple[CostLine, ...] = ()
     cache: str = "off"

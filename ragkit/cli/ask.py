@@ -61,6 +61,8 @@ def ask(
             screen.print(answer_text(answer))
         _print_sources(screen, answer)
     screen.print()
+    for note in answer.notes:
+        screen.print(Text(f"note: {note}", style="yellow"))
     screen.print(Text(_made_by(answer), style=FAINT))
     screen.print(timing_line(dict(answer.timings_ms), load_ms))
 
@@ -77,6 +79,7 @@ def as_dict(answer: Answer) -> dict[str, Any]:
             {"start": span.start, "end": span.end, "text": answer.text[span.start : span.end]}
             for span in answer.unsupported
         ],
+        "notes": list(answer.notes),
         "removed_citations": [asdict(removed) for removed in answer.removed_citations],
         "model": answer.model,
         "usage": asdict(answer.usage),
@@ -93,7 +96,8 @@ def _made_by(answer: Answer) -> str:
     parts = [] if answer.model == "none" else [answer.model]
     parts.append(f"confidence {answer.confidence or 0.0:.2f}")
     if answer.usage.input_tokens:
-        parts.append(f"{answer.usage.input_tokens:,} tokens in, {answer.usage.output_tokens:,} out")
+        cached = f" ({answer.usage.cached_tokens:,} cached)" if answer.usage.cached_tokens else ""
+        parts.append(f"{answer.usage.input_tokens:,} tokens in{cached}, {answer.usage.output_tokens:,} out")
     if answer.cost:
         parts.append("cost unknown" if answer.cost_usd is None else f"${answer.cost_usd:.6f}")
     return " · ".join(parts)
@@ -179,6 +183,7 @@ def _print_sources(screen: Console, answer: Answer) -> None:
         heading = Text(clean(citation.source_document), style="bold cyan")
         heading.append(f", {where}" if where else "", style="cyan")
         details = f"characters {citation.start:,}-{citation.end:,}, support {citation.support:.0%}"
+        details += ", attached by ragkit" if citation.attached else ""
         block = Table.grid(padding=(0, 1))
         block.add_row(Text(f"[{number}]", style=FAINT), heading)
         block.add_row("", Text(f"“{' '.join(clean(citation.quote).split())}”"))

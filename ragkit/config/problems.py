@@ -64,8 +64,9 @@ def suggestion(path: KeyPath) -> str:
     'it belongs at retrieval.top_k'
     """
     key, here = str(path[-1]), siblings(path)
-    close = difflib.get_close_matches(key, here, n=1)
     elsewhere = places().get(key, [])
+    # A key that exists elsewhere is more likely in the wrong place than misspelt.
+    close = difflib.get_close_matches(key, here, n=1, cutoff=0.8 if elsewhere else 0.6)
     parts: list[str] = []
     if close:
         parts.append(f"did you mean {close[0]}?")

@@ -212,15 +212,22 @@ class Refusal(Part):
 
 class Generation(Part):
     backend: Literal["extractive", "openai", "vllm", "llama_cpp"] = "extractive"
-    """Sentences of the documents word for word (no model), or a model behind an OpenAI-compatible server."""
+    """Sentences of the documents word for word (no model), a model behind an OpenAI-compatible server, or a model in
+    this process: by vLLM, or by llama.cpp."""
     model: str | None = None
-    """Name of the model at the API; not used by extractive."""
+    """Name of the model at the API (openai), or of a model that ragkit fetches (llama_cpp, vllm: `ragkit models list`,
+    or a path); not used by extractive."""
     system_prompt: str = DEFAULT_SYSTEM_PROMPT
     """What a model is told before the documents; extractive does not read it."""
     temperature: float = Field(default=0.1, ge=0, le=2)
     """Randomness of a model's choice of words; 0 is the least."""
     max_tokens: int = Field(default=512, ge=1)
     """Longest answer."""
+    stop: list[str] = Field(default_factory=list, max_length=4)
+    """Texts that end an answer and are no part of it."""
+    citations: Literal["names", "tags", "grammar", "json_schema"] = "names"
+    """How a model cites: asked to write the document's name; asked to copy its short number ([1]), which small models
+    do better; held to numbers by a grammar (llama_cpp, vllm and vLLM's server), or by a JSON schema."""
     context_tokens: int = Field(default=3000, ge=128)
     """Budget for the context blocks of the prompt; the lowest ranked are dropped first."""
     context_chunks: int = Field(default=5, ge=1, le=100)
@@ -231,12 +238,19 @@ class Generation(Part):
     base_url: str | None = runtime(None, description="openai: address of the API, up to and including /v1.")
     api_key: SecretStr | None = runtime(None, strict=False, description="openai: key; use ${OPENAI_API_KEY}.")
     api_version: str | None = runtime(None, description="openai: set for Azure, e.g. 2024-10-21.")
+    threads: int | None = runtime(None, ge=1, le=256, description="llama_cpp: CPU threads; null takes one per core.")
+    gpu_layers: int = runtime(0, ge=-1, description="llama_cpp: layers on a GPU; -1 puts all there.")
     timeout_s: float = runtime(60.0, gt=0, description="openai: time limit of one answer.")
 
     @model_validator(mode="after")
     def _complete(self) -> Generation:
-        if self.backend == "openai" and not self.model:
-            raise ValueError("backend openai needs model, e.g. gpt-4o-mini")
+        examples = {
+            "openai": "gpt-4o-mini",
+            "llama_cpp": "qwen2.5-coder-1.5b-instruct",
+            "vllm": "Qwen/Qwen2.5-7B-Instruct",
+        }
+        if self.backend in examples and not self.model:
+            raise ValueError(f"backend {self.backend} needs model, e.g. {examples[self.backend]}")
         return self
 
 

@@ -53,11 +53,9 @@ def make_generator(config: Generation, split_sentences: SplitSentences, embedder
 
         return VllmGenerator(config, split_sentences)
     if config.backend == "llama_cpp":
-        raise ConfigError(
-            "generation.backend: llama_cpp comes in a later version",
-            mend="start llama.cpp's server (llama-server -m MODEL.gguf) and use backend: openai with"
-            " base_url: http://localhost:8080/v1",
-        )
+        from ragkit.generate.llama_cpp import LlamaCppGenerator
+
+        return LlamaCppGenerator(config, split_sentences)
     from ragkit.generate.extractive import ExtractiveGenerator
 
     return ExtractiveGenerator(config, split_sentences, embedder)

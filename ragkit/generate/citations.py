@@ -20,6 +20,8 @@ from ragkit.generate.support import SUPPORTED, SupportScorer, support_score
 from ragkit.types import Chunk, Citation, RemovedCitation, Span
 
 _WINDOW = 3  # most sentences of a quote
+_WRONG = 0.2  # a citation that backs so little gives way to one that backs the sentence
+_ATTACHABLE = 0.7  # what a passage must back of a sentence to be cited for it unasked
 _WIDER_COSTS = 0.05  # a longer quote must back this much more per further sentence
 _ENUMERATOR = re.compile(r"^[\s*#>(-]*(?:\d{1,3}|[A-Za-z]|[ivx]{1,4})[.)]$")
 _LIST_MARK = re.compile(r"^[\s*#>-]*(?:\(?\d{1,3}[.)]\s+)?(?=\S)")
@@ -50,9 +52,12 @@ class _Place:
     support: float
     canonical: str
     page: int | None
+    attached: bool = False
 
 
-def resolve(text: str, context: Sequence[Chunk], support: SupportScorer, split_sentences: SplitSentences) -> Resolved:
+def resolve(
+    text: str, context: Sequence[Chunk], support: SupportScorer, split_sentences: SplitSentences, question: str = ""
+) -> Resolved:
     """Check the citations of an answer against the chunks that stood in its prompt.
 
     A citation that stands after a full stop belongs to the sentence before it; at the start of a line, to the
@@ -62,13 +67,19 @@ def resolve(text: str, context: Sequence[Chunk], support: SupportScorer, split_s
     several citations is backed if one of its quotes backs it, or all together do. Headings and greetings
     count as sentences, the refusal sentence does not. Resolving a resolved text again changes nothing.
 
+    A sentence that its citations do not back, or that has none, gets the citation of the passage that does, if one of
+    the context does; it is marked as attached, and those that back next to nothing of it are taken out and reported.
+    Headings get none.
+
     Args:
         text: The model's answer.
         context: The chunks in the order of their block numbers.
         support: Sentence and evidence to a number from 0 to 1.
         split_sentences: Applied to the answer without its citations, and to the chunks.
+        question: Decides between passages that back a sentence alike, for a short answer may stand in several.
     """
     names = names_of(context)
+    support = cache(support)  # asked again when a citation is looked for
     split_once = cache(split_sentences)  # a chunk may be cited many times
     plain, marks, removed = lift(restore(text), context, names)
     sentences = _sentences(plain, split_sentences)
@@ -81,13 +92,22 @@ def resolve(text: str, context: Sequence[Chunk], support: SupportScorer, split_s
             removed.append(RemovedCitation(mark.reference.text, "it stands with no sentence"))
             continue
         places.append(_place(mark, index, claims[index], support, split_once))
-    final, shifts = _insert(plain, places)
-    spans = [_moved(start, end, shifts) for start, end in sentences]
     backed = {
         index
         for index, claim in enumerate(claims)
         if is_refusal(claim) or _is_backed(claim, [place for place in places if place.sentence == index], support)
     }
+    for index in sorted(set(range(len(claims))) - backed):
+        if plain[sentences[index][0]] == "#":
+            continue
+        attached = _attach(index, sentences[index][1], claims[index], context, support, split_once, question)
+        if attached is not None:
+            backed.add(index)
+            wrong = [place for place in places if place.sentence == index and place.support <= _WRONG]
+            removed += [RemovedCitation(p.canonical, f"{attached.canonical} backs its sentence") for p in wrong]
+            places = [*(place for place in places if place not in wrong), attached]
+    final, shifts = _insert(plain, places)
+    spans = [_moved(start, end, shifts) for start, end in sentences]
     return Resolved(
         text=final,
         citations=_citations(places, spans),
@@ -121,8 +141,9 @@ def _citations(places: list[_Place], spans: list[Span]) -> tuple[Citation, ...]:
             support=place.support,
             answer_start=spans[place.sentence].start,
             answer_end=spans[place.sentence].end,
+            attached=place.attached,
         )
-        for place in places
+        for place in sorted(places, key=lambda place: place.position)
     )
     return tuple(dict.fromkeys(citations))
 
@@ -180,6 +201,34 @@ def _place(
     page = exact or cited_page(chosen, mark.reference.pages)
     canonical = format_citation(chosen.source_document, page, chosen.section_heading)
     return _Place(mark.position, sentence_index, chosen, quote, best[0] if best else 0.0, canonical, page)
+
+
+def _attach(
+    sentence_index: int,
+    position: int,
+    sentence: str,
+    context: Sequence[Chunk],
+    support: SupportScorer,
+    split_sentences: SplitSentences,
+    question: str,
+) -> _Place | None:
+    """The place that backs a sentence best, if any does; of equals the one that has most of the question."""
+    best: tuple[float, float] = (_ATTACHABLE, -1.0)
+    chosen: _Place | None = None
+    for chunk in context:
+        quote, lexical = _best_quote(sentence, chunk.text, split_sentences)
+        if lexical < best[0]:
+            continue
+        score = (lexical, support_score(question, chunk.indexed_text) if question else 0.0)
+        backing = support(sentence, chunk.text[quote[0] : quote[1]])
+        if score > best and backing >= SUPPORTED:
+            page = chunk.page_at(chunk.start + quote[0])
+            canonical = format_citation(chunk.source_document, page, chunk.section_heading)
+            best, chosen = (
+                score,
+                _Place(position, sentence_index, chunk, quote, backing, canonical, page, attached=True),
+            )
+    return chosen
 
 
 def _best_quote(sentence: str, passage: str, split_sentences: SplitSentences) -> tuple[tuple[int, int], float]:

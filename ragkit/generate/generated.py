@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ragkit.types import Chunk, Usage
+from ragkit.generate.answer_form import without_tags
+from ragkit.types import REFUSAL_TEXT, Chunk, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +14,8 @@ class Generated:
     """A model's answer, before its citations are checked.
 
     `used` are the chunks that stood in the prompt, in the order of their block numbers: `used[0]` is `[1]`.
-    `finish_reason` is the service's own word for why the text ends ("stop", "length").
+    `finish_reason` is the service's own word for why the text ends ("stop", "length"; "repetition" where we stopped a
+    model that went on saying the same). `notes` tell the reader what did not go as asked, such as passages left out.
     """
 
     text: str
@@ -22,6 +24,19 @@ class Generated:
     refused: bool
     finish_reason: str
     used: tuple[Chunk, ...]
+    notes: tuple[str, ...] = ()
+
+
+def generated_from(
+    text: str, *, usage: Usage, model: str, finish_reason: str, used: tuple[Chunk, ...], notes: tuple[str, ...] = ()
+) -> Generated:
+    """A model's answer from its text, which may be a refusal, with or without citations."""
+    return Generated(text, usage, model, is_refusal(without_tags(text)), finish_reason, used, notes)
+
+
+def refused_for_want_of_room(model: str, notes: tuple[str, ...]) -> Generated:
+    """What a generator gives when passages were found and none fits its prompt: no model is asked."""
+    return Generated(REFUSAL_TEXT, Usage(), model, refused=True, finish_reason="stop", used=(), notes=notes)
 
 
 # The refusal however it is typed; what follows in the sentence ("about X") belongs to it.

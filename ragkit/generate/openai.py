@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
@@ -14,6 +16,7 @@ from ragkit.config.schema import Generation
 from ragkit.embed.openai_tokens import count_tokens
 from ragkit.errors import ConfigError, ServiceError
 from ragkit.generate import openai_faults as faults
+from ragkit.generate.answer_form import Shown, answer_form
 from ragkit.generate.chat_completion import (
     Completion,
     StreamFailedError,
@@ -22,9 +25,9 @@ from ragkit.generate.chat_completion import (
     read_event,
     read_model_names,
 )
-from ragkit.generate.generated import Generated, is_refusal
-from ragkit.generate.prompt import SplitSentences, build_messages, pack, restore
-from ragkit.types import Chunk, ScoredChunk
+from ragkit.generate.generated import Generated, generated_from
+from ragkit.generate.prompt import Packed, SplitSentences, build_messages, pack
+from ragkit.types import ScoredChunk
 
 OPENAI_URL = "https://api.openai.com/v1"
 _FAILURES = (httpx.HTTPError, httpx.StreamError, UnreadableError, StreamFailedError)
@@ -50,6 +53,11 @@ class OpenAIGenerator:
         if urlsplit(self._url).scheme not in ("http", "https"):
             raise ConfigError(f"generation.base_url must begin with http:// or https://, not {self._url!r}")
         self._is_openai = urlsplit(self._url).hostname == "api.openai.com"
+        if config.citations == "grammar" and (self._is_openai or self._is_azure):
+            raise ConfigError(
+                "generation.citations is grammar, which OpenAI's API does not know",
+                mend="set it to json_schema or tags",
+            )
         self._key = config.api_key.get_secret_value().strip() if config.api_key else ""
         if not self._key and (self._is_openai or self._is_azure):
             raise ConfigError(
@@ -64,33 +72,34 @@ class OpenAIGenerator:
 
     def generate(self, question: str, results: Sequence[ScoredChunk]) -> Generated:
         """The answer at once. Raises ServiceError when the server fails."""
-        request, used = self._request(question, results)
+        request, packed = self._request(question, results)
         try:
             response = self._client.post(self._address, json=request)
             if response.status_code >= 300:
                 names = self._client.get(f"{self._url}/models") if self._asks_models(response) else None
                 raise self._refused(response, names)
-            return self._generated(read_completion(response.content), used)
+            return self._generated(read_completion(response.content), packed)
         except _FAILURES as error:
             raise self._fault(error) from error
 
     async def agenerate(self, question: str, results: Sequence[ScoredChunk]) -> Generated:
         """Like `generate`, without blocking the event loop."""
-        request, used = self._request(question, results)
+        request, packed = self._request(question, results)
         client = self._async_client()
         try:
             response = await client.post(self._address, json=request)
             if response.status_code >= 300:
                 names = await client.get(f"{self._url}/models") if self._asks_models(response) else None
                 raise self._refused(response, names)
-            return self._generated(read_completion(response.content), used)
+            return self._generated(read_completion(response.content), packed)
         except _FAILURES as error:
             raise self._fault(error) from error
 
     def stream(self, question: str, results: Sequence[ScoredChunk]) -> Iterator[str | Generated]:
         """Pieces of the text as they come, and last the whole. Raises ServiceError when the server fails."""
-        request, used = self._request(question, results, stream=True)
+        request, packed = self._request(question, results, stream=True)
         completion, deadline = Completion(), time.monotonic() + self._config.timeout_s
+        shown = Shown(self._config.citations)
         try:
             with self._client.stream("POST", self._address, json=request) as response:
                 if response.status_code >= 300:
@@ -99,16 +108,17 @@ class OpenAIGenerator:
                     raise self._refused(response, names)
                 for line in response.iter_lines():
                     self._check_time(deadline)
-                    if piece := restore(read_event(completion, line)):
+                    if piece := shown.add(read_event(completion, line)):
                         yield piece
-            yield self._streamed(completion, used)
+            yield self._streamed(completion, packed)
         except _FAILURES as error:
             raise self._fault(error, completion) from error
 
     async def astream(self, question: str, results: Sequence[ScoredChunk]) -> AsyncIterator[str | Generated]:
         """Like `stream`, without blocking the event loop."""
-        request, used = self._request(question, results, stream=True)
+        request, packed = self._request(question, results, stream=True)
         completion, deadline = Completion(), time.monotonic() + self._config.timeout_s
+        shown = Shown(self._config.citations)
         client = self._async_client()
         try:
             async with client.stream("POST", self._address, json=request) as response:
@@ -118,9 +128,9 @@ class OpenAIGenerator:
                     raise self._refused(response, names)
                 async for line in response.aiter_lines():
                     self._check_time(deadline)
-                    if piece := restore(read_event(completion, line)):
+                    if piece := shown.add(read_event(completion, line)):
                         yield piece
-            yield self._streamed(completion, used)
+            yield self._streamed(completion, packed)
         except _FAILURES as error:
             raise self._fault(error, completion) from error
 
@@ -144,42 +154,45 @@ class OpenAIGenerator:
 
     def _request(
         self, question: str, results: Sequence[ScoredChunk], *, stream: bool = False
-    ) -> tuple[dict[str, object], tuple[Chunk, ...]]:
-        config = self._config
-        packed = pack(results, config.context_tokens, config.context_chunks, count_tokens, self._split_sentences)
+    ) -> tuple[dict[str, object], Packed]:
+        config, style = self._config, self._config.citations
+        packed = pack(results, config.context_tokens, config.context_chunks, count_tokens, self._split_sentences, style)
         request: dict[str, object] = {
             "model": config.model,
-            "messages": build_messages(config.system_prompt, question, packed.chunks),
+            "messages": build_messages(config.system_prompt, question, packed.chunks, style),
             "temperature": config.temperature,
             # OpenAI's newer models know only the second name, many other servers only the first.
             "max_completion_tokens" if self._is_openai or self._is_azure else "max_tokens": config.max_tokens,
         }
         if stream:
             request |= {"stream": True, "stream_options": {"include_usage": True}}
-        return request, packed.chunks
+        if config.stop:
+            request["stop"] = config.stop
+        return request | _form_fields(answer_form(style, len(packed.chunks))), packed
 
     def _check_time(self, deadline: float) -> None:
         if time.monotonic() > deadline:
             raise httpx.ReadTimeout("the stream took longer than the time limit")
 
-    def _streamed(self, completion: Completion, used: tuple[Chunk, ...]) -> Generated:
+    def _streamed(self, completion: Completion, packed: Packed) -> Generated:
         # A connection that is closed in the middle of an answer may look like an ordinary end.
         if not completion.finish_reason:
             raise faults.cut_off(self._url) if completion.text else faults.unreadable(self._url)
-        return self._generated(completion, used)
+        return self._generated(completion, packed)
 
-    def _generated(self, completion: Completion, used: tuple[Chunk, ...]) -> Generated:
-        text = restore(completion.text).strip()
+    def _generated(self, completion: Completion, packed: Packed) -> Generated:
+        text = Shown(self._config.citations, completion.text).whole()
         if not text:
             raise faults.empty_answer(self._url, completion.finish_reason)
-        return Generated(
-            text=text,
+        generated = generated_from(
+            text,
             usage=completion.usage,
             model=completion.model or self._config.model or "",
-            refused=completion.declined or is_refusal(text),
             finish_reason=completion.finish_reason,
-            used=used,
+            used=packed.chunks,
+            notes=packed.notes,
         )
+        return replace(generated, refused=generated.refused or completion.declined)
 
     def _asks_models(self, response: httpx.Response) -> bool:
         return response.status_code == 404 and not self._is_azure
@@ -205,3 +218,14 @@ class OpenAIGenerator:
         if isinstance(error, (httpx.ReadError, httpx.RemoteProtocolError)):
             return faults.cut_off(self._url)
         return faults.unreachable(self._url)
+
+
+def _form_fields(form: str | dict[str, Any] | None) -> dict[str, object]:
+    """How a server is told the form: OpenAI's field for a schema; for a grammar, those of vLLM and of llama.cpp."""
+    if isinstance(form, str):
+        return {"structured_outputs": {"grammar": form}, "grammar": form}
+    if form is None:
+        return {}
+    return {
+        "response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": form, "strict": True}}
+    }

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from glob import glob, has_magic
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pathspec
 
@@ -207,9 +207,7 @@ def _rows(path: Path, file_name: str, root: str) -> Iterator[Source | Rejected]:
                 continue
             where = f"{file_name}:{number}"
             try:
-                row = _whole_row(json.loads(line))
-                if not isinstance(row, dict):
-                    raise ValueError(f"found {type(row).__name__}")
+                row = _row_object(_whole_row(json.loads(line)))
             except (ValueError, UnicodeDecodeError) as error:
                 yield Rejected(where, root, f"is no JSON object: {error}", rows_of=file_name)
                 continue
@@ -251,6 +249,12 @@ def _whole_row(row: Any) -> Any:
     text = json.dumps(row, ensure_ascii=False)
     whole = whole_characters(text)
     return row if whole == text else json.loads(whole)
+
+
+def _row_object(row: object) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise ValueError(f"found {type(row).__name__}")
+    return cast("dict[str, Any]", row)
 
 
 def _row_identity(row: dict[str, Any]) -> str | None:

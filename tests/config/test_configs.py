@@ -19,8 +19,8 @@ def load(name: str, **environ: str) -> Config:
     return load_config(CONFIGS / name, environ=environ).config
 
 
-def test_the_four_systems_are_there() -> None:
-    assert [file.stem for file in FILES] == ["openai", "production", "quickstart", "vllm"]
+def test_the_systems_are_there() -> None:
+    assert [file.stem for file in FILES] == ["local-llm", "openai", "production", "quickstart", "vllm"]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

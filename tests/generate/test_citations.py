@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -138,7 +140,8 @@ def test_what_was_not_in_the_context_is_taken_out_and_reported(written: str, rea
 def test_a_wrong_page_stays_if_the_only_chunk_of_the_document_spans_it() -> None:
     only = [chunk("long", "long.pdf", "It runs over three pages.", page_number=4, page_end=6)]
     assert resolve("It runs [Source: long.pdf, page 6].", only, support_score, split_sentences).removed == ()
-    assert resolve("It runs [Source: long.pdf, page 7].", only, support_score, split_sentences).citations == ()
+    resolved = resolve("It runs [Source: long.pdf, page 7].", only, support_score, split_sentences)
+    assert [removed.text for removed in resolved.removed] == ["[Source: long.pdf, page 7]"]
 
 
 def test_a_good_and_a_bad_one_in_a_bracket() -> None:
@@ -148,8 +151,8 @@ def test_a_good_and_a_bad_one_in_a_bracket() -> None:
 
 
 def test_a_citation_that_the_token_limit_cut_off_is_taken_out() -> None:
-    resolved = check("The screen is glass [Source: a.pd")
-    assert resolved.text == "The screen is glass"
+    resolved = check("The screen is steel [Source: a.pd")
+    assert resolved.text == "The screen is steel"
     assert [removed.reason for removed in resolved.removed] == ["it is unfinished"]
 
 
@@ -195,20 +198,53 @@ def test_a_citation_after_the_full_stop_belongs_to_the_sentence_before() -> None
 def test_sentences_that_no_citation_backs_are_marked() -> None:
     resolved = check(
         "Hello!\n\n## Battery\n1. The battery lasts 10 hours [1].\n2. The battery lasts 12 hours [1].\n"
-        "3. The network uses DHCP [Source: made-up.pdf].\nI don't have enough information."
+        "3. The network uses AppleTalk [Source: made-up.pdf].\nI don't have enough information."
     )
     assert [resolved.text[span.start : span.end] for span in resolved.unsupported] == [
         "Hello!",
         "## Battery",
         "2. The battery lasts 12 hours [Source: guides/a.pdf, page 3].",
-        "3. The network uses DHCP.",
+        "3. The network uses AppleTalk.",
     ]
 
 
 def test_two_citations_may_back_a_sentence_together() -> None:
-    text = "The screen is bright glass, and within 30 days refunds are given"
-    assert check(f"{text} [2][4].").unsupported == ()
+    text = "The screen is glass, it lasts 10 hours, and within 30 days refunds are given"
+    assert check(f"{text} [1][2][4].").unsupported == ()
     assert len(check(f"{text} [2].").unsupported) == 1
+
+
+class TestAttaching:
+    """A sentence that the model's citations do not back gets the citation of the passage that does."""
+
+    def test_a_sentence_without_citation_gets_one_that_is_marked(self) -> None:
+        resolved = check("The network uses DHCP.")
+        assert resolved.text == "The network uses DHCP. [Source: b.md, section Setup > Network]"
+        assert [(c.chunk_id, c.attached, c.support) for c in resolved.citations] == [("network", True, 1.0)]
+        assert resolved.unsupported == resolved.removed == ()
+
+    def test_one_that_backs_nothing_gives_way_and_is_reported(self) -> None:
+        resolved = check("The battery lasts 10 hours [2].")
+        assert resolved.text == "The battery lasts 10 hours. [Source: guides/a.pdf, page 3]"
+        assert [removed.text for removed in resolved.removed] == ["[Source: guides/a.pdf, page 9]"]
+
+    def test_one_that_backs_a_part_stays_beside_it(self) -> None:
+        resolved = check("The bright screen, and within 30 days refunds are given [2].")
+        assert [(c.chunk_id, c.attached) for c in resolved.citations] == [("screen", False), ("refunds", True)]
+
+    def test_what_the_model_cited_rightly_stays_as_it_is(self) -> None:
+        assert [c.attached for c in check("The battery lasts 10 hours [1].").citations] == [False]
+
+    def test_of_passages_that_back_it_alike_the_one_nearer_to_the_question_is_taken(self) -> None:
+        context = [
+            chunk("one", "one.md", "The pump was sold for 308 dollars."),
+            chunk("two", "two.md", "The defence gave up 308 points."),
+        ]
+        resolved = resolve("308", context, support_score, split_sentences, "How many points did the defence give up?")
+        assert [c.chunk_id for c in resolved.citations] == ["two"]
+
+    def test_nothing_is_attached_where_no_passage_backs_it(self) -> None:
+        assert check("The battery lasts 12 hours.").citations == ()
 
 
 def test_another_judge_may_replace_the_lexical_one() -> None:
@@ -279,7 +315,9 @@ def test_whatever_the_model_says_its_citations_can_be_checked(text: str) -> None
 def test_checking_a_checked_answer_changes_nothing(text: str) -> None:
     once = check(text)
     again = check(once.text)
-    assert (again.text, again.citations, again.unsupported) == (once.text, once.citations, once.unsupported)
+    # What was attached reads as the answer's own the second time.
+    citations = tuple(replace(citation, attached=False) for citation in once.citations)
+    assert (again.text, again.citations, again.unsupported) == (once.text, citations, once.unsupported)
     assert again.removed == ()
 
 

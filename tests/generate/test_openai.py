@@ -398,9 +398,3 @@ def test_what_cannot_work_is_said_before_any_call(server: Server, changes: dict[
     assert said in str(caught.value)
     assert SECRET not in str(caught.value)
     assert server.requests == []
-
-
-@pytest.mark.parametrize("backend", ["llama_cpp"])
-def test_backends_of_a_later_version_say_what_to_use_instead(backend: str) -> None:
-    with pytest.raises(ConfigError, match=r"later version; start .* use backend: openai with base_url"):
-        make_generator(Generation.model_validate({"backend": backend}), split_sentences, make_embedder(Embedding()))
