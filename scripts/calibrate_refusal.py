@@ -28,6 +28,7 @@ from scipy import optimize
 
 from ragkit.config.schema import Config, Retrieval
 from ragkit.embed import make_embedder
+from ragkit.evaluate.wilson import wilson
 from ragkit.generate.answerability import FEATURES, features
 from ragkit.ingest.index import build_index
 from ragkit.retrieve.retriever import retrieve
@@ -113,13 +114,11 @@ def fit(rows: Rows) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:
     return found.x[:-1], float(found.x[-1]), values.mean(axis=0)
 
 
-def wilson(hits: int, total: int) -> str:
+def share(hits: int, total: int) -> str:
     if not total:
         return "-"
-    share, z = hits / total, 1.96
-    middle = (share + z * z / (2 * total)) / (1 + z * z / total)
-    half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / (1 + z * z / total)
-    return f"{share:.3f} ({middle - half:.3f} to {middle + half:.3f}, n={total})"
+    low, high = wilson(hits, total)
+    return f"{hits / total:.3f} ({low:.3f} to {high:.3f}, n={total})"
 
 
 def report(part: str, rows: Rows, weights: NDArray[np.float64], intercept: float, threshold: float) -> None:
@@ -129,10 +128,10 @@ def report(part: str, rows: Rows, weights: NDArray[np.float64], intercept: float
     }
     positive = scores["answerable"]
     print(f"\n{part}: threshold {threshold:.3f}")
-    print(f"  false refusals       {wilson(int((positive < threshold).sum()), len(positive))}")
+    print(f"  false refusals       {share(int((positive < threshold).sum()), len(positive))}")
     for kind in ("paragraph removed", "off topic", "adversarial"):
         negative = scores[kind]
-        caught = wilson(int((negative < threshold).sum()), len(negative))
+        caught = share(int((negative < threshold).sum()), len(negative))
         area = float(np.mean([(positive > value).mean() + 0.5 * (positive == value).mean() for value in negative]))
         print(f"  {kind:<18} caught {caught}, AUC {area:.3f}")
 
