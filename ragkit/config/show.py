@@ -48,8 +48,17 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return value.as_posix()
     if isinstance(value, str):
-        return re.sub(r"(?<=://)[^/@\s]+(?=@)", MASK, value)
+        return _without_secrets(value)
     return value
+
+
+def _without_secrets(text: str) -> str:
+    """The text, in an address without password and without what stands behind a question mark.
+
+    >>> _without_secrets("https://me:pw@host/v1?api_key=k")
+    'https://**********@host/v1?**********'
+    """
+    return re.sub(r"(://[^?\s]*\?)\S+", rf"\1{MASK}", re.sub(r"(?<=://)[^/@\s]+(?=@)", MASK, text))
 
 
 class _Dumper(yaml.SafeDumper):

@@ -10,6 +10,7 @@ import numpy as np
 
 from ragkit.embed import make_token_counter
 from ragkit.errors import ConfigError, ModelError, ServiceError
+from ragkit.service import checked_key, checked_url, endpoint, quoted, shown_url
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,17 +24,18 @@ class OpenAIEmbedder:
     """One HTTP client; vectors are brought to unit length, as some servers do not."""
 
     def __init__(self, config: Embedding) -> None:
-        url = (config.base_url or OPENAI_URL).rstrip("/")
-        key = config.api_key.get_secret_value() if config.api_key else ""
-        if not key and url == OPENAI_URL:
+        url = checked_url(config.base_url or OPENAI_URL, "ingestion.embedding.base_url")
+        self._key = checked_key(config.api_key, "ingestion.embedding.api_key")
+        if not self._key and url == OPENAI_URL:
             raise ConfigError(
                 "ingestion.embedding.api_key is missing for api.openai.com",
                 mend="set it to ${OPENAI_API_KEY} and export that variable",
             )
         self._config = config
         self._tokens = make_token_counter(config)
-        self._url = f"{url}/embeddings"
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._address = endpoint(url, "/embeddings")
+        self._shown = shown_url(self._address)
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         self._client = httpx.Client(headers=headers, timeout=config.timeout_s)
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -70,21 +72,32 @@ class OpenAIEmbedder:
         if self._config.dimensions:
             body["dimensions"] = self._config.dimensions
         try:
-            response = self._client.post(self._url, json=body)
+            response = self._client.post(self._address, json=body)
         except httpx.TimeoutException as error:
             raise ServiceError(
-                f"no embeddings from {self._url} within {self._config.timeout_s:g} s",
+                f"no embeddings from {self._shown} within {self._config.timeout_s:g} s",
                 mend="raise ingestion.embedding.timeout_s or lower batch_size",
             ) from error
         except httpx.HTTPError as error:
             raise ServiceError(
-                f"cannot reach {self._url}: {type(error).__name__}", mend="check ingestion.embedding.base_url"
+                f"cannot reach {self._shown}: {type(error).__name__}", mend="check ingestion.embedding.base_url"
             ) from error
-        if response.status_code == 401:
-            raise ServiceError(f"{self._url} refused the key", mend="check ingestion.embedding.api_key")
         if response.status_code != 200:
-            raise ServiceError(f"{self._url} answered {response.status_code}: {response.text[:200]}")
+            raise self._refused(response)
         return self._vectors(response, len(texts))
+
+    def _refused(self, response: httpx.Response) -> ServiceError:
+        said = quoted(response.text, self._key)
+        mends = {
+            401: "check ingestion.embedding.api_key",
+            403: "check ingestion.embedding.api_key",
+            404: "check ingestion.embedding.base_url and model",
+            429: "wait, or raise the limit at the provider",
+        }
+        return ServiceError(
+            f"{self._shown} answered HTTP {response.status_code}{f': {said}' if said else ''}",
+            mend=mends.get(response.status_code),
+        )
 
     def _vectors(self, response: httpx.Response, wanted: int) -> NDArray[np.float32]:
         try:
@@ -92,10 +105,10 @@ class OpenAIEmbedder:
             with np.errstate(over="ignore"):
                 vectors = np.asarray([row["embedding"] for row in rows], dtype=np.float32)
         except (ValueError, KeyError, TypeError) as error:
-            raise ServiceError(f"{self._url} answered something that is no list of embeddings") from error
+            raise ServiceError(f"{self._shown} answered something that is no list of embeddings") from error
         if vectors.ndim != 2 or len(vectors) != wanted:
-            raise ServiceError(f"{self._url} answered {len(vectors)} vectors for {wanted} texts")
+            raise ServiceError(f"{self._shown} answered {len(vectors)} vectors for {wanted} texts")
         if not np.isfinite(vectors).all():
-            raise ServiceError(f"{self._url} answered a vector whose numbers are not finite")
+            raise ServiceError(f"{self._shown} answered a vector whose numbers are not finite")
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors / np.maximum(norms, 1e-12)

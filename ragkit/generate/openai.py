@@ -27,6 +27,7 @@ from ragkit.generate.chat_completion import (
 )
 from ragkit.generate.generated import Generated, generated_from
 from ragkit.generate.prompt import Packed, SplitSentences, build_messages, pack
+from ragkit.service import checked_key, checked_url, endpoint
 from ragkit.types import ScoredChunk
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -46,26 +47,22 @@ class OpenAIGenerator:
     def __init__(self, config: Generation, split_sentences: SplitSentences) -> None:
         self._config = config
         self._split_sentences = split_sentences
-        self._url = (config.base_url or OPENAI_URL).rstrip("/")
+        self._url = checked_url(config.base_url or OPENAI_URL, "generation.base_url")
         self._is_azure = config.api_version is not None
         if self._is_azure and not config.base_url:
             raise ConfigError("generation.api_version is set (Azure), so generation.base_url must be set too")
-        if urlsplit(self._url).scheme not in ("http", "https"):
-            raise ConfigError(f"generation.base_url must begin with http:// or https://, not {self._url!r}")
         self._is_openai = urlsplit(self._url).hostname == "api.openai.com"
         if config.citations == "grammar" and (self._is_openai or self._is_azure):
             raise ConfigError(
                 "generation.citations is grammar, which OpenAI's API does not know",
                 mend="set it to json_schema or tags",
             )
-        self._key = config.api_key.get_secret_value().strip() if config.api_key else ""
+        self._key = checked_key(config.api_key, "generation.api_key")
         if not self._key and (self._is_openai or self._is_azure):
             raise ConfigError(
                 f"generation.api_key is missing for {urlsplit(self._url).hostname}",
                 mend="set it to ${OPENAI_API_KEY} and export that variable",
             )
-        if not (self._key.isascii() and self._key.isprintable()):
-            raise ConfigError("generation.api_key has characters that no key has", mend="copy the key again")
         self._client = httpx.Client(headers=self._headers(), timeout=config.timeout_s)
         # The connections of an async client belong to the event loop that opened them.
         self._async_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = WeakKeyDictionary()
@@ -76,7 +73,7 @@ class OpenAIGenerator:
         try:
             response = self._client.post(self._address, json=request)
             if response.status_code >= 300:
-                names = self._client.get(f"{self._url}/models") if self._asks_models(response) else None
+                names = self._client.get(endpoint(self._url, "/models")) if self._asks_models(response) else None
                 raise self._refused(response, names)
             return self._generated(read_completion(response.content), packed)
         except _FAILURES as error:
@@ -89,7 +86,7 @@ class OpenAIGenerator:
         try:
             response = await client.post(self._address, json=request)
             if response.status_code >= 300:
-                names = await client.get(f"{self._url}/models") if self._asks_models(response) else None
+                names = await client.get(endpoint(self._url, "/models")) if self._asks_models(response) else None
                 raise self._refused(response, names)
             return self._generated(read_completion(response.content), packed)
         except _FAILURES as error:
@@ -104,7 +101,7 @@ class OpenAIGenerator:
             with self._client.stream("POST", self._address, json=request) as response:
                 if response.status_code >= 300:
                     response.read()
-                    names = self._client.get(f"{self._url}/models") if self._asks_models(response) else None
+                    names = self._client.get(endpoint(self._url, "/models")) if self._asks_models(response) else None
                     raise self._refused(response, names)
                 for line in response.iter_lines():
                     self._check_time(deadline)
@@ -124,7 +121,7 @@ class OpenAIGenerator:
             async with client.stream("POST", self._address, json=request) as response:
                 if response.status_code >= 300:
                     await response.aread()
-                    names = await client.get(f"{self._url}/models") if self._asks_models(response) else None
+                    names = await client.get(endpoint(self._url, "/models")) if self._asks_models(response) else None
                     raise self._refused(response, names)
                 async for line in response.aiter_lines():
                     self._check_time(deadline)
@@ -148,7 +145,7 @@ class OpenAIGenerator:
     @property
     def _address(self) -> str:
         if not self._is_azure:
-            return f"{self._url}/chat/completions"
+            return endpoint(self._url, "/chat/completions")
         deployment = f"{self._url.removesuffix('/openai')}/openai/deployments/{self._config.model}"
         return f"{deployment}/chat/completions?api-version={self._config.api_version}"
 

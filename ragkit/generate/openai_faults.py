@@ -7,26 +7,13 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import cast
-from urllib.parse import urlsplit
 
 from ragkit.errors import ServiceError
+from ragkit.service import quoted, shown_url
 
-_KEY_LIKE = re.compile(r"\b(?:sk|pk|key|gsk|hf)[-_][\w*.-]{4,}|(?i:bearer\s+)\S+")
-_LONGEST_DETAIL = 300
 _TOO_LONG = re.compile(
     r"context.{0,20}(?:length|window)|maximum context|too many tokens|prompt is too long", re.IGNORECASE
 )
-
-
-def shown_url(url: str) -> str:
-    """The address without user, password and query.
-
-    >>> shown_url("https://user:secret@llm.example:8443/v1?key=1")
-    'https://llm.example:8443/v1'
-    """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    return f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path}"
 
 
 def unreachable(url: str) -> ServiceError:
@@ -129,6 +116,5 @@ def _message(body: str, secret: str) -> str:
         said = next((fields[key] for key in ("error", "message", "detail") if key in fields), None)
     if not isinstance(said, str):
         return ""
-    said = said.replace(secret, "***") if secret else said
-    said = " ".join(_KEY_LIKE.sub("***", said).split())[:_LONGEST_DETAIL].rstrip(".")
+    said = quoted(said, secret)
     return f": {said}" if said else ""

@@ -12,14 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from typing import cast
-from urllib.parse import urlsplit
 
 import httpx
 
 from ragkit.config.schema import Reranking
-from ragkit.errors import ConfigError, ServiceError
-
-_LONGEST_DETAIL = 200
+from ragkit.errors import ServiceError
+from ragkit.service import checked_key, checked_url, endpoint, quoted, shown_url
 
 
 class HttpReranker:
@@ -30,16 +28,11 @@ class HttpReranker:
     """
 
     def __init__(self, config: Reranking) -> None:
-        parts = urlsplit(config.base_url or "")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError("reranking.base_url must be an address such as http://localhost:8000/v1")
-        self._key = config.api_key.get_secret_value().strip() if config.api_key else ""
-        if not (self._key.isascii() and self._key.isprintable()):
-            raise ConfigError("reranking.api_key has characters that no key has", mend="copy the key again")
+        url = checked_url(config.base_url or "", "retrieval.reranking.base_url")
+        self._key = checked_key(config.api_key, "retrieval.reranking.api_key")
         self._config = config
-        self._address = f"{(config.base_url or '').rstrip('/')}/rerank"
-        # What errors name: without user, password and query.
-        self._shown = f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
+        self._address = endpoint(url, "/rerank")
+        self._shown = shown_url(url)
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         self._client = httpx.Client(headers=headers, timeout=config.timeout_s)
 
@@ -67,8 +60,7 @@ class HttpReranker:
 
     def _refused(self, response: httpx.Response) -> ServiceError:
         status = response.status_code
-        said = " ".join(response.text.split())[:_LONGEST_DETAIL]
-        said = said.replace(self._key, "***") if self._key else said
+        said = quoted(response.text, self._key)
         mend = None
         if status in (401, 403):
             mend = "set reranking.api_key"

@@ -6,17 +6,15 @@ import json
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import cast
-from urllib.parse import urlsplit
 
 import httpx
 from pydantic import ValidationError
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
+from ragkit import service
 from ragkit.config.schema import Store
 from ragkit.errors import StoreError
-
-_LONGEST_DETAIL = 300
 
 
 @contextmanager
@@ -49,15 +47,7 @@ def shown_url(config: Store) -> str:
     >>> shown_url(Store(url="https://user:secret@qdrant.example:6333/?k=1"))
     'https://qdrant.example:6333'
     """
-    if config.url is None:
-        return "the Qdrant store"
-    try:
-        parts = urlsplit(config.url if "//" in config.url else f"//{config.url}")
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        return "the address in ingestion.store.url"
-    scheme = f"{parts.scheme}://" if parts.scheme else ""
-    return f"{scheme}{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
+    return "the Qdrant store" if config.url is None else service.shown_url(config.url)
 
 
 def no_collection(config: Store) -> StoreError:
@@ -141,6 +131,4 @@ def _message(config: Store, body: bytes) -> str:
 
 
 def _clean(config: Store, text: str) -> str:
-    if config.api_key is not None and config.api_key.get_secret_value():
-        text = text.replace(config.api_key.get_secret_value(), "***")
-    return " ".join(text.split())[:_LONGEST_DETAIL].rstrip(".")
+    return service.quoted(text, config.api_key.get_secret_value() if config.api_key else "")

@@ -143,9 +143,10 @@ def test_a_question_beyond_the_window_keeps_its_beginning(server: Server, text: 
 @pytest.mark.parametrize(
     ("answer", "gist"),
     [
-        (status(401, f"Incorrect API key: {SECRET}"), "refused the key; check ingestion.embedding.api_key"),
-        (status(429, "slow down"), "answered 429: "),
-        (status(500, b"<html>broken</html>"), "answered 500: <html>broken"),
+        (status(401, f"Incorrect API key: {SECRET}"), 'HTTP 401: "Incorrect API key: ***"; check ingestion.embedding.api_key'),
+        (status(403, f"no access for Bearer {SECRET}"), "no access for ***; check ingestion.embedding.api_key"),
+        (status(429, "slow down"), 'HTTP 429: "slow down"; wait'),
+        (status(500, b"<html>broken</html>"), "HTTP 500: <html>broken"),
         (status(200, b"no json"), "no list of embeddings"),
         (status(200, {"error": "x"}), "no list of embeddings"),
         (status(200, None), "no list of embeddings"),

@@ -1,0 +1,72 @@
+"""What the clients of HTTP services share: addresses, keys, and what may be said of both in an error."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import SecretStr
+
+from ragkit.errors import ConfigError
+
+MASK = "***"
+_LONGEST_DETAIL = 300
+_KEY_LIKE = re.compile(r"\b(?:sk|pk|key|gsk|hf)[-_][\w*.-]{4,}|(?i:bearer\s+)\S+")
+
+
+def checked_url(url: str, name: str) -> str:
+    """The address without a slash at its end. `name` is its key in the config.
+
+    Raises ConfigError, without the address, when it is none of http or https with a host.
+    """
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        whole = False
+    if not whole:
+        raise ConfigError(f"{name} is no http or https address", mend="write it like http://localhost:8000/v1")
+    return url.rstrip("/")
+
+
+def checked_key(secret: SecretStr | None, name: str) -> str:
+    """The key, "" without one. Raises ConfigError when no HTTP header can carry it."""
+    key = secret.get_secret_value().strip() if secret else ""
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"{name} has characters that no key has", mend="copy the key again")
+    return key
+
+
+def endpoint(url: str, path: str) -> str:
+    """The address of a part of an API; what stands behind a question mark stays there.
+
+    >>> endpoint("http://localhost/v1?tenant=a", "/rerank")
+    'http://localhost/v1/rerank?tenant=a'
+    """
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=parts.path.rstrip("/") + path))
+
+
+def shown_url(url: str) -> str:
+    """The address without user, password and query.
+
+    >>> shown_url("https://user:secret@llm.example:8443/v1?key=1")
+    'https://llm.example:8443/v1'
+    """
+    try:
+        parts = urlsplit(url if "//" in url else f"//{url}")
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return "the address"
+    scheme = f"{parts.scheme}://" if parts.scheme else ""
+    return f"{scheme}{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
+
+
+def quoted(text: str, secret: str = "") -> str:
+    """What a server said, on one line, without keys, shortened.
+
+    >>> quoted("no access for Bearer abc123,\\n sorry.")
+    'no access for *** sorry'
+    """
+    said = text.replace(secret, MASK) if secret else text
+    return " ".join(_KEY_LIKE.sub(MASK, said).split())[:_LONGEST_DETAIL].rstrip(".")
