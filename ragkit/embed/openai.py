@@ -38,6 +38,10 @@ class OpenAIEmbedder:
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         self._client = httpx.Client(headers=headers, timeout=config.timeout_s)
 
+    def close(self) -> None:
+        """Close the connections that are kept open between calls."""
+        self._client.close()
+
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         prefixed = [self._config.passage_prefix + text for text in texts]
         for text in prefixed:

@@ -47,6 +47,7 @@ class Server:
     delay_s: float = 0.0
     bodies: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     headers: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+    clients: list[OpenAIEmbedder] = field(default_factory=list[OpenAIEmbedder])
 
 
 @pytest.fixture
@@ -75,6 +76,8 @@ def server() -> Iterator[Server]:
     state = Server(f"http://127.0.0.1:{listening.server_port}/v1")
     threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True).start()
     yield state
+    for client in state.clients:
+        client.close()
     listening.shutdown()
     listening.server_close()
 
@@ -82,6 +85,7 @@ def server() -> Iterator[Server]:
 def embedder(server: Server, **settings: Any) -> OpenAIEmbedder:
     made = make_embedder(Embedding(backend="openai", model="m", base_url=server.url, **settings))
     assert isinstance(made, OpenAIEmbedder)
+    server.clients.append(made)
     return made
 
 
@@ -143,7 +147,7 @@ def test_a_question_beyond_the_window_keeps_its_beginning(server: Server, text: 
 @pytest.mark.parametrize(
     ("answer", "gist"),
     [
-        (status(401, f"Incorrect API key: {SECRET}"), 'HTTP 401: "Incorrect API key: ***"; check ingestion.embedding.api_key'),
+        (status(401, f"Incorrect key: {SECRET}"), 'HTTP 401: "Incorrect key: ***"; check ingestion.embedding.api_key'),
         (status(403, f"no access for Bearer {SECRET}"), "no access for ***; check ingestion.embedding.api_key"),
         (status(429, "slow down"), 'HTTP 429: "slow down"; wait'),
         (status(500, b"<html>broken</html>"), "HTTP 500: <html>broken"),
