@@ -18,6 +18,7 @@ from ragkit.generate import Generated
 from ragkit.generate import Generator as AnswerGenerator
 from ragkit.generate.answerability import MIN_CONFIDENCE, confidence
 from ragkit.generate.citations import resolve
+from ragkit.generate.generated import whole_of
 from ragkit.generate.support import support_score
 from ragkit.ingest.sentences import split_sentences
 from ragkit.rerank import Reranker
@@ -88,7 +89,7 @@ def stream(question: str, stages: Stages, filters: Sequence[Filter] = ()) -> Ite
         for last in stages.generator.stream(question, asked.results):
             if isinstance(last, str):
                 yield last
-    yield _verified(asked, stages, _whole(last))
+    yield _verified(asked, stages, whole_of(last))
 
 
 async def astream(question: str, stages: Stages, filters: Sequence[Filter] = ()) -> AsyncIterator[str | Answer]:
@@ -103,14 +104,7 @@ async def astream(question: str, stages: Stages, filters: Sequence[Filter] = ())
         async for last in stages.generator.astream(question, asked.results):
             if isinstance(last, str):
                 yield last
-    yield await asyncio.to_thread(_verified, asked, stages, _whole(last))
-
-
-def _whole(last: str | Generated) -> Generated:
-    """What a generator's stream ends with."""
-    if isinstance(last, str):
-        raise RuntimeError("a generator's stream ended without its Generated")
-    return last
+    yield await asyncio.to_thread(_verified, asked, stages, whole_of(last))
 
 
 def _retrieve(question: str, stages: Stages, filters: Sequence[Filter]) -> _Question:

@@ -7,7 +7,6 @@ from typing import Protocol
 
 from ragkit.config.schema import Generation
 from ragkit.embed import Embedder
-from ragkit.errors import ConfigError
 from ragkit.generate.generated import Generated
 from ragkit.generate.prompt import SplitSentences
 from ragkit.types import ScoredChunk
@@ -49,9 +48,9 @@ def make_generator(config: Generation, split_sentences: SplitSentences, embedder
 
         return OpenAIGenerator(config, split_sentences)
     if config.backend == "vllm":
-        from ragkit.generate.vllm import VllmGenerator
+        from ragkit.generate.vllm import VllmGenerator, load_engine
 
-        return VllmGenerator(config, split_sentences)
+        return VllmGenerator(config, split_sentences, load_engine(config))
     if config.backend == "llama_cpp":
         from ragkit.generate.llama_cpp import LlamaCppGenerator
 

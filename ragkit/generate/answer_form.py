@@ -15,7 +15,7 @@ from pydantic_core import from_json
 from ragkit.generate.prompt import CitationStyle, restore
 from ragkit.types import REFUSAL_TEXT
 
-_MOST_SENTENCES = 5
+_MOST_SENTENCES = 3
 _TAGS = re.compile(r"\s*\[\d{1,3}\]")
 
 
@@ -31,10 +31,12 @@ def answer_form(style: CitationStyle, documents: int) -> str | dict[str, Any] | 
 def answer_grammar(documents: int) -> str:
     """A grammar in GBNF (llama.cpp; xgrammar, and so vLLM, reads it too) for a prompt of so many documents.
 
-    >>> print(answer_grammar(2))
-    root ::= refusal | sentence (" " sentence){0,4}
-    refusal ::= "I don't have enough information."
-    sentence ::= [^\\[\\]\\n ] [^\\[\\]\\n]+ tag+ "."?
+    A full stop ends a sentence, and then nothing but a tag can follow, or a small model runs on; those within numbers
+    and behind initials and the commonest abbreviations do not.
+
+    >>> print(answer_grammar(2).splitlines()[0])
+    root ::= refusal | sentence (" " sentence){0,2}
+    >>> print(answer_grammar(2).splitlines()[-1])
     tag ::= "[" ("1" | "2") "]"
     """
     numbers = " | ".join(f'"{number}"' for number in range(1, documents + 1))
@@ -42,7 +44,9 @@ def answer_grammar(documents: int) -> str:
         (
             f'root ::= refusal | sentence (" " sentence){{0,{_MOST_SENTENCES - 1}}}',
             f'refusal ::= "{REFUSAL_TEXT}"',
-            r'sentence ::= [^\[\]\n ] [^\[\]\n]+ tag+ "."?',
+            r'sentence ::= [^.!?\[\]\n ] part{1,400} [.!?]? " " tag{1,3}',
+            r'part ::= [^.!?\[\]\n] | "." [^ .!?\[\]\n] | " " short "."',
+            'short ::= [A-Z] | "Mr" | "Mrs" | "Dr" | "St" | "No" | "vs" | "approx"',
             f'tag ::= "[" ({numbers}) "]"',
         )
     )

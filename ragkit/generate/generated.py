@@ -34,6 +34,13 @@ def generated_from(
     return Generated(text, usage, model, is_refusal(without_tags(text)), finish_reason, used, notes)
 
 
+def whole_of(last: str | Generated) -> Generated:
+    """What a generator's stream must end with."""
+    if isinstance(last, str):
+        raise RuntimeError("a generator's stream ended without its Generated")
+    return last
+
+
 def refused_for_want_of_room(model: str, notes: tuple[str, ...]) -> Generated:
     """What a generator gives when passages were found and none fits its prompt: no model is asked."""
     return Generated(REFUSAL_TEXT, Usage(), model, refused=True, finish_reason="stop", used=(), notes=notes)

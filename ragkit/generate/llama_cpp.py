@@ -10,7 +10,7 @@ from contextlib import suppress
 from ragkit.config.schema import Generation
 from ragkit.errors import ModelError
 from ragkit.generate.answer_form import Shown, answer_form
-from ragkit.generate.generated import Generated, generated_from, refused_for_want_of_room
+from ragkit.generate.generated import Generated, generated_from, refused_for_want_of_room, whole_of
 from ragkit.generate.llama_model import Completion, LlamaModel
 from ragkit.generate.prompt import Packed, SplitSentences, build_messages, pack, render_blocks
 from ragkit.types import ScoredChunk
@@ -117,6 +117,4 @@ def _last(pieces: Iterator[str | Generated]) -> Generated:
     last: str | Generated = ""
     for piece in pieces:
         last = piece
-    if isinstance(last, str):
-        raise RuntimeError("an answer ended without its Generated")
-    return last
+    return whole_of(last)

@@ -6,7 +6,6 @@ out here instead of being refused there.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,70 +13,71 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ragkit.config.schema import Generation
-from ragkit.errors import ConfigError, MissingExtra, ModelError, ServiceError
-from ragkit.generate.generated import Generated, is_refusal
-from ragkit.generate.prompt import Message, SplitSentences, build_messages, pack, restore
-from ragkit.generate.vllm_engine import Piece, Tokenizer, VllmEngine
+from ragkit.errors import MissingExtra, ModelError, ServiceError
+from ragkit.generate.answer_form import Shown, answer_form
+from ragkit.generate.generated import Generated, generated_from, refused_for_want_of_room, whole_of
+from ragkit.generate.prompt import Message, Packed, SplitSentences, build_messages, pack
+from ragkit.generate.vllm_engine import Piece, Sampling, Tokenizer, VllmEngine
 from ragkit.models.cache import model_folder_in_cache
 from ragkit.models.catalogue import Model
 from ragkit.models.reference import parse_reference
 from ragkit.models.resolve import find, out_of_reach
-from ragkit.types import Chunk, ScoredChunk, Usage
+from ragkit.types import ScoredChunk, Usage
 
-_LOG = logging.getLogger(__name__)
 _WORD_JOINER = "\u2060"  # `restore` takes it out again
 _BESIDE_CONTEXT = 1024  # tokens of the window for the question, the frame of the prompt and the template
 
 
-class VllmGenerator:
-    """A chat model that vLLM runs for this process alone, loaded when this is made.
+def load_engine(config: Generation, options: Mapping[str, object] | None = None) -> VllmEngine:
+    """Load the configured model; it stays loaded until the engine is closed or forgotten.
 
     Args:
         config: `model` is a folder in the format of transformers or a reference (see `ragkit.models`).
-        split_sentences: Where a passage that is too long may be cut.
-        engine: Further arguments of vLLM's engine, e.g. `{"gpu_memory_utilization": 0.5}`.
+        options: Further arguments of vLLM's engine, e.g. `{"gpu_memory_utilization": 0.5}`.
 
     Raises:
-        ConfigError: No model is set.
         MissingExtra: vLLM is not installed.
-        ModelError: The model is not on this machine, has no chat template, or does not fit the memory.
+        ModelError: The model is not on this machine, or does not fit the memory.
+    """
+    if find_spec("vllm") is None:
+        raise MissingExtra("vllm", "vllm")
+    wanted = config.context_tokens + config.max_tokens + len(config.system_prompt) + _BESIDE_CONTEXT
+    return VllmEngine(model_folder(config.model or ""), wanted, options or {})
+
+
+class VllmGenerator:
+    """Answers of a chat model that vLLM runs for this process alone.
+
+    Raises ModelError if the model has no chat template.
     """
 
-    def __init__(
-        self, config: Generation, split_sentences: SplitSentences, engine: Mapping[str, object] | None = None
-    ) -> None:
-        if not config.model:
-            raise ConfigError(
-                "generation.backend vllm needs generation.model", mend="set it to a folder or hf:org/name"
-            )
-        if find_spec("vllm") is None:
-            raise MissingExtra("vllm", "vllm")
+    def __init__(self, config: Generation, split_sentences: SplitSentences, engine: VllmEngine) -> None:
         self._config = config
         self._split_sentences = split_sentences
-        folder = model_folder(config.model)
-        wanted = config.context_tokens + config.max_tokens + len(config.system_prompt) + _BESIDE_CONTEXT
-        self.engine = VllmEngine(folder, wanted, engine or {})
-        self._prompts = ChatPrompts(self.engine.tokenizer, config.model)
+        self._engine = engine
+        self._prompts = ChatPrompts(engine.tokenizer, config.model or "")
 
     def generate(self, question: str, results: Sequence[ScoredChunk]) -> Generated:
         """The answer at once. Raises ServiceError when the engine fails or the question alone is too long."""
-        asked = self._ask(question, results)
-        for piece in self.engine.stream(asked.token_ids, self._config.temperature, self._config.max_tokens):
-            asked.take(piece)
-        return asked.generated()
+        last: str | Generated = ""
+        for piece in self.stream(question, results):
+            last = piece
+        return whole_of(last)
 
     async def agenerate(self, question: str, results: Sequence[ScoredChunk]) -> Generated:
         """Like `generate`, without blocking the event loop."""
-        asked = self._ask(question, results)
-        async for piece in self.engine.astream(asked.token_ids, self._config.temperature, self._config.max_tokens):
-            asked.take(piece)
-        return asked.generated()
+        last: str | Generated = ""
+        async for piece in self.astream(question, results):
+            last = piece
+        return whole_of(last)
 
     def stream(self, question: str, results: Sequence[ScoredChunk]) -> Iterator[str | Generated]:
         """Pieces of the text as they come, and last the whole. A stream that is closed stops the model."""
         asked = self._ask(question, results)
-        pieces = self.engine.stream(asked.token_ids, self._config.temperature, self._config.max_tokens)
-        for piece in pieces:
+        if results and not asked.packed.chunks:
+            yield refused_for_want_of_room(asked.model, asked.packed.notes)
+            return
+        for piece in self._engine.stream(asked.token_ids, self._sampling(asked)):
             if text := asked.take(piece):
                 yield text
         yield asked.generated()
@@ -85,41 +85,38 @@ class VllmGenerator:
     async def astream(self, question: str, results: Sequence[ScoredChunk]) -> AsyncIterator[str | Generated]:
         """Like `stream`, without blocking the event loop."""
         asked = self._ask(question, results)
-        pieces = self.engine.astream(asked.token_ids, self._config.temperature, self._config.max_tokens)
-        async for piece in pieces:
+        if results and not asked.packed.chunks:
+            yield refused_for_want_of_room(asked.model, asked.packed.notes)
+            return
+        async for piece in self._engine.astream(asked.token_ids, self._sampling(asked)):
             if text := asked.take(piece):
                 yield text
         yield asked.generated()
 
     def _ask(self, question: str, results: Sequence[ScoredChunk]) -> _Asked:
         """The prompt with as many of the results as fit the configured budget and the model's window."""
-        config, count = self._config, self._prompts.count
-        room = self.engine.window - config.max_tokens
+        config, count, style = self._config, self._prompts.count, self._config.citations
+        room = self._engine.window - config.max_tokens
         budget = config.context_tokens
         while True:
-            packed = pack(results, budget, config.context_chunks, count, self._split_sentences)
-            token_ids = self._prompts.encode(build_messages(config.system_prompt, question, packed.chunks))
+            packed = pack(results, budget, config.context_chunks, count, self._split_sentences, style)
+            token_ids = self._prompts.encode(build_messages(config.system_prompt, question, packed.chunks, style))
             over = len(token_ids) - room
             if over <= 0:
                 break
             if not packed.chunks:
                 raise ServiceError(
                     f"the question does not fit: {len(token_ids)} tokens with the system prompt, and the model reads"
-                    f" {self.engine.window}, {config.max_tokens} of them kept for the answer",
+                    f" {self._engine.window}, {config.max_tokens} of them kept for the answer",
                     mend="ask a shorter question or lower generation.max_tokens",
                 )
             budget = packed.tokens - over
-        if budget < config.context_tokens:
-            _LOG.warning(
-                "the model reads %d tokens: the context is packed into %d instead of %d, %d of %d passages fit%s",
-                self.engine.window,
-                max(budget, 0),
-                config.context_tokens,
-                len(packed.chunks),
-                min(len(results), config.context_chunks),
-                ", the first one shortened" if packed.cut else "",
-            )
-        return _Asked(tuple(token_ids), packed.chunks, config.model or "")
+        return _Asked(tuple(token_ids), packed, config.model or "", Shown(style))
+
+    def _sampling(self, asked: _Asked) -> Sampling:
+        config = self._config
+        form = answer_form(config.citations, len(asked.packed.chunks))
+        return Sampling(config.temperature, config.max_tokens, tuple(config.stop), form)
 
 
 @dataclass(slots=True)
@@ -127,32 +124,30 @@ class _Asked:
     """A question on its way: its prompt, and the answer as far as it has come."""
 
     token_ids: tuple[int, ...]
-    used: tuple[Chunk, ...]
+    packed: Packed
     model: str
-    text: str = ""
+    shown: Shown
     last: Piece = field(default_factory=lambda: Piece("", 0, 0, ""))
 
     def take(self, piece: Piece) -> str:
         """Add a piece; returns its text as the reader may see it."""
-        text = restore(piece.text)
-        self.text += text
         self.last = replace(piece, cached_tokens=max(piece.cached_tokens, self.last.cached_tokens))
-        return text
+        return self.shown.add(piece.text)
 
     def generated(self) -> Generated:
-        text = self.text.strip()
+        text = self.shown.whole()
         if not text:
             raise ServiceError(
                 f"{self.model} gave an empty answer (finish_reason {self.last.finish_reason})",
                 mend="raise generation.max_tokens" if self.last.finish_reason == "length" else "ask again",
             )
-        return Generated(
-            text=text,
+        return generated_from(
+            text,
             usage=Usage(len(self.token_ids), self.last.output_tokens, self.last.cached_tokens),
             model=self.model,
-            refused=is_refusal(text),
             finish_reason=self.last.finish_reason,
-            used=self.used,
+            used=self.packed.chunks,
+            notes=self.packed.notes,
         )
 
 

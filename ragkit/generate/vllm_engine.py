@@ -58,6 +58,16 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the model writes: `form` is a grammar (EBNF as llama.cpp's) or a JSON schema that it is held to."""
+
+    temperature: float
+    max_tokens: int
+    stop: tuple[str, ...] = ()
+    form: str | dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Ended:
     """Put behind the last piece: `error` is why there are no more, None at an ordinary end."""
 
@@ -98,10 +108,10 @@ class VllmEngine:
         self.tokenizer = cast("Tokenizer", self._llm.get_tokenizer())
         self.close = weakref.finalize(self, _stop, self._llm, self._loop)
 
-    def stream(self, token_ids: Sequence[int], temperature: float, max_tokens: int) -> Iterator[Piece]:
+    def stream(self, token_ids: Sequence[int], sampling: Sampling) -> Iterator[Piece]:
         """The answer in pieces. Closing the iterator stops the model. Raises ServiceError when the engine fails."""
         items: SimpleQueue[Piece | _Ended] = SimpleQueue()
-        task = asyncio.run_coroutine_threadsafe(self._pump(token_ids, temperature, max_tokens, items.put), self._loop)
+        task = asyncio.run_coroutine_threadsafe(self._pump(token_ids, sampling, items.put), self._loop)
         try:
             while isinstance(item := items.get(), Piece):
                 yield item
@@ -110,7 +120,7 @@ class VllmEngine:
         finally:
             task.cancel()
 
-    async def astream(self, token_ids: Sequence[int], temperature: float, max_tokens: int) -> AsyncIterator[Piece]:
+    async def astream(self, token_ids: Sequence[int], sampling: Sampling) -> AsyncIterator[Piece]:
         """Like `stream`, without blocking the event loop of the caller."""
         items: asyncio.Queue[Piece | _Ended] = asyncio.Queue()
         loop = asyncio.get_running_loop()
@@ -119,7 +129,7 @@ class VllmEngine:
             with suppress(RuntimeError):  # the caller's loop is closed: nobody reads on
                 loop.call_soon_threadsafe(items.put_nowait, item)
 
-        task = asyncio.run_coroutine_threadsafe(self._pump(token_ids, temperature, max_tokens, put), self._loop)
+        task = asyncio.run_coroutine_threadsafe(self._pump(token_ids, sampling, put), self._loop)
         try:
             while isinstance(item := await items.get(), Piece):
                 yield item
@@ -133,19 +143,12 @@ class VllmEngine:
         """How many answers the model is working on."""
         return self._llm.get_num_unfinished_requests()
 
-    async def _pump(
-        self, token_ids: Sequence[int], temperature: float, max_tokens: int, put: Callable[[Piece | _Ended], None]
-    ) -> None:
+    async def _pump(self, token_ids: Sequence[int], sampling: Sampling, put: Callable[[Piece | _Ended], None]) -> None:
         """Put every piece of an answer, then its end. When this is cancelled, vLLM stops the request."""
-        vllm: Any = import_module("vllm")
-        kinds: Any = import_module("vllm.sampling_params").RequestOutputKind
-        # As vLLM's server does it: what the model's makers recommend, but for what the configuration says.
-        settings = self._sampling | {"temperature": temperature, "max_tokens": max_tokens}
-        settings.pop("max_new_tokens", None)
-        sampling = vllm.SamplingParams(**settings, output_kind=kinds.DELTA)
+        parameters = _parameters(self._sampling, sampling)
         produced = 0
         try:
-            async for output in self._llm.generate({"prompt_token_ids": list(token_ids)}, sampling, uuid.uuid4().hex):
+            async for output in self._llm.generate({"prompt_token_ids": list(token_ids)}, parameters, uuid.uuid4().hex):
                 [part] = output.outputs
                 produced += len(part.token_ids)
                 put(Piece(part.text, produced, output.num_cached_tokens or 0, part.finish_reason or ""))
@@ -158,12 +161,25 @@ class VllmEngine:
             put(_Ended())
 
 
+def _parameters(recommended: Mapping[str, object], sampling: Sampling) -> object:
+    """As vLLM's server does it: what the model's makers recommend, but for what the configuration says."""
+    api: Any = import_module("vllm.sampling_params")
+    settings = {name: value for name, value in recommended.items() if name != "max_new_tokens"}
+    settings |= {"temperature": sampling.temperature, "max_tokens": sampling.max_tokens, "stop": list(sampling.stop)}
+    if sampling.form is not None:
+        kind = "grammar" if isinstance(sampling.form, str) else "json"
+        settings["structured_outputs"] = api.StructuredOutputsParams(**{kind: sampling.form})
+    return api.SamplingParams(**settings, output_kind=api.RequestOutputKind.DELTA)
+
+
 async def _start(folder: Path, wanted_window: int, options: Mapping[str, object]) -> object:
     arguments: Any = import_module("vllm.engine.arg_utils").AsyncEngineArgs
     engine: Any = import_module("vllm.v1.engine.async_llm").AsyncLLM
     given: dict[str, object] = {
         "model": str(folder),
         "enable_prefix_caching": True,
+        # A small model that may write free white space in JSON writes nothing else until its tokens are used up.
+        "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
         "disable_log_stats": True,
         # Compiling takes minutes at each start of the CPU build.
         "enforce_eager": bool(import_module("vllm.platforms").current_platform.is_cpu()),

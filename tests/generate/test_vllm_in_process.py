@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 
 from ragkit.config.schema import Embedding, Generation
 from ragkit.embed import make_embedder
-from ragkit.errors import ConfigError, MissingExtra, ModelError, RagkitError
+from ragkit.errors import MissingExtra, ModelError, RagkitError
 from ragkit.generate import make_generator
 from ragkit.generate.vllm import model_folder
 from ragkit.ingest.sentences import split_sentences
@@ -28,7 +29,7 @@ MODEL = "qwen2.5-coder-0.5b-instruct"
 CANNOT = {3: "the disk is too small", 4: "a download failed"}  # exit codes of scripts/vllm_cpu.sh
 
 
-def make(model: str | None) -> object:
+def make(model: str) -> object:
     return make_generator(Generation(backend="vllm", model=model), split_sentences, make_embedder(Embedding()))
 
 
@@ -42,12 +43,6 @@ def test_without_vllm_its_extra_is_named() -> None:
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if vLLM were installed, for what is decided before it is imported."""
     monkeypatch.setattr("ragkit.generate.vllm.find_spec", lambda name: object())  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
-
-
-@pytest.mark.usefixtures("installed")
-def test_a_model_must_be_named() -> None:
-    with pytest.raises(ConfigError, match=r"backend vllm needs generation\.model"):
-        make(None)
 
 
 @pytest.mark.usefixtures("installed")
@@ -129,6 +124,17 @@ class TestEngine:
         assert report["first"]["finish_reason"] == "length"
         assert report["first"]["usage"]["output_tokens"] == MAX_TOKENS
 
+    @pytest.mark.parametrize("style", ["grammar", "json_schema"])
+    def test_an_answer_is_held_to_its_form(self, report: dict[str, Any], style: str) -> None:
+        answer = report[style]
+        assert answer["refused"] or re.search(r"\[[1-4]\]\.?$", answer["text"]), answer["text"]
+        assert "".join(answer["pieces"]).strip() == answer["text"]
+
+    def test_a_stop_text_ends_an_answer_and_is_no_part_of_it(self, report: dict[str, Any]) -> None:
+        assert report["short"]["text"].startswith(report["stopped"]["text"])
+        assert "hours" not in report["stopped"]["text"]
+        assert report["stopped"]["finish_reason"] == "stop"
+
     def test_a_stream_that_is_left_frees_the_model(self, report: dict[str, Any]) -> None:
         assert report["unfinished"] == [1, 0, 0]
         working, closed, left = report["cpu_shares"]
@@ -140,9 +146,8 @@ class TestEngine:
         long = report["long"]
         assert long["usage"]["input_tokens"] <= WINDOW - MAX_TOKENS
         assert 0 < len(long["used"]) < len(LONG)
-        [said] = report["said"]
-        assert said.startswith(f"the model reads {WINDOW} tokens: the context is packed into ")
-        assert f"{len(long['used'])} of {len(LONG)} passages fit" in said
+        [said] = long["notes"]
+        assert said.startswith(f"{len(LONG) - len(long['used'])} of {len(LONG)} passages left out: the prompt has room")
         assert [used["id"] for used in report["first"]["used"]] == [note.chunk.id for note in NOTES]
 
     def test_a_question_that_is_too_long_for_the_model_is_said(self, report: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,7 +15,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -151,39 +151,20 @@ def test_the_length_of_an_answer_is_kept(server: Server) -> None:
     assert (answer.finish_reason, answer.usage.output_tokens) == ("length", 5)
 
 
-def test_an_answer_in_a_json_schema(server: Server) -> None:
-    schema = {
-        "type": "object",
-        "properties": {"hours": {"type": "integer"}, "source": {"enum": [*NOTES]}},
-        "required": ["hours", "source"],
-        "additionalProperties": False,
-    }
-    notes = "\n".join(f"{name}: {text}" for name, text in NOTES.items())
-    answer = complete(
-        server,
-        f"{notes}\n\n{QUESTION} At full light, in hours, as JSON.",
-        response_format={"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}},
-    )
-    read = json.loads(answer)
-    assert isinstance(read["hours"], int)
-    assert read["source"] in NOTES
+@pytest.mark.parametrize("style", ["grammar", "json_schema"])
+def test_an_answer_is_held_to_its_form(server: Server, style: str) -> None:
+    asked = generator(server, citations=style, max_tokens=100)
+    pieces, answer = read(asked.stream(QUESTION, RESULTS))
+    assert answer.refused or re.search(r"\[[1-4]\]\.?$", answer.text), answer.text
+    assert "".join(pieces).strip() == answer.text == asked.generate(QUESTION, RESULTS).text
+    assert "{" not in answer.text
 
 
-def test_an_answer_in_a_grammar(server: Server) -> None:
-    grammar = 'root ::= "Yes, " number " hours." | "No."\nnumber ::= [1-9] [0-9]{0,2}'
-    answer = complete(server, f"{NOTES['battery.txt']}\n\n{QUESTION}", structured_outputs={"grammar": grammar})
-    assert answer == "No." or (answer.startswith("Yes, ") and answer.endswith(" hours."))
-
-
-def complete(server: Server, question: str, **fields: object) -> str:
-    """What the server answers to a request that ragkit does not make yet."""
-    message = {"role": "user", "content": question}
-    request = {"model": MODEL, "messages": [message], "temperature": 0, "max_tokens": 64, **fields}
-    reply = httpx.post(f"{server.url}/v1/chat/completions", json=request, timeout=300)
-    assert reply.status_code == 200, reply.text
-    body: dict[str, Any] = reply.json()
-    assert body["choices"][0]["finish_reason"] == "stop", body
-    return body["choices"][0]["message"]["content"]
+def test_a_stop_text_ends_an_answer_and_is_no_part_of_it(server: Server) -> None:
+    whole = generator(server).generate(QUESTION, RESULTS)
+    stopped = generator(server, stop=["hours"]).generate(QUESTION, RESULTS)
+    assert whole.text.startswith(stopped.text)
+    assert "hours" not in stopped.text
 
 
 def test_a_stream_that_is_closed_early_frees_the_server(server: Server) -> None:
@@ -221,20 +202,14 @@ def test_a_whole_system_answers_with_citations_that_resolve(server: Server, tmp_
     folder.mkdir()
     for name, text in NOTES.items():
         (folder / name).write_text(text, encoding="utf-8")
-    # So small a model cites when it is shown how, and told again.
-    prompt = "You answer with a full sentence and its source.\nExample of an answer: The sky is blue. [Source: sky.txt]"
     asked = ["What does the lamp weigh?", QUESTION, "What is the case of the lamp made of?"]
+    changes = [f"ingestion.store.path={tmp_path / 'index'}", "generation.refusal.min_confidence=0"]
     with Ragkit.from_config(
-        ROOT / "configs" / "vllm.yaml",
-        [
-            *settings(server, system_prompt=prompt),
-            f"ingestion.store.path={tmp_path / 'index'}",
-            "generation.refusal.min_confidence=0",
-        ],
+        ROOT / "configs" / "vllm.yaml", [*settings(server, citations="grammar", max_tokens=100), *changes]
     ) as rag:
         report = rag.index([folder])
         assert (report.new, report.failures) == (len(NOTES), [])
-        answers = [rag.ask(f"{question} Name the source as [Source: document_name].") for question in asked]
+        answers = [rag.ask(question) for question in asked]
         assert all(answer.model == MODEL and answer.usage.output_tokens for answer in answers)
         citations = [citation for answer in answers for citation in answer.citations]
         assert citations, [answer.text for answer in answers]
