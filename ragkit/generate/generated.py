@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from ragkit.generate.answer_form import without_tags
-from ragkit.types import REFUSAL_TEXT, Chunk, Usage
+from ragkit.types import Chunk, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,6 @@ def whole_of(last: str | Generated) -> Generated:
     if isinstance(last, str):
         raise RuntimeError("a generator's stream ended without its Generated")
     return last
-
-
-def refused_for_want_of_room(model: str, notes: tuple[str, ...]) -> Generated:
-    """What a generator gives when passages were found and none fits its prompt: no model is asked."""
-    return Generated(REFUSAL_TEXT, Usage(), model, refused=True, finish_reason="stop", used=(), notes=notes)
 
 
 # The refusal however it is typed; what follows in the sentence ("about X") belongs to it.

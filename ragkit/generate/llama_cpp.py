@@ -10,7 +10,7 @@ from contextlib import suppress
 from ragkit.config.schema import Generation
 from ragkit.errors import ModelError
 from ragkit.generate.answer_form import Shown, answer_form
-from ragkit.generate.generated import Generated, generated_from, refused_for_want_of_room, whole_of
+from ragkit.generate.generated import Generated, generated_from, whole_of
 from ragkit.generate.llama_model import Completion, LlamaModel
 from ragkit.generate.prompt import Packed, SplitSentences, build_messages, pack, render_blocks
 from ragkit.types import ScoredChunk
@@ -62,9 +62,6 @@ class LlamaCppGenerator:
     ) -> Generator[str | Generated]:
         config = self._config
         packed = self._pack(question, results)
-        if results and not packed.chunks:
-            yield refused_for_want_of_room(config.model or "", packed.notes)
-            return
         messages = build_messages(config.system_prompt, question, packed.chunks, config.citations)
         completion, shown = Completion(), Shown(config.citations)
         for piece in self._model.complete(

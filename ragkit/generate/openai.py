@@ -26,9 +26,9 @@ from ragkit.generate.chat_completion import (
     read_model_names,
 )
 from ragkit.generate.generated import Generated, generated_from
-from ragkit.generate.prompt import Packed, SplitSentences, build_messages, pack
+from ragkit.generate.prompt import Packed, SplitSentences, build_messages, pack, render_blocks
 from ragkit.service import checked_key, checked_url, endpoint
-from ragkit.types import ScoredChunk
+from ragkit.types import ScoredChunk, Usage
 
 OPENAI_URL = "https://api.openai.com/v1"
 _FAILURES = (httpx.HTTPError, httpx.StreamError, UnreadableError, StreamFailedError)
@@ -181,13 +181,17 @@ class OpenAIGenerator:
         text = Shown(self._config.citations, completion.text).whole()
         if not text:
             raise faults.empty_answer(self._url, completion.finish_reason)
+        usage, notes = completion.usage, packed.notes
+        if not usage.input_tokens:  # some servers count no tokens, least of all in a stream
+            usage = Usage(count_tokens(render_blocks(packed.chunks, self._config.citations)), count_tokens(text))
+            notes = (*notes, "the server counted no tokens; those of documents and answer were estimated")
         generated = generated_from(
             text,
-            usage=completion.usage,
+            usage=usage,
             model=completion.model or self._config.model or "",
             finish_reason=completion.finish_reason,
             used=packed.chunks,
-            notes=packed.notes,
+            notes=notes,
         )
         return replace(generated, refused=generated.refused or completion.declined)
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypedDict
 
+from ragkit.errors import ConfigError
 from ragkit.types import REFUSAL_TEXT, Chunk, ScoredChunk
 
 CitationStyle = Literal["names", "tags", "grammar", "json_schema"]
@@ -97,8 +98,8 @@ def pack(
     """The best results that fit the budget; the lowest ranked are dropped first, chunks are taken whole.
 
     If the first chunk alone is too long, it is cut at the last sentence end that fits (the cut chunk has the
-    same id, a smaller `end`, and its `token_count` by `count`). If not even its first sentence fits, nothing is
-    packed: half a sentence may say the opposite.
+    same id, a smaller `end`, and its `token_count` by `count`). No sentence is cut: half of one may say the
+    opposite.
 
     Args:
         results: Best first.
@@ -107,6 +108,8 @@ def pack(
         count: Tokens of a text.
         split_sentences: Where a chunk that is too long may be cut.
         citations: How the model is to cite, which decides how the blocks are written.
+
+    Raises ConfigError if not even the first sentence of the first result fits.
     """
 
     def cost_of(packed: Sequence[Chunk]) -> int:
@@ -126,7 +129,10 @@ def pack(
         )
     shortened = _shorten(chunks[0], budget_tokens, cost_of, count, split_sentences)
     if shortened is None:
-        return Packed((), chunks, 0, notes=_left_out(wanted, wanted, budget_tokens))
+        raise ConfigError(
+            f"not one sentence of the first passage fits the {budget_tokens:,} tokens that the prompt has for passages",
+            mend="raise generation.context_tokens, or lower ingestion.chunking.chunk_size",
+        )
     cut = f"the first passage was cut to the {budget_tokens:,} tokens that the prompt has room for"
     notes = (cut, *_left_out(wanted - 1, wanted, budget_tokens))
     return Packed((shortened,), chunks[1:], cost_of([shortened]), cut=True, notes=notes)

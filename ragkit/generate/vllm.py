@@ -15,7 +15,7 @@ from pathlib import Path
 from ragkit.config.schema import Generation
 from ragkit.errors import MissingExtra, ModelError, ServiceError
 from ragkit.generate.answer_form import Shown, answer_form
-from ragkit.generate.generated import Generated, generated_from, refused_for_want_of_room, whole_of
+from ragkit.generate.generated import Generated, generated_from, whole_of
 from ragkit.generate.prompt import Message, Packed, SplitSentences, build_messages, pack
 from ragkit.generate.vllm_engine import Piece, Sampling, Tokenizer, VllmEngine
 from ragkit.models.cache import model_folder_in_cache
@@ -25,6 +25,7 @@ from ragkit.models.resolve import find, out_of_reach
 from ragkit.types import ScoredChunk, Usage
 
 _WORD_JOINER = "\u2060"  # `restore` takes it out again
+_LEAST_ROOM = 96  # tokens of passages: a few sentences
 _BESIDE_CONTEXT = 1024  # tokens of the window for the question, the frame of the prompt and the template
 
 
@@ -74,9 +75,6 @@ class VllmGenerator:
     def stream(self, question: str, results: Sequence[ScoredChunk]) -> Iterator[str | Generated]:
         """Pieces of the text as they come, and last the whole. A stream that is closed stops the model."""
         asked = self._ask(question, results)
-        if results and not asked.packed.chunks:
-            yield refused_for_want_of_room(asked.model, asked.packed.notes)
-            return
         for piece in self._engine.stream(asked.token_ids, self._sampling(asked)):
             if text := asked.take(piece):
                 yield text
@@ -85,9 +83,6 @@ class VllmGenerator:
     async def astream(self, question: str, results: Sequence[ScoredChunk]) -> AsyncIterator[str | Generated]:
         """Like `stream`, without blocking the event loop."""
         asked = self._ask(question, results)
-        if results and not asked.packed.chunks:
-            yield refused_for_want_of_room(asked.model, asked.packed.notes)
-            return
         async for piece in self._engine.astream(asked.token_ids, self._sampling(asked)):
             if text := asked.take(piece):
                 yield text
@@ -104,13 +99,13 @@ class VllmGenerator:
             over = len(token_ids) - room
             if over <= 0:
                 break
-            if not packed.chunks:
+            budget = packed.tokens - over
+            if budget < _LEAST_ROOM:
                 raise ServiceError(
                     f"the question does not fit: {len(token_ids)} tokens with the system prompt, and the model reads"
                     f" {self._engine.window}, {config.max_tokens} of them kept for the answer",
                     mend="ask a shorter question or lower generation.max_tokens",
                 )
-            budget = packed.tokens - over
         return _Asked(tuple(token_ids), packed, config.model or "", Shown(style))
 
     def _sampling(self, asked: _Asked) -> Sampling:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ragkit.embed.openai_tokens import count_tokens
+from ragkit.errors import ConfigError
 from ragkit.generate.generated import is_refusal
 from ragkit.generate.prompt import CITE_BY_NAME, build_messages, fence_marker, neutralise, pack, render_blocks, restore
 from ragkit.ingest.sentences import split_sentences
@@ -63,10 +65,8 @@ def test_a_first_chunk_that_is_too_long_is_cut_at_the_last_sentence_end_that_fit
 
 
 def test_a_sentence_is_never_cut() -> None:
-    packed = pack(scored(chunk("word " * 1000 + "end."), chunk(SENTENCE)), 150, 5, count_tokens, split_sentences)
-    assert packed.chunks == ()
-    assert len(packed.dropped) == 2
-    assert packed.notes == ("2 of 2 passages left out: the prompt has room for 150 tokens of them",)
+    with pytest.raises(ConfigError, match=r"not one sentence .* 150 tokens .*; raise generation\.context_tokens"):
+        pack(scored(chunk("word " * 1000 + "end."), chunk(SENTENCE)), 150, 5, count_tokens, split_sentences)
 
 
 def test_what_was_left_out_or_cut_is_said() -> None:

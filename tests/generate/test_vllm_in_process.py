@@ -22,11 +22,8 @@ from ragkit.errors import MissingExtra, ModelError, RagkitError
 from ragkit.generate import make_generator
 from ragkit.generate.vllm import model_folder
 from ragkit.ingest.sentences import split_sentences
+from tests.generate.conftest import MODEL, ROOT
 from tests.generate.vllm_session import LONG, MAX_TOKENS, NOTES, WINDOW
-
-ROOT = Path(__file__).parents[2]
-MODEL = "qwen2.5-coder-0.5b-instruct"
-CANNOT = {3: "the disk is too small", 4: "a download failed"}  # exit codes of scripts/vllm_cpu.sh
 
 
 def make(model: str) -> object:
@@ -77,12 +74,8 @@ def test_a_model_of_the_list_is_taken_as_it_was_converted(tmp_path: Path, monkey
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def report(vllm_built: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What one engine answered to everything that `vllm_session.py` asks."""
-    built = subprocess.run(["bash", str(ROOT / "scripts" / "vllm_cpu.sh"), "build"], capture_output=True, text=True)
-    if built.returncode in CANNOT:
-        pytest.skip(f"!!! vLLM IS NOT TESTED: {CANNOT[built.returncode]}: {built.stderr.strip()[-600:]}")
-    assert built.returncode == 0, built.stderr[-3000:]
     written = tmp_path_factory.mktemp("vllm") / "report.json"
     command = [str(ROOT / ".venv-vllm" / "bin" / "python"), str(Path(__file__).with_name("vllm_session.py"))]
     done = subprocess.run(

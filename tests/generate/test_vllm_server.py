@@ -6,14 +6,8 @@ The tests share one server; the last one kills it.
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-import socket
-import subprocess
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -23,84 +17,17 @@ from ragkit import Ragkit
 from ragkit.config import load_config
 from ragkit.embed import make_embedder
 from ragkit.errors import ServiceError
-from ragkit.generate import Generated, Generator, make_generator
+from ragkit.generate import Generator, make_generator
 from ragkit.ingest.sentences import split_sentences
-from ragkit.types import Chunk, ScoredChunk
+from tests.generate.conftest import MODEL, ROOT, Server
+from tests.generate.test_contract import ALL, NOTES, QUESTION, RESULTS, read, scored
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
-ROOT = Path(__file__).parents[2]
-MODEL = "qwen2.5-coder-0.5b-instruct"
-CANNOT = {3: "the disk is too small", 4: "a download failed"}  # exit codes of scripts/vllm_cpu.sh
-QUESTION = "How long does the battery of the lamp last?"
-ALL = "List everything that the notes say about the lamp, one fact a line."
-NOTES = {
-    "battery.txt": "The battery of the lamp lasts 10 hours at full light and 30 hours at half light.",
-    "charging.txt": "Charging the lamp takes 90 minutes with the charger in the box and 3 hours from a laptop.",
-    "case.txt": "The lamp weighs 300 grams. Its case is aluminium. It may lie in water for half an hour.",
-    "switch.txt": "To dim the lamp, hold the switch for two seconds. A second press keeps the brightness.",
-}
-
-
-def scored(name: str, text: str) -> ScoredChunk:
-    return ScoredChunk(Chunk(name, name, text, 0, len(text), 0, {"source_document": name}), 1.0, {})
-
-
-RESULTS = [scored(name, text) for name, text in NOTES.items()]
-
-
-@dataclass
-class Server:
-    """A vLLM server on this machine; its log is shown when it does not start."""
-
-    url: str
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    def kill(self) -> None:
-        """End the server and what it started, at once."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-
-    def tail(self) -> str:
-        return self.log.read_text(encoding="utf-8", errors="replace")[-3000:]
-
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    script = str(ROOT / "scripts" / "vllm_cpu.sh")
-    built = subprocess.run(["bash", script, "build"], capture_output=True, text=True)
-    if built.returncode in CANNOT:
-        pytest.skip(f"!!! vLLM IS NOT TESTED: {CANNOT[built.returncode]}: {built.stderr.strip()[-600:]}")
-    assert built.returncode == 0, built.stderr[-3000:]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("vllm") / "server.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            ["bash", script, "start", str(port)], stdout=output, stderr=output, start_new_session=True
-        )
-    started = Server(f"http://127.0.0.1:{port}", process, log)
-    try:
-        wait_until_it_answers(started)
-        yield started
-    finally:
-        started.kill()
-
-
-def wait_until_it_answers(server: Server, within_s: float = 600) -> None:
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        assert server.process.poll() is None, f"vLLM ended while it started:\n{server.tail()}"
-        try:
-            if httpx.get(f"{server.url}/health", timeout=5).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(1)
-    pytest.fail(f"vLLM did not answer within {within_s:g} s:\n{server.tail()}")
+def server(vllm_server: Server) -> Server:
+    return vllm_server
 
 
 def settings(server: Server, **changes: object) -> list[str]:
@@ -116,12 +43,6 @@ def generator(server: Server, **changes: object) -> Generator:
     return make_generator(config.generation, split_sentences, make_embedder(config.ingestion.embedding))
 
 
-def read(stream: Iterator[str | Generated]) -> tuple[list[str], Generated]:
-    *pieces, last = stream
-    assert isinstance(last, Generated)
-    return [piece for piece in pieces if isinstance(piece, str)], last
-
-
 def test_an_answer_and_its_usage(server: Server) -> None:
     answer = generator(server).generate(QUESTION, RESULTS)
     assert "10 hours" in answer.text
@@ -131,40 +52,19 @@ def test_an_answer_and_its_usage(server: Server) -> None:
     assert 0 < answer.usage.output_tokens <= 48
 
 
-def test_the_same_bytes_when_it_is_streamed_and_asked_again(server: Server) -> None:
+def test_the_beginning_of_a_prompt_comes_from_the_cache(server: Server) -> None:
     asked = generator(server)
-    first, again = asked.generate(ALL, RESULTS), asked.generate(ALL, RESULTS)
-    assert again.text.encode() == first.text.encode()
-    # The second time, the beginning of the prompt is served from the server's cache, block by block.
+    asked.generate(ALL, RESULTS)
+    again = asked.generate(ALL, RESULTS)
     assert 128 <= again.usage.cached_tokens < again.usage.input_tokens
-    pieces, whole = read(asked.stream(ALL, RESULTS))
-    assert len(pieces) > 3
-    assert "".join(pieces).strip() == whole.text == first.text
-    for other in (again, whole):
-        assert other.finish_reason == first.finish_reason
-        assert other.usage.input_tokens == first.usage.input_tokens
-        assert other.usage.output_tokens == first.usage.output_tokens > 0
 
 
-def test_the_length_of_an_answer_is_kept(server: Server) -> None:
-    answer = generator(server, max_tokens=5).generate(ALL, RESULTS)
-    assert (answer.finish_reason, answer.usage.output_tokens) == ("length", 5)
-
-
-@pytest.mark.parametrize("style", ["grammar", "json_schema"])
-def test_an_answer_is_held_to_its_form(server: Server, style: str) -> None:
-    asked = generator(server, citations=style, max_tokens=100)
+def test_an_answer_in_a_json_schema(server: Server) -> None:
+    asked = generator(server, citations="json_schema", max_tokens=100)
     pieces, answer = read(asked.stream(QUESTION, RESULTS))
-    assert answer.refused or re.search(r"\[[1-4]\]\.?$", answer.text), answer.text
+    assert answer.refused or re.search(r"\[[1-4]\]$", answer.text), answer.text
     assert "".join(pieces).strip() == answer.text == asked.generate(QUESTION, RESULTS).text
     assert "{" not in answer.text
-
-
-def test_a_stop_text_ends_an_answer_and_is_no_part_of_it(server: Server) -> None:
-    whole = generator(server).generate(QUESTION, RESULTS)
-    stopped = generator(server, stop=["hours"]).generate(QUESTION, RESULTS)
-    assert whole.text.startswith(stopped.text)
-    assert "hours" not in stopped.text
 
 
 def test_a_stream_that_is_closed_early_frees_the_server(server: Server) -> None:
