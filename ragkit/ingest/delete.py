@@ -8,7 +8,7 @@ from typing import Any
 
 from ragkit.config.schema import Bm25, Config
 from ragkit.errors import ConfigError
-from ragkit.ingest.discover import root_of
+from ragkit.ingest.area import lies_in, path_of, root_of
 from ragkit.ingest.plan import entries_of
 from ragkit.ingest.report import Receipt
 from ragkit.ingest.write import delete, reweigh
@@ -20,7 +20,7 @@ from ragkit.store.open import editing, open_manifest, open_snapshot
 def delete_documents(
     config: Config, names: Sequence[str] = (), *, paths: Sequence[str | Path] = (), wait_s: float = 0.0
 ) -> Receipt:
-    """Take documents out of the index by their names, or all that came from `paths` (as they were once indexed).
+    """Take documents out of the index by their names, or all that came from `paths`, there or not.
 
     The receipt counts what is left of them, read back. Raises ConfigError for a name or a path that the index holds
     nothing of, before anything is deleted.
@@ -62,7 +62,8 @@ def _named(held: Sequence[Entry], names: Sequence[str], paths: Sequence[str | Pa
             raise ConfigError(f"the index holds no document named {name!r}", mend="see: ragkit inspect")
         chosen[name] = by_name[name]
     for path in paths:
-        under = {entry.name: entry for entry in held if entry.root == root_of(path)}
+        place = root_of(path)
+        under = {entry.name: entry for entry in held if lies_in(path_of(entry.name, entry.root), place)}
         if not under:
             roots = ", ".join(sorted({entry.root for entry in held})) or "nothing"
             raise ConfigError(f"the index holds nothing from {str(path)!r}", mend=f"it was made from: {roots}")

@@ -1,27 +1,27 @@
 """Find what is to be indexed: files under the given paths, and rows of JSON-lines files.
 
-A source is known by its name, the path relative to the folder that was asked for; that name is what citations show.
+A source is known by its name, mostly the path relative to the folder that was asked for (`ragkit.ingest.area`); that
+name is what citations show.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
 import shlex
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from glob import glob, has_magic
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import pathspec
-
 from ragkit.config.schema import Ingestion
 from ragkit.errors import ParseError, RagkitError
+from ragkit.ingest.area import Area, as_text, base_of, lies_in, path_of, pattern_of
+from ragkit.ingest.walk import Unread, walk
 
 _LONGEST_ROW = 64 * 1024 * 1024
 
@@ -45,13 +45,13 @@ class Source:
 class Rejected:
     """Something that was found and cannot be indexed, with the reason as a sentence fragment.
 
-    `rows_of` names the JSON-lines file whose rows cannot all be told apart any more because of it.
+    `keeps` is a path: what the index holds of that file, or of the files under that folder, cannot be told to be gone.
     """
 
     name: str
     root: str
     reason: str
-    rows_of: str | None = None
+    keeps: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,128 +67,108 @@ def discover(
 ) -> Iterator[Source | Rejected | LeftOut]:
     """Sources in a fixed order, each once. `paths` are files, folders, globs and `.jsonl` files.
 
-    `taken` gives the root of each name that the index knows already: another root's file gets another name.
+    `taken` gives the root of each name that the index knows already; `Area` says what follows from it.
 
-    Raises RagkitError when a path does not exist or a glob matches nothing; but a file or a glob that the index has
-    something from, and that is gone, is a root without files. Hidden files, files that match `ingestion.exclude`, and
-    whatever a link loop would bring again are passed over.
+    Raises RagkitError when a path does not exist or cannot be reached, or a glob matches nothing; but a file or a glob
+    that the index has something from, and that is gone, is a place without files. Hidden files, files that match
+    `ingestion.exclude`, and whatever a link loop would bring again are passed over.
     """
-    roots = [root for path in paths for root in _roots(str(path), taken or {})]
-    ignored = pathspec.GitIgnoreSpec.from_lines(ingestion.exclude)
-    # A row's name begins with its file's; a file's own name may hold a # too.
-    names = {name.split("#", 1)[0]: root for name, root in (taken or {}).items()} | dict(taken or {})
-    seen_files: set[tuple[int, int]] = set()
-    for root in roots:
-        for found in root.files if root.files is not None else _files(root.base, ignored, ingestion.follow_symlinks):
-            if found.is_symlink() and root.files is None and not ingestion.follow_symlinks:
-                yield LeftOut(found, "link")
-                continue
-            try:
-                status = found.stat()
-            except OSError:
-                continue  # Gone since the folder was listed.
-            identity = (status.st_dev, status.st_ino)
-            if identity in seen_files and status.st_nlink == 1:
-                continue
-            seen_files.add(identity)
-            if not stat.S_ISREG(status.st_mode):
-                yield LeftOut(found, "special file")
-                continue
-            name = _name(found, root, names)
-            limit = ingestion.parsing.max_file_mb
-            if found.suffix.lower() == ".jsonl":
-                try:
-                    yield from _rows(found, name, root.label)
-                except OSError as error:
-                    yield Rejected(name, root.label, f"cannot be read: {error.strerror}", rows_of=name)
-            elif status.st_size > limit * 1e6:
-                size = status.st_size / 1e6
-                yield Rejected(name, root.label, f"is {size:.0f} MB, more than parsing.max_file_mb ({limit:g})")
-            else:
-                try:
-                    yield Source(name, root.label, found, _hash_file(found))
-                except OSError as error:
-                    yield Rejected(name, root.label, f"cannot be read: {error.strerror}")
+    area = Area(paths, ingestion, taken)
+    seen: set[Path | tuple[int, int]] = set()
+    # Every place is looked up before the first file is read: a misspelt path ends the run at its start.
+    for place, files in [(place, _files(place, area, taken or {})) for place in area.asked]:
+        for found in files:
+            path = found.path if isinstance(found, Unread) else found
+            if path not in seen:
+                seen.add(path)
+                root = area.home(place if base_of(place) == place else str(path)) or place
+                yield from (
+                    _unread(found, root) if isinstance(found, Unread) else _look_at(found, root, area, ingestion, seen)
+                )
 
 
-def root_of(path: str | Path) -> str:
-    """What is recorded as the root of the sources under `path`: an absolute path or pattern, there or not.
-
-    >>> root_of("/data/docs/../manuals/*.pdf")
-    '/data/manuals/*.pdf'
-    """
-    expanded = Path(os.path.expanduser(path))  # noqa: PTH111 - a glob is no path that exists
-    fixed = list(takewhile(lambda part: not has_magic(part), expanded.parts))
-    if expanded.exists() or len(fixed) == len(expanded.parts):
-        return str(expanded.resolve())
-    return str(Path(*fixed).resolve().joinpath(*expanded.parts[len(fixed) :]))
-
-
-@dataclass(frozen=True, slots=True)
-class _Root:
-    """A path that was asked for: `label` names it, `base` is what names are relative to, `files` None means walk it."""
-
-    label: str
-    base: Path
-    files: list[Path] | None = None
-
-
-def _roots(path: str, taken: Mapping[str, str]) -> list[_Root]:
-    label = root_of(path)
-    found = Path(label)
-    if found.exists():
-        return [_Root(label, found.parent, [found]) if found.is_file() else _Root(label, found)]
-    held = [name for name, root in taken.items() if root == label]
-    if has_magic(path):
-        base = Path(*takewhile(lambda part: not has_magic(part), found.parts))
-        matches = [Path(match) for match in sorted(glob(label, recursive=True))]  # noqa: PTH207
-        files = [match for match in matches if match.is_file()]
-        if files or (held and base.is_dir()):
-            return [_Root(label, base, files)]
-        raise RagkitError(f"no file matches {path!r}", mend=_mend_of_missing(path, held))
-    if held and found.parent.is_dir() and all(name.split("#", 1)[0] == found.name for name in held):
-        return [_Root(label, found.parent, [])]
-    # A folder that is not there may be a disk that is not mounted: its documents leave the index only when told to.
-    raise RagkitError(f"there is no {path!r}", mend=_mend_of_missing(path, held))
+def _files(place: str, area: Area, taken: Mapping[str, str]) -> Iterable[Path | Unread]:
+    """What lies in a place that was asked for."""
+    base = base_of(place)
+    rules = area.rules(area.home(place) or base)
+    if base != place:
+        found = list(walk(Path(base), rules, pattern_of(place)))
+        if not found and not (Path(base).is_dir() and _held(place, taken)):
+            raise RagkitError(f"no file matches {area.asked[place]!r}", mend=_mend_of_missing(place, area, taken))
+        return found
+    try:
+        is_folder = stat.S_ISDIR(Path(place).stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        held = _held(place, taken)
+        if held == {place} and Path(place).parent.is_dir():
+            return []
+        # A folder that is not there may be a disk that is not mounted: its documents leave the index only when told to.
+        raise RagkitError(f"there is no {area.asked[place]!r}", mend=_mend_of_missing(place, area, taken)) from None
+    except OSError as error:
+        raise RagkitError(
+            f"{area.asked[place]!r} cannot be reached: {error.strerror}",
+            mend="let the user that runs ragkit enter the folders above it (chmod +x)",
+        ) from None
+    return walk(Path(place), rules) if is_folder else [Path(place)]
 
 
-def _mend_of_missing(path: str, held: Sequence[str]) -> str:
+def _held(place: str, taken: Mapping[str, str]) -> set[str]:
+    """The files that the index has documents of from a place."""
+    return {path for name, root in taken.items() if lies_in(path := path_of(name, root), place)}
+
+
+def _mend_of_missing(place: str, area: Area, taken: Mapping[str, str]) -> str:
+    held = sum(1 for name, root in taken.items() if lies_in(path_of(name, root), place))
     if not held:
         return f"the working directory is {Path.cwd()}"
-    documents = "1 document" if len(held) == 1 else f"{len(held):,} documents"
-    return f"bring it back, or take its {documents} out of the index: ragkit delete --from {shlex.quote(path)}"
+    documents = "1 document" if held == 1 else f"{held:,} documents"
+    asked = shlex.quote(area.asked[place])
+    return f"bring it back, or take its {documents} out of the index: ragkit delete --from {asked}"
 
 
-def _files(root: Path, ignored: pathspec.GitIgnoreSpec, follow: bool) -> Iterator[Path]:
-    """Everything but folders under `root`; a link to a folder counts as a file unless links are followed."""
-    visited: set[tuple[int, int]] = set()
-    for folder, folders, files in os.walk(root, followlinks=follow):
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in visited:
-            folders.clear()
-            continue
-        visited.add((status.st_dev, status.st_ino))
-        relative = Path(folder).relative_to(root)
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and not ignored.match_file(f"{(relative / name).as_posix()}/")
-        )
-        links = [] if follow else [name for name in folders if (Path(folder) / name).is_symlink()]
-        for name in sorted([*files, *links]):
-            if not name.startswith(".") and not ignored.match_file((relative / name).as_posix()):
-                yield Path(folder) / name
+def _unread(folder: Unread, root: str) -> Iterator[Rejected]:
+    inside = os.path.relpath(folder.path, base_of(root))
+    name = as_text(folder.path.name if inside == "." else inside)
+    yield Rejected(name, root, f"cannot be read: {folder.reason}", keeps=as_text(folder.path))
 
 
-def _name(path: Path, root: _Root, names: dict[str, str]) -> str:
-    """Relative to the root; with the root's own name before it where two roots have a file of the same name."""
-    relative = path.relative_to(root.base).as_posix()
-    # A name on disk may be no text; what cannot be written as UTF-8 is written as \\xE9.
-    for choice in (relative, f"{root.base.name}/{relative}", path.as_posix()):
-        name = os.fsencode(choice).decode("utf-8", "backslashreplace")
-        if names.setdefault(name, root.label) == root.label:
-            return name
-    raise RagkitError(f"two sources are named {relative!r}")
+def _look_at(
+    path: Path, root: str, area: Area, ingestion: Ingestion, seen: set[Path | tuple[int, int]]
+) -> Iterator[Source | Rejected | LeftOut]:
+    """A path that was found as a source, or as the rows of a JSON-lines file, or why it is none."""
+    try:
+        if path.is_symlink() and not ingestion.follow_symlinks:
+            yield LeftOut(path, "link")
+            return
+        status = path.stat()
+    except OSError as error:
+        # A link to nothing or to itself, or gone since its folder was listed; else a folder that may not be entered.
+        if error.errno not in (errno.ENOENT, errno.ELOOP):
+            yield _unreadable(path, *area.name(path, root), error)
+        return
+    identity = (status.st_dev, status.st_ino)
+    if identity in seen and status.st_nlink == 1:
+        return
+    seen.add(identity)
+    if not stat.S_ISREG(status.st_mode):
+        yield LeftOut(path, "special file")
+        return
+    name, root = area.name(path, root)
+    limit = ingestion.parsing.max_file_mb
+    try:
+        if path.suffix.lower() == ".jsonl":
+            yield from _rows(path, name, root)
+        elif status.st_size > limit * 1e6:
+            size = status.st_size / 1e6
+            yield Rejected(name, root, f"is {size:.0f} MB, more than parsing.max_file_mb ({limit:g})")
+        else:
+            yield Source(name, root, path, _hash_file(path))
+    except OSError as error:
+        yield _unreadable(path, name, root, error)
+
+
+def _unreadable(path: Path, name: str, root: str, error: OSError) -> Rejected:
+    return Rejected(name, root, f"cannot be read: {error.strerror}", keeps=as_text(path))
 
 
 def _hash_file(path: Path) -> str:
@@ -207,13 +187,16 @@ def _rows(path: Path, file_name: str, root: str) -> Iterator[Source | Rejected]:
                 continue
             where = f"{file_name}:{number}"
             try:
-                row = _row_object(_whole_row(json.loads(line)))
+                row: Any = _whole_row(json.loads(line))
+                if not isinstance(row, dict):
+                    raise ValueError(f"found {type(row).__name__}")
+                row = cast("dict[str, Any]", row)
             except (ValueError, UnicodeDecodeError) as error:
-                yield Rejected(where, root, f"is no JSON object: {error}", rows_of=file_name)
+                yield Rejected(where, root, f"is no JSON object: {error}", keeps=as_text(path))
                 continue
             identity = _row_identity(row)
             if identity is None:
-                yield Rejected(where, root, 'has no "id"', rows_of=file_name)
+                yield Rejected(where, root, 'has no "id"', keeps=as_text(path))
                 continue
             reason = f"repeats the id {identity!r}" if identity in seen else _row_fault(row)
             seen.add(identity)
@@ -249,12 +232,6 @@ def _whole_row(row: Any) -> Any:
     text = json.dumps(row, ensure_ascii=False)
     whole = whole_characters(text)
     return row if whole == text else json.loads(whole)
-
-
-def _row_object(row: object) -> dict[str, Any]:
-    if not isinstance(row, dict):
-        raise ValueError(f"found {type(row).__name__}")
-    return cast("dict[str, Any]", row)
 
 
 def _row_identity(row: dict[str, Any]) -> str | None:

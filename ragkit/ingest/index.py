@@ -140,6 +140,8 @@ class _Run:
                     progress(self._report.parsed, total, vectors.embedded)
             with self._watch.measure("store"):
                 delete(edit, plan.gone)
+                for identity, root in plan.rerooted.items():
+                    edit.manifest.set_root(identity, relative_root(root, self._config.ingestion.store.path))
                 reweigh(edit, written_with)
 
     def _journal(self) -> VectorJournal:

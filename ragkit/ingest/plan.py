@@ -10,7 +10,8 @@ from typing import Literal
 
 from ragkit.config.schema import Config
 from ragkit.errors import ConfigError
-from ragkit.ingest.discover import LeftOut, Rejected, Source, discover, root_of
+from ragkit.ingest.area import Area, path_of, root_of, upwards
+from ragkit.ingest.discover import LeftOut, Rejected, Source, discover
 from ragkit.ingest.settings import read_with
 from ragkit.store.manifest import Entry, Failure, Manifest
 
@@ -36,15 +37,17 @@ Change = Literal["new", "edited", "moved"]
 class Plan:
     """What a run has to do.
 
-    `replaced` are the names of the edited; `moved` maps the name of a new source to the document that it was.
-    `failing` are files that an earlier run could not read and that are still the same; `remembered` are those and the
-    failures under roots that are not looked at.
+    `replaced` are the names of the edited; `moved` maps the name of a new source to the document that it was;
+    `rerooted` gives the new root, by id, of unchanged documents that now belong to another. `failing` are files that an
+    earlier run could not read and that are still the same; `remembered` are those and the failures of places that are
+    not looked at.
     """
 
     new: list[Source] = field(default_factory=list[Source])
     edited: list[Source] = field(default_factory=list[Source])
     moved: dict[str, Entry] = field(default_factory=dict[str, Entry])
     gone: list[Entry] = field(default_factory=list[Entry])
+    rerooted: dict[str, str] = field(default_factory=dict[str, str])
     replaced: set[str] = field(default_factory=set[str])
     unchanged: int = 0
     rejected: list[Rejected] = field(default_factory=list[Rejected])
@@ -54,7 +57,7 @@ class Plan:
 
     @property
     def is_empty(self) -> bool:
-        return not (self.new or self.edited or self.moved or self.gone)
+        return not (self.new or self.edited or self.moved or self.gone or self.rerooted)
 
     def change_of(self, source: Source) -> Change:
         """What bringing a source of `to_parse` in means for the index."""
@@ -70,21 +73,21 @@ class Plan:
 def make_plan(
     found: Iterable[Source | Rejected | LeftOut],
     entries: Iterable[Entry],
-    roots: Sequence[str],
+    area: Area,
     failures: Iterable[Failure] = (),
 ) -> Plan:
     """Sort the sources into a plan.
 
-    A document is gone if it was found under one of `roots` before and is not there now; documents of other roots
-    stay. A source that failed before and is the same since is not tried again. A source that was found but cannot be
-    read now keeps its old version in the index; so do all rows of a JSON-lines file in which a row cannot be read, as
-    any of them might be that row.
+    A document is gone if its file is in the `area` that was looked at and was not found; other documents stay. A source
+    that failed before and is the same since is not tried again. A source that was found but cannot be read now keeps
+    its old version in the index. So do all documents under a folder that cannot be listed, and all rows of a JSON-lines
+    file in which a row cannot be read, as any of them might be that row.
     """
     plan = Plan()
     known = {entry.name: entry for entry in entries}
     failed = {failure.name: failure for failure in failures}
     seen: set[str] = set()
-    damaged: set[str] = set()
+    unread: set[str] = set()
     for source in found:
         if isinstance(source, LeftOut):
             plan.left_out.append(source)
@@ -93,10 +96,12 @@ def make_plan(
         entry = known.get(source.name)
         if isinstance(source, Rejected):
             plan.rejected.append(source)
-            if source.rows_of is not None:
-                damaged.add(source.rows_of)
+            if source.keeps is not None:
+                unread.add(source.keeps)
         elif entry is not None and entry.state == "done" and entry.content_hash == source.content_hash:
             plan.unchanged += 1
+            if entry.root != source.root:
+                plan.rerooted[entry.id] = source.root
         elif source.name in failed and failed[source.name].content_hash == source.content_hash:
             plan.failing.append(failed[source.name])
         elif entry is None:
@@ -104,13 +109,16 @@ def make_plan(
         else:
             plan.edited.append(source)
             plan.replaced.add(source.name)
-    within = set(roots)
-    plan.remembered = [*plan.failing, *(failure for failure in failed.values() if failure.root not in within)]
+
+    def looked_at(item: Entry | Failure) -> bool:
+        return area.covers(item.name, item.root) and unread.isdisjoint(upwards(path_of(item.name, item.root)))
+
+    plan.remembered = [
+        *plan.failing,
+        *(item for item in failed.values() if item.name not in seen and not looked_at(item)),
+    ]
     plan.gone = [
-        entry
-        for entry in known.values()
-        if entry.state == "deleting"
-        or (entry.root in within and entry.name not in seen and entry.name.rpartition("#")[0] not in damaged)
+        entry for entry in known.values() if entry.state == "deleting" or (entry.name not in seen and looked_at(entry))
     ]
     by_hash: dict[str, list[Entry]] = {}
     for entry in plan.gone:
@@ -138,13 +146,13 @@ def plan_run(
         given = [*sorted(recorded), *(path for path in given if root_of(path) not in recorded)]
     if not given:
         raise ConfigError("nothing to index", mend="name files or folders: ragkit index PATH, or set ingestion.sources")
-    found = discover(given, config.ingestion, taken)
+    found, area = discover(given, config.ingestion, taken), Area(given, config.ingestion, taken)
     if rebuild:
-        plan = make_plan(found, [], [])
+        plan = make_plan(found, [], area)
         names = {source.name for source in plan.new}
         plan.gone = [entry for entry in before if entry.name not in names]
         return plan
-    return make_plan(found, before, [root_of(path) for path in given], [] if retry else _failures(config, manifest))
+    return make_plan(found, before, area, [] if retry else _failures(config, manifest))
 
 
 def entries_of(config: Config, manifest: Manifest | None) -> list[Entry]:

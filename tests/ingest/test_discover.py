@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -13,7 +14,8 @@ import pytest
 
 from ragkit.config.schema import Ingestion, Parsing
 from ragkit.errors import RagkitError
-from ragkit.ingest.discover import LeftOut, Rejected, Source, discover, read_row, root_of
+from ragkit.ingest.area import Area, root_of
+from ragkit.ingest.discover import LeftOut, Rejected, Source, discover, read_row
 
 
 def tree(root: Path, *names: str) -> Path:
@@ -101,6 +103,179 @@ class TestLinks:
         os.mkfifo(tmp_path / "pipe.md")
         assert found(tmp_path) == ["a.md"]
         assert LeftOut(tmp_path / "pipe.md", "special file") in [*discover([tmp_path], Ingestion())]
+
+
+def refuse_to_list(monkeypatch: pytest.MonkeyPatch, *folders: Path) -> None:
+    """What the system does with folders that may not be read; the super-user, whom tests may run as, may read all."""
+    scandir = os.scandir
+
+    def listed(path: Path) -> Any:
+        if Path(path) in folders:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", listed)
+
+
+class TestWithoutPermission:
+    @pytest.mark.parametrize("pattern", ["", "/**/*.md"])
+    def test_a_folder_that_cannot_be_listed_is_named(
+        self, tmp_path: Path, pattern: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tree(tmp_path, "a.md", "sub/b.md")
+        refuse_to_list(monkeypatch, tmp_path / "sub")
+        first, second = discover([f"{tmp_path}{pattern}"], Ingestion())
+        bad, good = (first, second) if isinstance(first, Rejected) else (second, first)
+        assert isinstance(bad, Rejected)
+        assert (bad.name, bad.reason, bad.keeps) == (
+            "sub",
+            "cannot be read: Permission denied",
+            str(tmp_path / "sub"),
+        )
+        assert isinstance(good, Source)
+        assert good.name == "a.md"
+
+    def test_so_is_the_folder_that_was_asked_for(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        tree(tmp_path, "docs/a.md")
+        refuse_to_list(monkeypatch, tmp_path / "docs")
+        [bad] = discover([tmp_path / "docs"], Ingestion())
+        assert isinstance(bad, Rejected)
+        assert (bad.name, bad.reason) == ("docs", "cannot be read: Permission denied")
+
+    def test_a_folder_that_may_be_listed_and_not_entered_costs_its_files(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tree(tmp_path, "a.md")
+        refuse_to_look(monkeypatch, tmp_path / "a.md")
+        [bad] = discover([tmp_path], Ingestion())
+        assert isinstance(bad, Rejected)
+        assert (bad.name, bad.reason) == ("a.md", "cannot be read: Permission denied")
+
+    def test_a_file_that_cannot_be_reached_is_an_error_with_a_mend(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tree(tmp_path, "locked/x.md")
+        refuse_to_look(monkeypatch, tmp_path / "locked" / "x.md")
+        gist = r"x\.md' cannot be reached: Permission denied; let the user that runs ragkit enter the folders above it"
+        with pytest.raises(RagkitError, match=gist):
+            found(tmp_path / "locked" / "x.md")
+
+
+def refuse_to_look(monkeypatch: pytest.MonkeyPatch, *files: Path) -> None:
+    """What the system does with files in folders that may not be entered."""
+    looks: dict[str, Any] = {"stat": os.stat, "lstat": os.lstat}
+
+    def refusing(name: str) -> Any:
+        def look(path: Any, *args: Any, **options: Any) -> Any:
+            if not isinstance(path, int) and Path(path) in files:
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return looks[name](path, *args, **options)
+
+        return look
+
+    for name in looks:
+        monkeypatch.setattr(os, name, refusing(name))
+
+
+class TestGlobs:
+    @pytest.mark.timeout(20)
+    @pytest.mark.parametrize("follow", [False, True])
+    def test_loops_of_links_end(self, tmp_path: Path, follow: bool) -> None:
+        tree(tmp_path, "a.md", "sub/b.md")
+        for link in ("l1", "l2", "sub/l3"):
+            (tmp_path / link).symlink_to(tmp_path)
+        assert found(f"{tmp_path}/**/*.md", ingestion=Ingestion(follow_symlinks=follow)) == ["a.md", "sub/b.md"]
+
+    def test_they_leave_out_what_a_folder_does(self, tmp_path: Path) -> None:
+        tree(tmp_path, "a.md", "sub/node_modules/b.md", "sub/.h/c.md", ".d.md", "e/f.md", "elsewhere.txt")
+        (tmp_path / "link.md").symlink_to(tmp_path / "elsewhere.txt")
+        pattern = f"{tmp_path}/**/*.md"
+        assert found(pattern) == ["a.md", "e/f.md"]
+        assert found(pattern, ingestion=Ingestion(follow_symlinks=True)) == ["a.md", "link.md", "e/f.md"]
+        assert found(pattern, ingestion=Ingestion(exclude=["/e/"])) == ["a.md", "sub/node_modules/b.md"]
+        assert found(f"{tmp_path}/.*.md") == [".d.md"], "asked for by its dot"
+
+    @pytest.mark.parametrize(
+        ("pattern", "names"),
+        [
+            ("*", ["a.md", "b.txt"]),
+            ("*/*", ["x/c.md"]),
+            ("**", ["a.md", "b.txt", "x/c.md", "x/y/d.md"]),
+            ("**/y/*", ["x/y/d.md"]),
+            ("x/**/d.md", ["y/d.md"]),
+            ("?.m[d]", ["a.md"]),
+            ("[!a]*", ["b.txt"]),
+            ("**/**/*.md", ["a.md", "x/c.md", "x/y/d.md"]),
+        ],
+    )
+    def test_they_read_as_a_shell_reads_them(self, tmp_path: Path, pattern: str, names: list[str]) -> None:
+        tree(tmp_path, "a.md", "b.txt", "x/c.md", "x/y/d.md")
+        assert found(f"{tmp_path}/{pattern}") == names
+
+    def test_a_folder_that_cannot_match_is_not_walked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        tree(tmp_path, "a.md", "huge/b.md")
+        refuse_to_list(monkeypatch, tmp_path / "huge")
+        assert found(f"{tmp_path}/*.md") == ["a.md"]
+
+    def test_a_working_folder_named_like_a_pattern_is_none(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tree(tmp_path, "a[1]/b.md") / "a[1]")
+        assert found("*.md") == ["b.md"]
+
+
+class TestOneDocumentPerFile:
+    def places(self, *paths: Path | str, taken: dict[str, str] | None = None) -> dict[str, str]:
+        items = discover(paths, Ingestion(), taken)
+        return {item.name: Path(item.root).name for item in items if isinstance(item, Source)}
+
+    def test_what_lies_in_a_folder_that_is_asked_for_too_is_a_part_of_it(self, tmp_path: Path) -> None:
+        docs = tree(tmp_path / "docs", "a.md", "sub/b.md", "sub/x/c.md")
+        all_of_it = {"a.md": "docs", "sub/b.md": "docs", "sub/x/c.md": "docs"}
+        for part in (docs / "sub", docs / "sub" / "b.md", f"{docs}/sub/**/*.md"):
+            assert self.places(docs, part) == self.places(part, docs) == all_of_it
+
+    def test_so_is_what_lies_in_a_folder_that_the_index_knows(self, tmp_path: Path) -> None:
+        docs = tree(tmp_path / "docs", "a.md", "sub/b.md", "sub/x/c.md", "sub/node_modules/d.md")
+        taken = {"a.md": str(docs)}
+        assert self.places(docs / "sub", taken=taken) == {"sub/b.md": "docs", "sub/x/c.md": "docs"}
+        assert self.places(docs / "sub" / "b.md", taken=taken) == {"sub/b.md": "docs"}
+        assert self.places(f"{docs}/*/*.md", taken=taken) == {"sub/b.md": "docs"}
+        exclude = Ingestion(exclude=["/sub/x/"])
+        assert found(docs / "sub", ingestion=exclude, taken=taken) == ["sub/b.md", "sub/node_modules/d.md"]
+
+    def test_a_wider_folder_takes_over_the_files_of_narrower_ones(self, tmp_path: Path) -> None:
+        docs = tree(tmp_path / "docs", "b.md", "sub/b.md", "x/c.md")
+        taken = {"b.md": str(docs / "sub"), "c.md": str(docs / "x" / "c.md")}
+        assert self.places(docs, taken=taken) == {"b.md": "docs", "sub/b.md": "docs", "x/c.md": "docs"}
+
+    def test_a_file_stays_with_the_pattern_that_found_it_first(self, tmp_path: Path) -> None:
+        docs = tree(tmp_path / "docs", "ab.md", "c.md")
+        taken = {"ab.md": f"{docs}/*.md"}
+        assert self.places(f"{docs}/a*", docs / "c.md", taken=taken) == {"ab.md": "*.md", "c.md": "c.md"}
+
+    def test_a_hidden_or_excluded_folder_is_a_root_of_its_own(self, tmp_path: Path) -> None:
+        docs = tree(tmp_path / "docs", "a.md", ".notes/b.md", "node_modules/x/c.md")
+        parts = {"b.md": ".notes", "c.md": "x"}
+        assert self.places(docs, docs / ".notes", docs / "node_modules" / "x") == {"a.md": "docs"} | parts
+        taken = {"b.md": str(docs / ".notes")}
+        area = Area([docs], Ingestion(), taken)
+        assert not area.covers("b.md", str(docs / ".notes")), "a walk of the folder says nothing of it"
+        assert area.covers(".notes/b.md", str(docs)), "once found in it and hidden since"
+
+    def test_two_files_of_one_root_never_share_a_name(self, tmp_path: Path) -> None:
+        one, two = tree(tmp_path / "one", "a.md"), tree(tmp_path / "two", "a.md", "two/a.md")
+        assert len(set(found(one, two))) == 3
+
+    def test_a_part_covers_what_lies_in_it(self, tmp_path: Path) -> None:
+        docs = tree(tmp_path / "docs", "a.md", "sub/b.md")
+        taken = {"a.md": str(docs), "sub/gone.md": str(docs), "sub/t.jsonl#1": str(docs), "subway.md": str(docs)}
+        for part in (docs / "sub", f"{docs}/sub/*"):
+            area = Area([part], Ingestion(), taken)
+            assert [name for name in taken if area.covers(name, str(docs))] == ["sub/gone.md", "sub/t.jsonl#1"]
+        unmounted = Area([tmp_path], Ingestion(), {"x.md": str(tmp_path / "away"), "a.md": str(docs)})
+        assert not unmounted.covers("x.md", str(tmp_path / "away"))
+        assert unmounted.covers("a.md", str(docs))
 
 
 class TestRoots:

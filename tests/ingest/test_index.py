@@ -21,7 +21,7 @@ from ragkit.errors import ConfigError, IndexLocked, IndexMismatch, ModelError, R
 from ragkit.ingest.delete import delete_documents
 from ragkit.ingest.index import build_index
 from ragkit.ingest.report import IndexReport, Receipt
-from ragkit.store.open import NoIndex, open_snapshot
+from ragkit.store.open import NoIndex, open_manifest, open_snapshot
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -420,6 +420,89 @@ class TestVanishedSources:
         build_index(config, [docs], embedder=watched)
         with pytest.raises(ConfigError, match=rf"holds nothing from 'elsewhere'; it was made from: {docs}"):
             delete_documents(config, paths=["elsewhere"])
+
+
+class TestOneDocumentPerFile:
+    @staticmethod
+    def names(config: Config) -> dict[str, str]:
+        with open_manifest(config) as manifest:
+            assert manifest is not None
+            return {entry.name: Path(entry.root).name for entry in manifest.entries()}
+
+    WHOLE = dict.fromkeys(("a.md", "b.md", "c.md", "sub/d.md"), "docs")
+
+    def test_parts_of_a_folder_that_is_indexed_bring_nothing_twice(
+        self, config: Config, docs: Path, watched: Watched
+    ) -> None:
+        build_index(config, [docs], embedder=watched)
+        for part in (docs / "sub", docs / "sub" / "d.md", f"{docs}/**/*.md", f"{docs}/sub/*"):
+            report = build_index(config, [part], embedder=watched)
+            assert (report.changed, report.documents) == (False, 4)
+        write(docs / "sub" / "d.md", "Edited", "antenna")
+        write(docs / "sub" / "e.md", "New", "antenna")
+        (docs / "a.md").unlink()
+        assert counts(build_index(config, [docs / "sub"], embedder=watched)) == {"new": 1, "edited": 1}
+        (docs / "sub" / "e.md").unlink()
+        (docs / "sub" / "d.md").unlink()
+        assert counts(build_index(config, [docs / "sub" / "e.md"], embedder=watched)) == {"deleted": 1}
+        assert self.names(config) == self.WHOLE
+        assert counts(build_index(config, [docs], embedder=watched)) == {"deleted": 2, "unchanged": 2}
+
+    @pytest.mark.parametrize("first", ["sub", "sub/d.md", "sub/*.md", "*.md", "a.md"])
+    def test_a_wider_folder_takes_over_what_is_known_without_embedding_it_again(
+        self, config: Config, docs: Path, watched: Watched, first: str
+    ) -> None:
+        build_index(config, [docs / first], embedder=watched)
+        known = set(watched.texts)
+        watched.texts.clear()
+        report = build_index(config, [docs], embedder=watched)
+        assert report.documents == 4
+        assert self.names(config) == self.WHOLE
+        assert not known & set(watched.texts)
+        assert build_index(config, [docs], embedder=watched).changed is False
+
+    def test_both_at_once_in_either_order_and_rebuilt(
+        self, config: Config, docs: Path, tmp_path: Path, watched: Watched, config_at: Callable[..., Config]
+    ) -> None:
+        orders = ([docs, docs / "sub"], [docs / "sub" / "d.md", docs / "sub", docs])
+        for number, paths in enumerate(orders):
+            place = config_at(tmp_path / f"index{number}", RECURSIVE)
+            build_index(place, paths, embedder=watched)
+            assert self.names(place) == self.WHOLE
+            assert build_index(place, [docs / "sub"], rebuild=True, embedder=watched).documents == 4
+            assert self.names(place) == self.WHOLE
+
+    def test_deleting_from_a_part_of_a_folder(self, config: Config, docs: Path, watched: Watched) -> None:
+        build_index(config, [docs], embedder=watched)
+        assert delete_documents(config, paths=[docs / "sub"]).documents == 1
+        assert delete_documents(config, paths=[f"{docs}/[ab].md"]).documents == 2
+        assert list(self.names(config)) == ["c.md"]
+
+    def test_a_part_that_vanished_is_an_error_until_its_documents_are_deleted(
+        self, config: Config, docs: Path, watched: Watched
+    ) -> None:
+        build_index(config, [docs], embedder=watched)
+        (docs / "sub" / "d.md").unlink()
+        (docs / "sub").rmdir()
+        with pytest.raises(RagkitError, match=r"there is no .*sub'; .*its 1 document .*ragkit delete --from .*sub"):
+            build_index(config, [docs / "sub"], embedder=watched)
+        assert delete_documents(config, paths=[docs / "sub"]).documents == 1
+
+
+def test_a_folder_that_cannot_be_listed_keeps_its_documents(
+    config: Config, docs: Path, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_index(config, [docs], embedder=watched)
+    scandir = os.scandir
+
+    def listed(path: str | Path) -> object:
+        if Path(path) == docs / "sub":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", listed)
+    report = build_index(config, [docs], embedder=watched)
+    assert (report.failures, report.documents) == ([("sub", "cannot be read: Permission denied")], 4)
 
 
 class TestFilesThatCannotBeRead:

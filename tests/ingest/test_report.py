@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from ragkit.config.schema import Ingestion
+from ragkit.ingest.area import Area
 from ragkit.ingest.discover import Rejected, Source
 from ragkit.ingest.plan import make_plan
 from ragkit.ingest.report import IndexReport, Stopwatch
@@ -23,7 +25,7 @@ def report() -> IndexReport:
         Entry(name, name, "/d", content, "text/plain", "", 0, 1, 1, 1, "done")
         for name, content in (("e", "2"), ("gone", "3"), ("from", "4"), ("s", "5"))
     ]
-    plan = make_plan([*sources, Rejected("r", "/d", "is big")], held, ["/d"])
+    plan = make_plan([*sources, Rejected("r", "/d", "is big")], held, Area(["/d"], Ingestion()))
     counted = IndexReport.of_plan(plan, rebuilt=False)
     for source in plan.to_parse():
         document = Document("d", "x", source.name, "text/plain", "", source.content_hash)
