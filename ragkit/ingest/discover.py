@@ -24,6 +24,7 @@ from ragkit.ingest.area import Area, as_text, base_of, lies_in, path_of, pattern
 from ragkit.ingest.walk import Unread, walk
 
 _LONGEST_ROW = 64 * 1024 * 1024
+_DEEPEST_ROW = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,26 +178,28 @@ def _hash_file(path: Path) -> str:
 
 
 def _rows(path: Path, file_name: str, root: str) -> Iterator[Source | Rejected]:
-    """Rows `{"id", "text", "metadata"}`; `_id` (BEIR) and `title` are understood. The name of a row is FILE#ID."""
+    """Rows `{"id", "text", "metadata"}`; `_id` (BEIR) and `title` are understood. The name of a row is FILE#ID.
+
+    A null is no value, anywhere. Of metadata, `page_number` and `date_created` mean something to ragkit, and so a row
+    in which they are of another type is refused.
+    """
     seen: set[str] = set()
+    after, blank = 0, True
     with path.open("rb") as lines:
-        after = 0
         for number, line in enumerate(iter(lambda: lines.readline(_LONGEST_ROW), b""), start=1):
             begin, after = after, after + len(line)
             if not line.strip():
                 continue
+            blank = False
             where = f"{file_name}:{number}"
             try:
-                row: Any = _whole_row(json.loads(line))
-                if not isinstance(row, dict):
-                    raise ValueError(f"found {type(row).__name__}")
-                row = cast("dict[str, Any]", row)
-            except (ValueError, UnicodeDecodeError) as error:
+                row = _read_row(line)
+            except (ValueError, RecursionError) as error:
                 yield Rejected(where, root, f"is no JSON object: {error}", keeps=as_text(path))
                 continue
             identity = _row_identity(row)
             if identity is None:
-                yield Rejected(where, root, 'has no "id"', keeps=as_text(path))
+                yield Rejected(where, root, 'has no "id" that is text or a whole number', keeps=as_text(path))
                 continue
             reason = f"repeats the id {identity!r}" if identity in seen else _row_fault(row)
             seen.add(identity)
@@ -204,6 +207,9 @@ def _rows(path: Path, file_name: str, root: str) -> Iterator[Source | Rejected]:
                 yield Rejected(f"{file_name}#{identity}", root, f"{reason} (line {number})")
                 continue
             yield Source(f"{file_name}#{identity}", root, path, _hash_row(row), begin)
+    if blank:
+        # Like any emptied file it is reported and keeps what the index has of it: something may have cut it off.
+        yield Rejected(file_name, root, "has no rows" if after else "is empty (0 bytes)", keeps=as_text(path))
 
 
 def read_row(source: Source) -> dict[str, Any]:
@@ -211,8 +217,8 @@ def read_row(source: Source) -> dict[str, Any]:
     try:
         with source.path.open("rb") as lines:
             lines.seek(source.row_at or 0)
-            row = _whole_row(json.loads(lines.readline(_LONGEST_ROW)))
-    except (OSError, ValueError):
+            row = _read_row(lines.readline(_LONGEST_ROW))
+    except (OSError, ValueError, RecursionError):
         row = None
     if row is None or _hash_row(row) != source.content_hash:
         raise ParseError(f"{source.path.name} was changed while it was read; index again")
@@ -228,15 +234,33 @@ def whole_characters(text: str) -> str:
     return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
-def _whole_row(row: Any) -> Any:
+def _read_row(line: bytes) -> dict[str, Any]:
+    """Raises ValueError, or the RecursionError of the reader, for what is no object that can be indexed."""
+    row: Any = json.loads(line)
+    if not isinstance(row, dict):
+        raise ValueError(f"found {type(row).__name__}")
+    # What is not nested too deep here is not for anything that reads it later, with more calls below it.
+    if line.count(b"[") + line.count(b"{") > _DEEPEST_ROW and _is_deeper(row, _DEEPEST_ROW):
+        raise ValueError(f"it is nested deeper than {_DEEPEST_ROW} levels")
     text = json.dumps(row, ensure_ascii=False)
     whole = whole_characters(text)
-    return row if whole == text else json.loads(whole)
+    return cast("dict[str, Any]", row) if whole == text else json.loads(whole)
+
+
+def _is_deeper(value: Any, most: int) -> bool:
+    level: list[Any] = [value]
+    for _ in range(most):
+        parts: list[Any] = []
+        for item in level:
+            parts += cast("dict[str, Any]", item).values() if isinstance(item, dict) else item
+        level = [part for part in parts if isinstance(part, (dict, list))]
+    return bool(level)
 
 
 def _row_identity(row: dict[str, Any]) -> str | None:
     identity = row.get("id", row.get("_id"))
-    return str(identity) if isinstance(identity, (str, int)) and identity != "" else None
+    is_one = isinstance(identity, (str, int)) and not isinstance(identity, bool) and identity != ""
+    return str(identity) if is_one else None
 
 
 def _row_fault(fields: dict[str, Any]) -> str | None:
@@ -244,10 +268,24 @@ def _row_fault(fields: dict[str, Any]) -> str | None:
         return 'has no "text"'
     if not fields["text"].strip():
         return "has an empty text"
-    if not isinstance(fields.get("metadata", {}), dict):
+    title, metadata = fields.get("title"), fields.get("metadata")
+    if not isinstance(title, str | None):
+        return f'has a "title" that is no text: {_short(title)}'
+    if metadata is None:
+        return None
+    if not isinstance(metadata, dict):
         return 'has a "metadata" that is no object'
-    page = fields.get("metadata", {}).get("page_number", 1)
+    known = cast("dict[str, Any]", metadata)
+    page, date = known.get("page_number"), known.get("date_created")
     # Citations name it, and a citation is checked against it.
-    if not isinstance(page, int) or isinstance(page, bool) or page < 1:
-        return f'has a "page_number" that is no page: {page!r}'
+    is_page = isinstance(page, int) and not isinstance(page, bool) and 1 <= page < 2**63
+    if page is not None and not is_page:
+        return f'has a "page_number" that is no page: {_short(page)}'
+    if not isinstance(date, str | None):
+        return f'has a "date_created" that is no text: {_short(date)}'
     return None
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from ragkit.ingest.discover import Source, whole_characters
@@ -37,20 +37,17 @@ def make_document(source: Source, parsed: Parsed) -> Document:
     )
 
 
-def plain_metadata(given: Mapping[str, Any], prefix: str = "") -> dict[str, MetadataValue]:
+def plain_metadata(given: Mapping[str, Any]) -> dict[str, MetadataValue]:
     """Scalars and lists of scalars by name; nested objects become dotted names.
 
-    Nulls and what a store cannot hold (NaN, infinity) are left out; integers beyond 64 bits become text.
+    A null is no value and goes without a word. `metadata_changes` tells of what else a store cannot hold.
 
-    >>> plain_metadata({"a": {"b": 1, "c": None}, "tags": ["x", "y"]})
-    {'a.b': 1, 'tags': ['x', 'y']}
+    >>> plain_metadata({"a": {"b": 1, "c": None}, "tags": ["x", "y"], "score": float("nan"), "n": 2**64})
+    {'a.b': 1, 'tags': ['x', 'y'], 'n': '18446744073709551616'}
     """
     plain: dict[str, MetadataValue] = {}
-    for key, value in given.items():
-        name = whole_characters(prefix + key)
-        if isinstance(value, dict):
-            plain |= plain_metadata(cast("dict[str, Any]", value), f"{name}.")
-        elif isinstance(value, list):
+    for name, value in _leaves(given):
+        if isinstance(value, list):
             scalars = [scalar for item in cast("list[Any]", value) if (scalar := _scalar(item)) is not None]
             if scalars:
                 plain[name] = scalars
@@ -59,11 +56,42 @@ def plain_metadata(given: Mapping[str, Any], prefix: str = "") -> dict[str, Meta
     return plain
 
 
+def metadata_changes(given: Mapping[str, Any]) -> list[str]:
+    """A sentence for each field of which `plain_metadata` leaves something out or keeps it in another form.
+
+    >>> metadata_changes({"score": float("nan"), "n": 2**64, "note": None})
+    ['metadata "score": NaN and infinity are left out', 'metadata "n": integers beyond 64 bits are kept as text']
+    """
+    found: dict[str, None] = {}
+    for name, value in _leaves(given):
+        for item in cast("list[Any]", value) if isinstance(value, list) else [value]:
+            if isinstance(item, (list, dict)):
+                found[f'metadata "{name}": lists and objects inside a list are left out'] = None
+            elif isinstance(item, float) and not math.isfinite(item):
+                found[f'metadata "{name}": NaN and infinity are left out'] = None
+            elif isinstance(item, int) and not _fits(item):
+                found[f'metadata "{name}": integers beyond 64 bits are kept as text'] = None
+    return list(found)
+
+
+def _leaves(given: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in given.items():
+        name = whole_characters(prefix + key)
+        if isinstance(value, dict):
+            yield from _leaves(cast("dict[str, Any]", value), f"{name}.")
+        else:
+            yield name, value
+
+
+def _fits(number: int) -> bool:
+    return -(2**63) <= number < 2**63
+
+
 def _scalar(value: object) -> Scalar | None:
     if isinstance(value, str):
         return whole_characters(value)
     if isinstance(value, bool):
         return value
     if isinstance(value, int):
-        return value if -(2**63) <= value < 2**63 else str(value)
+        return value if _fits(value) else str(value)
     return value if isinstance(value, float) and math.isfinite(value) else None

@@ -18,7 +18,7 @@ from ragkit.embed.tokens import TokenCounter
 from ragkit.errors import ParseError
 from ragkit.ingest.chunk import chunk_document
 from ragkit.ingest.delete import receipt_for
-from ragkit.ingest.document import document_id, make_document
+from ragkit.ingest.document import document_id, make_document, metadata_changes
 from ragkit.ingest.embedding import RunEmbedder
 from ragkit.ingest.plan import Plan, plan_run, relative_root
 from ragkit.ingest.report import IndexReport, Stopwatch
@@ -163,7 +163,8 @@ class _Run:
             document = make_document(source, parsed)
             with self._watch.measure("chunk"):
                 chunks = chunk_document(document, self._chunking, self._tokens, self._sentences)
-            self._report.add(plan.change_of(source), document, chunks, parsed.warnings)
+            warnings = [*parsed.warnings, *metadata_changes(parsed.metadata)]
+            self._report.add(plan.change_of(source), document, chunks, warnings)
             yield Chunked(document, relative_root(source.root, folder), chunks)
 
 

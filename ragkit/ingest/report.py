@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
+from ragkit.ingest.area import file_of
 from ragkit.ingest.plan import Change, Plan
 from ragkit.types import Chunk, Document
 
@@ -111,7 +112,8 @@ class IndexReport:
         self.parsed += 1
 
     def add(self, change: Change, document: Document, chunks: Sequence[Chunk], warnings: Iterable[str]) -> None:
-        suffix = PurePosixPath(document.source.split("#", 1)[0]).suffix.removeprefix(".") or "text"
+        file = file_of(document.source)
+        suffix = PurePosixPath(file).suffix.removeprefix(".") or "text"
         self.by_type[suffix] += 1
         if change == "new":
             self.new += 1
@@ -124,7 +126,10 @@ class IndexReport:
         self.pages += len(document.pages)
         self.chunks_written += len(chunks)
         self.tokens_written += sum(chunk.token_count for chunk in chunks)
-        self.warnings.extend((document.source, warning) for warning in warnings)
+        for line in [(file, warning) for warning in warnings]:
+            # What is odd about one row is so about thousands.
+            if line not in self.warnings:
+                self.warnings.append(line)
 
     def finished(self, watch: Stopwatch, totals: tuple[int, int, int, int]) -> IndexReport:
         self.documents, self.chunks, self.tokens, _ = totals

@@ -382,6 +382,13 @@ class TestRows:
             ('{"id": "", "text": "x"}', 'has no "id"'),
             ('{"id": null, "text": "x"}', 'has no "id"'),
             ('{"id": 1.5, "text": "x"}', 'has no "id"'),
+            ('{"id": true, "text": "x"}', 'has no "id"'),
+            ('{"id": "b", "text": "x", "title": {"x": 1}}', """has a "title" that is no text: {'x': 1}"""),
+            ('{"id": "b", "text": "x", "title": 7}', 'has a "title" that is no text: 7'),
+            ('{"id": "b", "text": "x", "metadata": {"date_created": 2026}}', 'a "date_created" that is no text: 2026'),
+            (f'{{"id": "b", "text": "x", "metadata": {{"page_number": {10**22}}}}}', '"page_number" that is no page'),
+            (f'{{"id": "b", "text": "x", "metadata": {{"a": {"[" * 100_000}{"]" * 100_000}}}}}', "is no JSON object"),
+            (f'{{"id": "b", "text": "x", "metadata": {{"a": {"[" * 99}{"]" * 99}}}}}', "deeper than 100 levels"),
             ('{"id": "b"}', 'has no "text"'),
             ('{"id": "b", "text": 3}', 'has no "text"'),
             ('{"id": "b", "text": " "}', "has an empty text"),
@@ -396,12 +403,26 @@ class TestRows:
         first, bad, last = discover([path], Ingestion())
         assert isinstance(bad, Rejected)
         match = re.match(r'\{"id": "(\w)"', line)
+        match = None if "is no JSON object" in bad.reason else match
         assert bad.name == (f"t.jsonl#{match[1]}" if match else "t.jsonl:2")
         assert match is None or bad.reason.endswith("(line 2)")
         assert gist in bad.reason
         assert isinstance(first, Source)
         assert isinstance(last, Source)
         assert [first.name, last.name] == ["t.jsonl#a", "t.jsonl#z"]
+
+    def test_a_null_is_no_value(self, tmp_path: Path) -> None:
+        fields = '"title": null, "metadata": {"page_number": null, "date_created": null, "x": null}'
+        path = rows(
+            tmp_path / "t.jsonl", [f'{{"id": "a", "text": "x", {fields}}}', '{"id": 1, "text": "x", "metadata": null}']
+        )
+        assert [type(item) for item in discover([path], Ingestion())] == [Source, Source]
+
+    @pytest.mark.parametrize(("text", "reason"), [("", "is empty (0 bytes)"), ("\n \n", "has no rows")])
+    def test_a_file_without_rows_is_named(self, tmp_path: Path, text: str, reason: str) -> None:
+        (tmp_path / "t.jsonl").write_text(text, encoding="utf-8")
+        [bad] = discover([tmp_path], Ingestion())
+        assert bad == Rejected("t.jsonl", str(tmp_path), reason, keeps=str(tmp_path / "t.jsonl"))
 
     def test_bytes_that_are_no_utf8_cost_their_row(self, tmp_path: Path) -> None:
         (tmp_path / "t.jsonl").write_bytes(b'{"id": "a", "text": "caf\xe9"}\n{"id": "b", "text": "x"}\n')

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ragkit.ingest.discover import Source
-from ragkit.ingest.document import document_id, make_document, plain_metadata
+from ragkit.ingest.document import document_id, make_document, metadata_changes, plain_metadata
 from ragkit.ingest.parse import Parsed, parse_row
 from ragkit.types import Section
 
@@ -65,3 +65,18 @@ def test_a_row_without_title_has_none() -> None:
 )
 def test_metadata_becomes_scalars_and_lists_of_scalars(given: dict[str, Any], plain: dict[str, Any]) -> None:
     assert plain_metadata(given) == plain
+
+
+def test_what_a_store_cannot_hold_is_told() -> None:
+    given = {
+        "a": {"b": [1, float("inf"), float("nan")]},
+        "n": [2**63],
+        "l": [[1], {"x": 1}],
+        "none": None,
+        "ok": [1, "x"],
+    }
+    assert metadata_changes(given) == [
+        'metadata "a.b": NaN and infinity are left out',
+        'metadata "n": integers beyond 64 bits are kept as text',
+        'metadata "l": lists and objects inside a list are left out',
+    ]

@@ -179,6 +179,24 @@ class TestIncremental:
         assert report.embedded == 1
         assert texts_of(config, "tickets.jsonl#1") == ["Ticket 1 is about a valve \ufffd."]
 
+    def test_an_emptied_json_lines_file_keeps_its_rows_and_is_reported(
+        self, config: Config, tmp_path: Path, watched: Watched
+    ) -> None:
+        path = tmp_path / "t.jsonl"
+        path.write_text('{"id": 1, "text": "One."}\n{"id": 2, "text": "Two."}', encoding="utf-8")
+        build_index(config, [path], embedder=watched)
+        path.write_text("\n", encoding="utf-8")
+        report = build_index(config, [path], embedder=watched)
+        assert (report.failures, report.documents) == ([("t.jsonl", "has no rows")], 2)
+
+    def test_metadata_that_is_changed_is_told_once_a_file(
+        self, config: Config, tmp_path: Path, watched: Watched
+    ) -> None:
+        lines = [f'{{"id": {n}, "text": "Row {n}.", "metadata": {{"score": NaN}}}}' for n in range(3)]
+        (tmp_path / "t.jsonl").write_text("\n".join(lines), encoding="utf-8")
+        report = build_index(config, [tmp_path / "t.jsonl"], embedder=watched)
+        assert report.warnings == [("t.jsonl", 'metadata "score": NaN and infinity are left out')]
+
     def test_other_folders_stay_as_they_are(self, config: Config, docs: Path, tmp_path: Path, watched: Watched) -> None:
         other = tmp_path / "other"
         other.mkdir()
