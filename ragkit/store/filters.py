@@ -14,6 +14,7 @@ The meaning, in one sentence each:
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ def _equal(value: Scalar, wanted: FilterScalar) -> bool:
         return value is wanted
     if isinstance(value, str) or isinstance(wanted, str):
         return value == wanted
-    return float(value) == float(wanted)
+    return float(value) == _float(wanted)
 
 
 def _in_range(value: Scalar, condition: Filter) -> bool:
@@ -111,7 +112,17 @@ def _in_range(value: Scalar, condition: Filter) -> bool:
 
 
 def _number(bound: float | date | None) -> float | None:
-    return None if bound is None else seconds(bound) if isinstance(bound, date) else float(bound)
+    return None if bound is None else seconds(bound) if isinstance(bound, date) else _float(bound)
+
+
+def _float(wanted: float) -> float:
+    """Raises ConfigError for an integer that no engine can compare: it is beyond what a float reaches."""
+    try:
+        return float(wanted)
+    except OverflowError:
+        raise ConfigError(
+            "a filter compares with a number that is too large to be compared", mend="use one below 1e308"
+        ) from None
 
 
 # --- the same for an engine -------------------------------------------------------------------------------------
@@ -252,7 +263,7 @@ _EXPRESSION = re.compile(r"([\w .\-]+?)\s*(!=|>=|<=|==?|>|<)\s*(.*)", re.DOTALL)
 def parse_filter(expression: str) -> Filter:
     """A filter from `field=value` (or `==`), `field=a,b`, `field!=value`, `field>=3`, `field<2026-07-01`.
 
-    Raises ConfigError for anything else.
+    Raises ConfigError for anything else, and for numbers that are not finite.
 
     >>> parse_filter("page_number>=3").gte
     3
@@ -269,7 +280,9 @@ def parse_filter(expression: str) -> Filter:
         values = [_value(part.strip()) for part in text.split(",")]
         # Text that reads as a number or a date may be meant either way.
         both = [
-            reading for value, part in zip(values, text.split(","), strict=True) for reading in {value, part.strip()}
+            reading
+            for value, part in zip(values, text.split(","), strict=True)
+            for reading in dict.fromkeys((value, part.strip()))
         ]
         condition = Filter(field=name, any=both) if len(both) > 1 else Filter(field=name, eq=both[0])
         return Filter.model_validate({"not": condition}) if operator == "!=" else condition
@@ -288,9 +301,16 @@ def _value(text: str) -> FilterScalar:
             return date.fromisoformat(text) if len(text) == 10 else datetime.fromisoformat(text)
         except ValueError:
             return text
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    if not math.isfinite(number):
+        raise ConfigError(
+            f"{text[:40]!r} in a filter is no number that can be compared",
+            mend="use a finite one below 1e308; to find it as text, set retrieval.filters: [{field: NAME, eq: 'TEXT'}]",
+        )
+    try:
+        return int(text)
+    except ValueError:
+        return number

@@ -13,7 +13,7 @@ import pytest
 from ragkit.config.schema import Filter
 from ragkit.errors import ConfigError
 from ragkit.store import StoreWriter
-from ragkit.store.filters import fields_of, matches, parse_filter, seconds
+from ragkit.store.filters import clause_of, fields_of, matches, parse_filter, seconds
 from ragkit.types import Chunk, MetadataValue, Scalar
 
 pytestmark = [
@@ -333,3 +333,23 @@ def test_other_expressions_are_refused(expression: str) -> None:
 
 def test_two_equal_signs_mean_what_one_does() -> None:
     assert parse_filter("section_heading==Setup") == parse_filter("section_heading=Setup")
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["score=nan", "x=inf", "x>inf", "x!=-Infinity", "n=1e400", f"n={'9' * 400}", f"n<{'9' * 5000}", "a=1,nan"],
+)
+def test_numbers_that_cannot_be_compared_are_refused(expression: str) -> None:
+    with pytest.raises(ConfigError, match="is no number that can be compared; use a finite one"):
+        parse_filter(expression)
+
+
+@pytest.mark.parametrize("condition", [Filter(field="n", gte=10**400), Filter(field="n", eq=-(10**400))])
+def test_integers_beyond_floats_are_refused_in_python_and_for_engines(condition: Filter) -> None:
+    for use in (lambda: matches(condition, {"n": [1]}), lambda: clause_of([condition])):
+        with pytest.raises(ConfigError, match="too large to be compared; use one below 1e308"):
+            use()
+
+
+def test_a_value_that_reads_two_ways_keeps_a_fixed_order() -> None:
+    assert parse_filter("field=5,x,2026-01-02").any == [5, "5", "x", date(2026, 1, 2), "2026-01-02"]
