@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from ragkit.config.load import load_config
     from ragkit.config.schema import Config, Filter
     from ragkit.errors import RagkitError
@@ -38,6 +39,7 @@ __all__ = [
     "Ragkit",
     "RagkitError",
     "ScoredChunk",
+    "__version__",
     "load_config",
 ]
 
@@ -45,4 +47,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("ragkit")
     raise AttributeError(f"module 'ragkit' has no attribute {name!r}")

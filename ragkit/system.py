@@ -78,22 +78,34 @@ class Ragkit:
 
     def index(
         self,
-        paths: Sequence[str | Path] = (),
+        paths: str | Path | Sequence[str | Path] = (),
         *,
         rebuild: bool = False,
         retry: bool = False,
         wait_s: float = 0.0,
         progress: Progress | None = None,
     ) -> IndexReport:
-        """Bring the index in line with files, folders, globs and `.jsonl` files; see `build_index`."""
+        """Bring the index in line with files, folders, globs and `.jsonl` files, one or several; see `build_index`."""
         from ragkit.ingest.index import build_index
 
         self._let_go()
         return build_index(
-            self.config, paths, embedder=self.embedder, rebuild=rebuild, retry=retry, wait_s=wait_s, progress=progress
+            self.config,
+            _several(paths),
+            embedder=self.embedder,
+            rebuild=rebuild,
+            retry=retry,
+            wait_s=wait_s,
+            progress=progress,
         )
 
-    def delete(self, names: Sequence[str] = (), *, paths: Sequence[str | Path] = (), wait_s: float = 0.0) -> Receipt:
+    def delete(
+        self,
+        names: str | Sequence[str] = (),
+        *,
+        paths: str | Path | Sequence[str | Path] = (),
+        wait_s: float = 0.0,
+    ) -> Receipt:
         """Take documents, or all that came from `paths`, out of the index; the receipt counts what is left of them.
 
         All 0, but for `files` while another process still reads the generation before; it goes with that reader.
@@ -101,7 +113,9 @@ class Ragkit:
         from ragkit.ingest.delete import delete_documents
 
         self._let_go()
-        return delete_documents(self.config, names, paths=paths, wait_s=wait_s)
+        return delete_documents(
+            self.config, [names] if isinstance(names, str) else names, paths=_several(paths), wait_s=wait_s
+        )
 
     def search(
         self,
@@ -124,15 +138,17 @@ class Ragkit:
         filters: Sequence[Filter] = (),
         rerank: bool = True,
     ) -> Retrieved:
-        """`search` with its timings."""
+        """`search` with its timings. Raises ConfigError for an empty question or a value that the config would not
+        take."""
         from ragkit.retrieve.retriever import retrieve
 
-        changes: dict[str, object] = {}
+        question = _readable(question)
+        retrieval = self.config.retrieval
         if top_k is not None:
-            changes |= {"top_k": top_k, "candidates": max(top_k, self.config.retrieval.candidates)}
+            retrieval = _changed(retrieval, {"top_k": top_k})
+            retrieval = _changed(retrieval, {"candidates": max(top_k, retrieval.candidates)})
         if strategy is not None:
-            changes["strategy"] = strategy
-        retrieval = _changed(self.config.retrieval, changes)
+            retrieval = _changed(retrieval, {"strategy": strategy})
         reranker = self.reranker if rerank else None
         return retrieve(question, self.snapshot().store, self.embedder, retrieval, reranker, filters)
 
@@ -153,10 +169,10 @@ class Ragkit:
         )
 
     def ask(self, question: str, *, filters: Sequence[Filter] = ()) -> Answer:
-        """An answer with checked citations, or a refusal with its reason."""
+        """An answer with checked citations, or a refusal with its reason. Raises ConfigError for an empty question."""
         from ragkit.ask import ask
 
-        return ask(question, self._stages(), filters)
+        return ask(_readable(question), self._stages(), filters)
 
     async def aask(self, question: str, *, filters: Sequence[Filter] = ()) -> Answer:
         """`ask` without blocking the event loop."""
@@ -164,13 +180,13 @@ class Ragkit:
 
         from ragkit.ask import aask
 
-        return await aask(question, await asyncio.to_thread(self._stages), filters)
+        return await aask(_readable(question), await asyncio.to_thread(self._stages), filters)
 
     def stream(self, question: str, *, filters: Sequence[Filter] = ()) -> Iterator[str | Answer]:
         """Pieces of the answer as they come and, last, the checked `Answer`."""
         from ragkit.ask import stream
 
-        return stream(question, self._stages(), filters)
+        return stream(_readable(question), self._stages(), filters)
 
     async def astream(self, question: str, *, filters: Sequence[Filter] = ()) -> AsyncIterator[str | Answer]:
         """`stream` without blocking the event loop."""
@@ -178,6 +194,7 @@ class Ragkit:
 
         from ragkit.ask import astream
 
+        question = _readable(question)
         stages = await asyncio.to_thread(self._stages)
         async for piece in astream(question, stages, filters):
             yield piece
@@ -243,6 +260,19 @@ class Ragkit:
         except IndexMismatch:
             snapshot.close()
             raise
+
+
+def _several(paths: str | Path | Sequence[str | Path]) -> Sequence[str | Path]:
+    return [paths] if isinstance(paths, (str, Path)) else paths
+
+
+def _readable(question: str) -> str:
+    """The question, U+FFFD for halves of surrogate pairs, which no model reads. Raises ConfigError if it is empty."""
+    from ragkit.ingest.discover import whole_characters
+
+    if not question.strip():
+        raise ConfigError("the question is empty", mend="write what you want to know")
+    return whole_characters(question)
 
 
 def _changed(retrieval: Retrieval, changes: dict[str, object]) -> Retrieval:

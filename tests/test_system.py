@@ -223,3 +223,35 @@ def test_threads_that_come_at_once_load_each_model_once(tmp_path: Path, monkeypa
         first, *others = [future.result() for future in asked]
     assert all(other is first for other in others)
     assert len(loads) == 1
+
+
+@pytest.mark.integration
+def test_one_path_and_one_name_need_no_list(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    for name in ("a.md", "b.md"):
+        (tmp_path / "docs" / name).write_text(f"Text of {name}.", encoding="utf-8")
+    with Ragkit(config_in(tmp_path)) as system:
+        assert system.index(str(tmp_path / "docs")).new == 2
+        assert system.delete("a.md").documents == 1
+        assert system.index(tmp_path / "docs").new == 1
+        assert system.delete(paths=tmp_path / "docs").documents == 2
+
+
+@pytest.mark.integration
+def test_questions_and_values_that_no_model_reads(rag: Ragkit) -> None:
+    assert rag.search("How long is an RMA number \ud800 valid?", top_k=1)
+    assert rag.ask("\ud800").refused
+    values: dict[str, Any] = {"top_k": "5"}
+    with pytest.raises(RagkitError, match=r"top_k: .*integer"):
+        rag.search("pump", **values)
+    for asked in (rag.search, rag.ask, rag.stream):
+        with pytest.raises(RagkitError, match="the question is empty; write what you want to know"):
+            asked(" \n")
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    from importlib.metadata import version
+
+    import ragkit
+
+    assert ragkit.__version__ == version("ragkit")
