@@ -167,9 +167,8 @@ def prefixes(config: Config) -> Iterator[Finding]:
 
 def store(config: Config) -> Iterator[Finding]:
     """The index: there, whole, and built with the settings of the config."""
-    from ragkit.config.hashing import explain_difference
     from ragkit.embed import make_token_counter
-    from ragkit.ingest.settings import index_settings_of
+    from ragkit.ingest.settings import differences, index_settings_of
     from ragkit.store.open import NoIndex, open_snapshot
 
     path = config.ingestion.store.path
@@ -191,7 +190,7 @@ def store(config: Config) -> Iterator[Finding]:
         else:
             yield Finding("index", "fail", f"{counts} in its manifest, {held:,} in its store", rebuild)
         built: dict[str, Any] = snapshot.manifest.meta("settings") or {}
-        different = explain_difference(built, index_settings_of(config, make_token_counter(config.ingestion.embedding)))
+        different = differences(built, index_settings_of(config, make_token_counter(config.ingestion.embedding)))
         if different:
             yield Finding("index settings", "fail", "; ".join(different), rebuild)
         else:

@@ -69,6 +69,7 @@ def statistics(snapshot: Snapshot) -> dict[str, Any]:
         "tokens": tokens,
         "by_type": dict(Counter(_type(entry.name) for entry in entries).most_common()),
         "settings": snapshot.manifest.meta("settings") or {},
+        "parsers": snapshot.manifest.meta("parsers") or [],
         "entries": [
             {
                 "name": entry.name,

@@ -17,7 +17,10 @@ from ragkit.config.schema import Config
 # among them: it changes questions, which are not stored.
 _INDEX_PREFIXES = ("ingestion.chunking.", "retrieval.bm25.")
 _INDEX_KEYS = frozenset(
-    f"ingestion.embedding.{name}" for name in ("backend", "model", "dimensions", "passage_prefix", "max_tokens")
+    (
+        "ingestion.parsing.pdf_layout",
+        *(f"ingestion.embedding.{name}" for name in ("backend", "model", "dimensions", "passage_prefix", "max_tokens")),
+    )
 )
 
 

@@ -20,9 +20,16 @@ from ragkit.ingest.chunk import chunk_document
 from ragkit.ingest.delete import receipt_for
 from ragkit.ingest.document import document_id, make_document, metadata_changes
 from ragkit.ingest.embedding import RunEmbedder
+from ragkit.ingest.parse import PLAIN_TYPES
 from ragkit.ingest.plan import Plan, plan_run, relative_root
 from ragkit.ingest.report import IndexReport, Stopwatch
-from ragkit.ingest.settings import fitted_chunking, index_settings_of, read_with, refuse_other_settings
+from ragkit.ingest.settings import (
+    fitted_chunking,
+    index_settings_of,
+    parsers_after,
+    read_with,
+    refuse_other_settings,
+)
 from ragkit.ingest.topics import SentenceEncoder, make_sentence_encoder
 from ragkit.ingest.vectors import VectorJournal
 from ragkit.ingest.workers import parse_sources
@@ -78,6 +85,7 @@ def build_index(
             with editing(config, fresh=fresh) as edit:
                 run.bring_in(edit, plan, progress)
                 edit.manifest.set_meta("settings", settings)
+                run.note_parser(edit)
                 edit.manifest.set_failures(
                     replace(failure, root=relative_root(failure.root, config.ingestion.store.path))
                     for failure in [*plan.remembered, *run.failed]
@@ -111,6 +119,7 @@ class _Run:
         self._report = report
         self._watch = watch
         self.failed: list[Failure] = []
+        self._used_parser = False
 
     def bring_in(self, edit: Edit, plan: Plan, progress: Progress | None) -> None:
         """Parse, chunk, embed and write everything of the plan, then take out what is gone."""
@@ -144,6 +153,13 @@ class _Run:
                     edit.manifest.set_root(identity, relative_root(root, self._config.ingestion.store.path))
                 reweigh(edit, written_with)
 
+    def note_parser(self, edit: Edit) -> None:
+        """Keep the versions of the parser that the index was read with, and tell of a second one."""
+        versions, warning = parsers_after(edit.manifest.meta("parsers") or [], used=self._used_parser)
+        edit.manifest.set_meta("parsers", versions)
+        if warning:
+            self._report.warnings.append(("the index", warning))
+
     def _journal(self) -> VectorJournal:
         embedding = self._config.ingestion.embedding
         return VectorJournal(
@@ -160,6 +176,7 @@ class _Run:
                 self._report.fail(source.name, str(parsed))
                 self.failed.append(Failure(source.name, source.root, source.content_hash, parsed_with, str(parsed)))
                 continue
+            self._used_parser |= parsed.media_type not in PLAIN_TYPES
             document = make_document(source, parsed)
             with self._watch.measure("chunk"):
                 chunks = chunk_document(document, self._chunking, self._tokens, self._sentences)

@@ -36,6 +36,8 @@ _CODE_NAMES = (
 )
 _CODE = {f".{name}": "text/plain" for name in (*_CODE_NAMES.split(), "yaml", "yml")}
 TEXT_FORMATS = {**_PLAIN, **_MARKDOWN, **_RST, **_CODE}
+PLAIN_TYPES = frozenset(TEXT_FORMATS.values())
+"""Media types that need no parser."""
 
 _MAGIC = (
     (b"%PDF-", "application/pdf", (".pdf",)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -15,6 +15,8 @@ from ragkit.errors import ConfigError, IndexMismatch
 
 PARSER_VERSION = 2
 """Raise it when the same bytes begin to give other text, or the index another form: older ones are then refused."""
+
+_UNRECORDED = {"ingestion.parsing.pdf_layout": True}
 
 
 def index_settings_of(config: Config, tokens: TokenCounter) -> dict[str, Any]:
@@ -36,14 +38,40 @@ def as_indexed(config: Config) -> Config:
     return config.model_copy(update={"ingestion": config.ingestion.model_copy(update={"chunking": chunking})})
 
 
+def differences(built: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    """One sentence for each setting that an index was built with and that is another one now.
+
+    A setting that older indexes do not record counts as its default there, which is what nearly all were built with.
+    """
+    return explain_difference({**_UNRECORDED, **built} if built else {}, settings)
+
+
 def refuse_other_settings(built: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> None:
     """Raise IndexMismatch, naming each difference, unless an index was built with these settings."""
-    differences = explain_difference(built or {}, settings)
-    if differences:
+    found = differences(built or {}, settings)
+    if found:
         raise IndexMismatch(
-            "the index was built with other settings: " + "; ".join(differences),
+            "the index was built with other settings: " + "; ".join(found),
             mend="to build it anew: ragkit index --rebuild",
         )
+
+
+def parsers_after(before: Sequence[str], *, used: bool) -> tuple[list[str], str | None]:
+    """The versions of kreuzberg that read what the index holds, after a run that `used` it or did not; and a warning
+    where the run brought in another one.
+
+    Documents that another version reads otherwise stay as they are until they change: the parser is updated often, and
+    an update rarely changes what a given file says, so that refusing the index each time would cost more than it saves.
+    The list says what may be mixed; a rebuild begins it anew.
+    """
+    this = version("kreuzberg")
+    if not used or this in before:
+        return [*before], None
+    others = ", ".join(before)
+    warning = (
+        f"holds documents read by kreuzberg {others}, now by {this} too; to read all by one: ragkit index --rebuild"
+    )
+    return [*before, this], warning if before else None
 
 
 def read_with(config: Config) -> str:

@@ -24,6 +24,7 @@ INDEX_KEYS = {
     "ingestion.chunking.breakpoint_percentile",
     "ingestion.chunking.window",
     "ingestion.chunking.language",
+    "ingestion.parsing.pdf_layout",
     "ingestion.embedding.backend",
     "ingestion.embedding.model",
     "ingestion.embedding.dimensions",

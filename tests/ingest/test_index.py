@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -296,6 +297,27 @@ class TestSettings:
         report = build_index(other, rebuild=True, embedder=watched)
         assert (report.rebuilt, report.new, report.deleted, report.documents) == (True, 4, 0, 4)
         assert build_index(other, [docs], embedder=watched).unchanged == 4
+
+    def test_the_layout_of_pdfs_is_one_of_them_and_the_parser_is_noted(
+        self, config: Config, docs: Path, watched: Watched, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (docs / "e.html").write_text("<p>A page of the manual.</p>", encoding="utf-8")
+        monkeypatch.setattr("ragkit.ingest.settings.version", "0.1".format)
+        build_index(config, [docs], embedder=watched)
+        monkeypatch.undo()
+        parsing = config.ingestion.parsing.model_copy(update={"pdf_layout": False})
+        other = config.model_copy(update={"ingestion": config.ingestion.model_copy(update={"parsing": parsing})})
+        with pytest.raises(IndexMismatch, match=r"pdf_layout: true in the index, false in the config"):
+            build_index(other, [docs], embedder=watched)
+        write(docs / "a.md", "Edited", "antenna")
+        assert build_index(config, [docs], embedder=watched).warnings == []
+        (docs / "e.html").write_text("<p>Another page of the manual.</p>", encoding="utf-8")
+        [(name, warning)] = build_index(config, [docs], embedder=watched).warnings
+        assert (name, "read by kreuzberg 0.1, now by" in warning) == ("the index", True)
+        assert build_index(config, rebuild=True, embedder=watched).warnings == []
+        with open_manifest(config) as manifest:
+            assert manifest is not None
+            assert manifest.meta("parsers") == [version("kreuzberg")]
 
     def test_a_rebuild_loses_nothing_that_was_indexed_from_elsewhere(
         self, config: Config, docs: Path, watched: Watched, tmp_path: Path

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import pytest
 
 from ragkit.config.schema import Chunking, Config, Embedding, Ingestion, Parsing, Retrieval
 from ragkit.embed import make_token_counter
 from ragkit.errors import ConfigError
-from ragkit.ingest.settings import fitted_chunking, index_settings_of
+from ragkit.ingest.settings import differences, fitted_chunking, index_settings_of, parsers_after
 
 
 def config(chunking: Chunking | None = None, embedding: Embedding | None = None) -> Config:
@@ -75,3 +77,31 @@ def test_only_what_changes_the_index_changes_its_settings() -> None:
     assert settings(config(Chunking(chunk_size=221, overlap=22))) == before, "written out or fitted is the same"
     assert settings(config(Chunking(strategy="recursive"))) != before
     assert settings(config(embedding=Embedding(passage_prefix="p: "))) != before
+
+
+def test_the_layout_of_pdfs_is_a_setting_that_older_indexes_had_on() -> None:
+    def settings(layout: bool) -> dict[str, object]:
+        given = Config(ingestion=Ingestion(parsing=Parsing(pdf_layout=layout)))
+        return index_settings_of(given, make_token_counter(given.ingestion.embedding))
+
+    said = ["ingestion.parsing.pdf_layout: true in the index, false in the config"]
+    assert differences(settings(True), settings(False)) == said
+    older = {key: value for key, value in settings(True).items() if key != "ingestion.parsing.pdf_layout"}
+    assert differences(older, settings(True)) == []
+    assert differences(older, settings(False)) == said
+    assert "ingestion.parsing.pdf_layout: not recorded in the index, true in the config" in differences(
+        {}, settings(True)
+    )
+
+
+def test_each_version_of_the_parser_is_kept_and_a_second_one_told_once() -> None:
+    this = version("kreuzberg")
+    assert parsers_after([], used=False) == ([], None)
+    assert parsers_after([], used=True) == ([this], None)
+    assert parsers_after([this], used=True) == ([this], None)
+    assert parsers_after(["0.1"], used=False) == (["0.1"], None)
+    versions, warning = parsers_after(["0.1"], used=True)
+    assert versions == ["0.1", this]
+    assert warning is not None
+    assert f"read by kreuzberg 0.1, now by {this} too" in warning
+    assert parsers_after(versions, used=True) == (versions, None)
