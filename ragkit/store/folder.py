@@ -9,8 +9,9 @@
 
 A generation never changes after `CURRENT` names it. A writer copies it, changes the copy and publishes that; if it is
 killed at any moment, readers see the old generation and the next writer starts from it again, with the embeddings
-that were already made. Readers hold a shared lock on `lease`; a generation that is not current is deleted by its last
-reader, or by the next writer.
+that were already made. (The engine writes into a generation that it opens, small files of its own and never what was
+published; so readers need the right to write it.) Readers hold a shared lock on `lease`; a generation that is not
+current is deleted by its last reader, or by the next writer.
 """
 
 from __future__ import annotations
@@ -173,7 +174,7 @@ def release(generation: Path, lease: IO[bytes]) -> None:
     """Give a lease back; the last reader of a generation that is no longer current takes it off the disk.
 
     So what was deleted from an index is gone as soon as nobody reads it, without waiting for the next writer. A
-    reader without the right to write leaves it to that writer.
+    reader that may write the generation, as the engine demands, but not the folder around it leaves it to that writer.
     """
     lease.close()
     if current_generation(generation.parent) != generation:

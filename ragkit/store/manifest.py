@@ -67,7 +67,8 @@ class Manifest:
     """Reads and writes the file. Every write is one transaction, on disk when the call returns."""
 
     def __init__(self, path: Path, mode: Literal["rw", "ro", "immutable"] = "rw") -> None:
-        """`immutable` is for published files, which never change: no lock, no write access needed."""
+        """`immutable` is for published files, which never change: no lock, no right to write is needed for this one.
+        The store beside it needs it (`ragkit.store.qdrant_edge`)."""
         query = {"rw": "", "ro": "?mode=ro", "immutable": "?mode=ro&immutable=1"}[mode]
         uri = f"{path.resolve().as_uri()}{query}"
         self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)

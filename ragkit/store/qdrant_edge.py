@@ -1,7 +1,8 @@
 """The embedded store: Qdrant's engine in this process (`qdrant-edge-py`), over one folder.
 
 The shard has no write-ahead log: a folder is written by one process, published whole (`ragkit.store.folder`) and
-from then on only read, by any number of processes at once (a log would be locked by the first of them).
+from then on only searched, by any number of processes at once (a log would be locked by the first of them). The engine
+maps the files for writing all the same, so that every one of these processes needs the right to write them.
 """
 
 from __future__ import annotations
@@ -47,9 +48,7 @@ class EdgeStore:
             try:
                 self._opened = qe.EdgeShard.load(str(folder))
             except Exception as error:
-                raise StoreError(
-                    f"cannot open the index at {folder}: {error}", mend="run: ragkit index --rebuild"
-                ) from error
+                raise _unopened(folder, error) from error
         schema = self._opened.info().payload_schema if self._opened else {}
         # The engine drops the quotes where a name does not need them.
         self._indexed = {key.replace('"', "") for key in schema}
@@ -205,6 +204,17 @@ class EdgeStore:
                 if key.replace('"', "") not in self._indexed and len(self._indexed) < _MOST_INDEXED_FIELDS:
                     _index_field(shard, key, schema)
                     self._indexed.add(key.replace('"', ""))
+
+
+def _unopened(folder: Path, error: Exception) -> StoreError:
+    # The engine knows only one kind of error; the system's number of "permission denied" is in its text.
+    if "os error 13" in str(error) or "os error 30" in str(error):
+        return StoreError(
+            f"cannot open the index at {folder}: the engine needs to write its files, even to search",
+            mend="give this user the right to write the folder and all in it (chmod -R), or copy the index to where it "
+            "may write and set ingestion.store.path",
+        )
+    return StoreError(f"cannot open the index at {folder}: {error}", mend="run: ragkit index --rebuild")
 
 
 def _is_uuid(text: str) -> bool:

@@ -371,3 +371,18 @@ def test_a_writer_killed_in_the_middle_leaves_the_published_index_as_it_was(tmp_
     after = EdgeStore(latest / SHARD, Bm25())
     assert [chunk.id for chunk in after.iter_chunks()] == [chunks[0].id]
     after.close()
+
+
+@pytest.mark.parametrize("number", [13, 30])
+def test_a_reader_that_may_not_write_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """The super-user, whom tests may run as, may write everywhere: this is what the engine says to others."""
+    import qdrant_edge
+
+    class Shard:
+        @staticmethod
+        def load(path: str) -> None:
+            raise Exception(f"Failed to open mmap payload storage of {path}: (os error {number})")
+
+    monkeypatch.setattr(qdrant_edge, "EdgeShard", Shard)
+    with pytest.raises(StoreError, match="the engine needs to write its files, even to search; give this"):
+        EdgeStore(tmp_path, Bm25())
