@@ -10,7 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Literal
+
+from ragkit.errors import ConfigError
 
 Kind = Literal["sentence", "heading", "table", "code"]
 
@@ -21,6 +24,44 @@ _TABLE_ROW = re.compile(r"[ \t]*\|.*\|[ \t]*$")
 _NUMBER = re.compile(r"[($]*[-+]?[\d.,]*\d[%)]*")
 _END_OF_SENTENCE = re.compile(r"[.!?:;][\"'”’)\]]*$")
 _HARD_BREAK_SHARE = 0.75
+# ISO 639-1. The splitter for other languages keeps no list of its own and splits an unknown one by general rules.
+_CODE_NAMES = (
+    "aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de "
+    "dv dz ee el en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id "
+    "ie ig ii ik io is it iu ja jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu "
+    "lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu "
+    "rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su sv sw ta te tg th ti tk tl tn to tr "
+    "ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu"
+)
+_CODES = frozenset(_CODE_NAMES.split())
+_BY_NAME = {
+    "arabic": "ar",
+    "bulgarian": "bg",
+    "chinese": "zh",
+    "czech": "cs",
+    "danish": "da",
+    "dutch": "nl",
+    "english": "en",
+    "finnish": "fi",
+    "french": "fr",
+    "german": "de",
+    "greek": "el",
+    "hebrew": "he",
+    "hindi": "hi",
+    "hungarian": "hu",
+    "italian": "it",
+    "japanese": "ja",
+    "korean": "ko",
+    "norwegian": "no",
+    "polish": "pl",
+    "portuguese": "pt",
+    "romanian": "ro",
+    "russian": "ru",
+    "spanish": "es",
+    "swedish": "sv",
+    "turkish": "tr",
+    "ukrainian": "uk",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +72,21 @@ class Unit:
     end: int
     kind: Kind
     block: int
+
+
+def check_language(language: str) -> None:
+    """Raise ConfigError, with the code that was meant where it can be told, for what is no language code.
+
+    Codes of three letters, of languages that have none of two, are taken as they are.
+    """
+    if language in _CODES or re.fullmatch("[a-z]{3}", language):
+        return
+    near = get_close_matches(language.lower(), [*_BY_NAME, *_CODES], n=1)
+    meant = _BY_NAME.get(near[0], near[0]) if near else None
+    raise ConfigError(
+        f"ingestion.chunking.language: {language!r} is no language code",
+        mend=f"did you mean {meant}?" if meant else "write one of ISO 639, such as en, de or fr",
+    )
 
 
 def split_sentences(text: str, language: str = "en") -> list[tuple[int, int]]:

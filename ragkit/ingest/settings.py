@@ -12,6 +12,8 @@ from ragkit.config.schema import Chunking, Config
 from ragkit.embed import make_token_counter
 from ragkit.embed.tokens import TokenCounter
 from ragkit.errors import ConfigError, IndexMismatch
+from ragkit.ingest import sentences
+from ragkit.store import bm25
 
 PARSER_VERSION = 2
 """Raise it when the same bytes begin to give other text, or the index another form: older ones are then refused."""
@@ -22,8 +24,9 @@ _UNRECORDED = {"ingestion.parsing.pdf_layout": True}
 def index_settings_of(config: Config, tokens: TokenCounter) -> dict[str, Any]:
     """Settings by dotted key, with the chunk sizes that are really used; equal settings make equal indexes.
 
-    Raises ConfigError if the chunk size does not fit the model.
+    Raises ConfigError if the chunk size does not fit the model, or a language is not known.
     """
+    check_languages(config)
     ingestion = config.ingestion.model_copy(update={"chunking": fitted_chunking(config, tokens)})
     settings = index_settings(config.model_copy(update={"ingestion": ingestion}))
     return {**settings, "parser_version": PARSER_VERSION}
@@ -32,10 +35,18 @@ def index_settings_of(config: Config, tokens: TokenCounter) -> dict[str, Any]:
 def as_indexed(config: Config) -> Config:
     """The config with the chunk sizes that an index is really built with.
 
-    Raises ConfigError if they do not fit the model, and ModelError or MissingExtra if the model is not there.
+    Raises ConfigError if they do not fit the model or a language is not known, and ModelError or MissingExtra if the
+    model is not there.
     """
+    check_languages(config)
     chunking = fitted_chunking(config, make_token_counter(config.ingestion.embedding))
     return config.model_copy(update={"ingestion": config.ingestion.model_copy(update={"chunking": chunking})})
+
+
+def check_languages(config: Config) -> None:
+    """Raise ConfigError for a language of the config that the sentence splitter or the tokenizer does not know."""
+    sentences.check_language(config.ingestion.chunking.language)
+    bm25.check_language(config.retrieval.bm25.language)
 
 
 def differences(built: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:

@@ -12,6 +12,8 @@ hashed by Qdrant's own tokenizer, so that the embedded engine and the server ran
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from difflib import get_close_matches
 from functools import cache, lru_cache
 
 from ragkit.config.schema import Bm25
@@ -19,6 +21,12 @@ from ragkit.errors import ConfigError
 
 # With b = 0 and a huge k the tokenizer's weight tf * (k + 1) / (tf + k) is the term frequency itself.
 _COUNTING_K = 1e7
+LANGUAGES = (
+    *("arabic", "azerbaijani", "basque", "bengali", "catalan", "chinese", "danish", "dutch", "english", "finnish"),
+    *("french", "german", "greek", "hebrew", "hinglish", "hungarian", "indonesian", "italian", "japanese", "kazakh"),
+    *("nepali", "norwegian", "portuguese", "romanian", "russian", "slovene", "spanish", "swedish", "tajik", "turkish"),
+)
+"""Languages that the tokenizer knows, as it names them; it keeps no list to ask for."""
 _GRID = math.log(1.05)
 
 
@@ -29,7 +37,7 @@ class Bm25Encoder:
         self._k1 = config.k1
         self._b = config.b
         self._language = config.language
-        _counter(config.language)  # an unknown language shows now
+        check_language(config.language)
 
     def terms(self, text: str) -> dict[int, int]:
         """How often each term (a hash) occurs in the text."""
@@ -45,6 +53,17 @@ class Bm25Encoder:
         """Indices and weights of a question: each distinct term once, as in the formula."""
         indices = sorted(self.terms(text))
         return indices, [1.0] * len(indices)
+
+
+def check_language(language: str) -> None:
+    """Raise ConfigError, with those that come near, for a language that the tokenizer does not know."""
+    _counter(language)
+
+
+def suggestion(word: str, known: Sequence[str]) -> str:
+    """What may have been meant, or all there is."""
+    near = get_close_matches(word.lower(), known, n=1)
+    return f"did you mean {near[0]}?" if near else f"choose one of {', '.join(known)}"
 
 
 def rounded_average_length(terms: int, chunks: int) -> float:
@@ -74,5 +93,7 @@ def _counter(language: str):
 
     try:
         return qdrant_edge.Bm25(qdrant_edge.Bm25Config(k=_COUNTING_K, b=0.0, language=language))
-    except ValueError as error:
-        raise ConfigError(f"retrieval.bm25.language {language!r} is not supported: {error}") from error
+    except ValueError:
+        raise ConfigError(
+            f"retrieval.bm25.language: there is no stemmer for {language!r}", mend=suggestion(language, LANGUAGES)
+        ) from None

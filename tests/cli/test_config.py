@@ -87,3 +87,23 @@ def test_hash_prints_both_hashes(capsys: pytest.CaptureFixture[str]) -> None:
 def test_schema_prints_the_json_schema(form: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "schema", *form]) == 0
     assert json.loads(capsys.readouterr().out) == config_schema()
+
+
+@pytest.mark.parametrize(
+    ("setting", "gist"),
+    [
+        (
+            "ingestion.chunking.language=klingon",
+            "'klingon' is no language code; write one of ISO 639",
+        ),
+        ("ingestion.chunking.language=german", "'german' is no language code; did you mean de?"),
+        ("ingestion.chunking.language=xx", "'xx' is no language code"),
+        ("retrieval.bm25.language=klingon", "there is no stemmer for 'klingon'; choose one of arabic, azerbaijani"),
+        ("retrieval.bm25.language=germn", "there is no stemmer for 'germn'; did you mean german?"),
+    ],
+)
+def test_check_knows_the_languages(capsys: pytest.CaptureFixture[str], setting: str, gist: str) -> None:
+    assert main(["config", "check", "--set", setting]) == 2
+    assert f"{setting.split('=')[0]}: {gist}" in capsys.readouterr().err
+    for fine in ("ingestion.chunking.language=de", "ingestion.chunking.language=bho", "retrieval.bm25.language=german"):
+        assert main(["config", "check", "--set", fine]) == 0

@@ -20,7 +20,7 @@ from ragkit.config.schema import Bm25
 from ragkit.errors import ConfigError
 from ragkit.retrieve.rank_bm25 import RankBm25
 from ragkit.store import Hit, StoreWriter
-from ragkit.store.bm25 import Bm25Encoder, rounded_average_length
+from ragkit.store.bm25 import LANGUAGES, Bm25Encoder, check_language, rounded_average_length
 from ragkit.store.qdrant_edge import EdgeStore
 from ragkit.types import Chunk
 
@@ -190,6 +190,11 @@ def test_terms_are_counted_exactly(words: list[str]) -> None:
 def test_a_language_that_the_tokenizer_does_not_know_is_refused() -> None:
     with pytest.raises(ConfigError, match="klingon"):
         Bm25Encoder(Bm25(language="klingon"))
+
+
+def test_the_tokenizer_knows_every_language_that_is_listed() -> None:
+    for language in LANGUAGES:
+        check_language(language)
 
 
 @given(st.integers(1, 10**9), st.integers(1, 10**6))
