@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragkit.errors import ParseError
 from ragkit.ingest.headings import markdown_sections, nest_titles, underlined_sections
+from ragkit.ingest.nesting import lost_text
 from ragkit.types import Section
 
 if TYPE_CHECKING:
@@ -119,7 +120,8 @@ def parse_file(path: Path, pdf_layout: bool = True) -> Parsed:
         return _checked(_parse_slides(path))
     if suffix in _HTML:
         html, warning = _decode(data, _declared_charset(data))
-        return _checked(_parse_with_kreuzberg(html, "text/html", suffix, pdf_layout, (warning,) if warning else ()))
+        parsed = _parse_with_kreuzberg(html, "text/html", suffix, pdf_layout, ())
+        return replace(_checked(parsed), warnings=_told(warning, lost_text(html, parsed.text)))
     return _checked(_parse_with_kreuzberg(path, kind if warnings else None, suffix, pdf_layout, warnings))
 
 
@@ -178,6 +180,10 @@ def _parse_text(data: bytes, suffix: str) -> Parsed:
     return Parsed(text, TEXT_FORMATS[suffix], title, (), sections, date, (warning,) if warning else ())
 
 
+def _told(*warnings: str | None) -> tuple[str, ...]:
+    return tuple(warning for warning in warnings if warning)
+
+
 def _declared_charset(html: bytes) -> str | None:
     found = _CHARSET.search(html[:4096])
     return (found.group(1) or found.group(2)).decode("ascii") if found else None
@@ -219,6 +225,7 @@ def _decode_legacy(data: bytes, error: UnicodeDecodeError) -> tuple[str, str | N
 def _parse_email(data: bytes) -> Parsed:
     """Headers that people read and the plain body; an HTML-only body is converted."""
     message = BytesParser(policy=policy.default).parsebytes(data)
+    lost: str | None = None
     body = message.get_body(preferencelist=("plain", "html"))
     if not isinstance(body, EmailMessage):
         raise ParseError("is no e-mail with a text body")
@@ -231,7 +238,8 @@ def _parse_email(data: bytes) -> Parsed:
 
         config = kreuzberg.ExtractionConfig(use_cache=False, output_format="markdown")
         html = kreuzberg.extract_bytes_sync(content.encode(), "text/html", config=config)
-        content = _unescape(_without_front_matter(html.content))
+        page, content = content, _unescape(_without_front_matter(html.content))
+        lost = lost_text(page, content)
     headers = [f"{name}: {message[name]}" for name in ("Subject", "From", "To", "Cc", "Date") if message[name]]
     attachments = [part.get_filename() for part in message.iter_attachments() if part.get_filename()]
     if attachments:
@@ -241,7 +249,8 @@ def _parse_email(data: bytes) -> Parsed:
     except ValueError:
         date = None
     title = " ".join(str(message["subject"] or "").split()) or None
-    return Parsed("\n".join(headers) + "\n\n" + content, "message/rfc822", title, date_created=date)
+    text = "\n".join(headers) + "\n\n" + content
+    return Parsed(text, "message/rfc822", title, date_created=date, warnings=_told(lost))
 
 
 def _parse_with_kreuzberg(

@@ -390,3 +390,27 @@ def test_the_samples_hold_the_evidence_that_their_questions_name() -> None:
         assert " ".join(item["quote"].split()) in " ".join(parsed.text[begin:end].split()), item
         checked += 1
     assert checked > 30
+
+
+class TestDeepNesting:
+    @staticmethod
+    def page(depth: int) -> str:
+        deep = "<div>" * depth + "<p>The deep secret &amp; it is <b>42</b>.</p>" + "</div>" * depth
+        return f"<html><body><p>On top.</p>{deep}<p>Below.</p></body></html>"
+
+    def test_text_that_the_parser_leaves_out_is_told(self, write: Write) -> None:
+        parsed = parse_file(write("a.html", self.page(200).encode()))
+        assert "secret" not in parsed.text, "the parser reads it now: nesting.py can go"
+        [warning] = parsed.warnings
+        assert warning.startswith("text nested 33 elements deep or more was not read (")
+        mail = f"Subject: x\nContent-Type: text/html; charset=utf-8\n\n{self.page(200)}\n"
+        assert parse_file(write("a.eml", mail.encode())).warnings == parsed.warnings
+
+    @pytest.mark.parametrize("depth", [0, 31, 45])
+    def test_text_that_it_reads_is_not(self, write: Write, depth: int) -> None:
+        parsed = parse_file(write("a.html", self.page(depth).encode()))
+        assert ("secret" in parsed.text, parsed.warnings) == (True, ())
+
+    def test_forgotten_end_tags_are_no_nesting(self, write: Write) -> None:
+        items = "".join(f"<li>Item {n} of the list<td>and <i>more" for n in range(5000))
+        assert parse_file(write("a.html", f"<ul>{items}</ul>".encode())).warnings == ()
