@@ -219,6 +219,8 @@ class Generation(Part):
     or a path); not used by extractive."""
     system_prompt: str = DEFAULT_SYSTEM_PROMPT
     """What a model is told before the documents; extractive does not read it."""
+    reminder: str = ""
+    """Put behind the question: a small model attends to what stands last."""
     temperature: float = Field(default=0.1, ge=0, le=2)
     """Randomness of a model's choice of words; 0 is the least."""
     max_tokens: int = Field(default=512, ge=1)

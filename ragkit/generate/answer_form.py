@@ -45,8 +45,8 @@ def answer_grammar(documents: int) -> str:
             f'root ::= refusal | sentence (" " sentence){{0,{_MOST_SENTENCES - 1}}}',
             f'refusal ::= "{REFUSAL_TEXT}"',
             r'sentence ::= [^.!?\[\]\n ] part{1,400} [.!?]? " " tag{1,3}',
-            r'part ::= [^.!?\[\]\n] | "." [^ .!?\[\]\n] | " " short "."',
-            'short ::= [A-Z] | "Mr" | "Mrs" | "Dr" | "St" | "No" | "vs" | "approx"',
+            r'part ::= [^.!?\[\]\n] | "." [0-9] | [ (] short',
+            'short ::= ([A-Z] "."){1,4} | ("Mr" | "Mrs" | "Dr" | "St" | "No" | "vs" | "approx") "."',
             f'tag ::= "[" ({numbers}) "]"',
         )
     )

@@ -9,19 +9,17 @@ The weights were chosen on the tuning half of XQuAD-en by scripts/tune_extractiv
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
-from ragkit.config.schema import Bm25, Generation
+from ragkit.config.schema import Generation
 from ragkit.embed import Embedder
 from ragkit.generate.answerability import name_share
 from ragkit.generate.citation_format import format_citation
 from ragkit.generate.generated import Generated
-from ragkit.generate.injection import reads_as_order
 from ragkit.generate.prompt import SplitSentences
-from ragkit.store.bm25 import Bm25Encoder
+from ragkit.generate.sentence_terms import has_figure, states_something, term_shares
 from ragkit.types import Chunk, ScoredChunk, Usage
 
 MODEL = "extractive"
@@ -120,7 +118,7 @@ def rank_for_each(
     for rank, chunk in enumerate(chunks):
         for start, end in split_sentences(chunk.text):
             key = (chunk.document_id, chunk.start + start)
-            if end - start <= _LONGEST and _states_something(chunk, start, end):
+            if end - start <= _LONGEST and states_something(chunk, start, end):
                 places.setdefault(key, (rank, chunk, start, end))
     found = list(places.values())
     if not found:
@@ -130,7 +128,7 @@ def rank_for_each(
     rankings: list[list[Evidence]] = []
     for question in questions:
         likeness = vectors @ embedder.embed_question(question)
-        shares = _term_shares(question, sentences)
+        shares = term_shares(question, sentences)
         figure = _ASKS_FOR_FIGURE.search(question) is not None
         names = {chunk.id: name_share(question, f"{chunk.source_document} {chunk.indexed_text}") for chunk in chunks}
         ranked = [
@@ -141,7 +139,7 @@ def rank_for_each(
                 float(likeness[index]),
                 shares[index],
                 1 / (1 + rank),
-                float(figure and _has_figure(chunk.text[start:end])),
+                float(figure and has_figure(chunk.text[start:end])),
                 names[chunk.id],
             )
             for index, (rank, chunk, start, end) in enumerate(found)
@@ -189,38 +187,6 @@ def _same(one: Evidence, other: Evidence) -> bool:
 
 def _leeway(best: Evidence, other: Evidence) -> float:
     return _NEAR if other.chunk.document_id == best.chunk.document_id else _NEAR_ELSEWHERE
-
-
-def _term_shares(question: str, sentences: Sequence[tuple[Chunk, str]]) -> list[float]:
-    """For each sentence the share of the question's terms that it or its headings have, by rarity; 0 to 1."""
-    bm25 = Bm25Encoder(Bm25())
-    asked = bm25.terms(question).keys()
-    headings: dict[str, set[int]] = {}
-    terms: list[set[int]] = []
-    for chunk, text in sentences:
-        heading = headings.setdefault(
-            chunk.id, set(bm25.terms(f"{chunk.section_heading or ''} {chunk.header} {chunk.source_document}"))
-        )
-        terms.append(set(bm25.terms(text)) | heading)
-    weights = {term: math.log(1 + len(terms) / (1 + sum(1 for present in terms if term in present))) for term in asked}
-    total = sum(weights.values()) or 1.0
-    return [sum(weights[term] for term in asked & present) / total for present in terms]
-
-
-def _has_figure(text: str) -> bool:
-    return any(character.isdigit() for character in text)
-
-
-def _states_something(chunk: Chunk, start: int, end: int) -> bool:
-    """Whether a sentence can be an answer: headings, table rules, names alone on a line, orders to a model cannot."""
-    text = chunk.text[start:end].strip()
-    trail = (chunk.section_heading or "").split(" > ")
-    if text.startswith("#") or text.lstrip("# ").rstrip("=-~ \n") in trail or set(text) <= set("|-: "):
-        return False
-    if reads_as_order(text):
-        return False
-    ends = text.endswith((".", "!", "?"))
-    return ends or len(text.split()) >= _FEWEST_WORDS or _has_figure(text)
 
 
 def _citation(evidence: Evidence) -> str:

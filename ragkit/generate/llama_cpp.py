@@ -12,8 +12,9 @@ from ragkit.errors import ModelError
 from ragkit.generate.answer_form import Shown, answer_form
 from ragkit.generate.generated import Generated, generated_from, whole_of
 from ragkit.generate.llama_model import Completion, LlamaModel
-from ragkit.generate.prompt import Packed, SplitSentences, build_messages, pack, render_blocks
-from ragkit.types import ScoredChunk
+from ragkit.generate.prompt import Message, Packed, SplitSentences, build_messages, pack, render_blocks
+from ragkit.generate.sentence_terms import nearest_to
+from ragkit.types import Chunk, ScoredChunk
 
 _LEAST_ROOM = 96  # tokens: a passage of a few sentences
 
@@ -62,7 +63,7 @@ class LlamaCppGenerator:
     ) -> Generator[str | Generated]:
         config = self._config
         packed = self._pack(question, results)
-        messages = build_messages(config.system_prompt, question, packed.chunks, config.citations)
+        messages = self._messages(question, packed.chunks)
         completion, shown = Completion(), Shown(config.citations)
         for piece in self._model.complete(
             self._model.prompt(messages),
@@ -90,12 +91,14 @@ class LlamaCppGenerator:
             notes=packed.notes,
         )
 
+    def _messages(self, question: str, chunks: Sequence[Chunk]) -> list[Message]:
+        nearest = nearest_to(question, chunks, self._config.citations, self._split_sentences)
+        return build_messages(self._config, question, chunks, nearest)
+
     def _pack(self, question: str, results: Sequence[ScoredChunk]) -> Packed:
         """The passages that fit beside the system prompt, the question and the answer."""
         config = self._config
-        bare = build_messages(
-            config.system_prompt, question, [result.chunk for result in results[:1]], config.citations
-        )
+        bare = self._messages(question, [result.chunk for result in results[:1]])
         fixed = len(self._model.prompt(bare)) - (
             self._model.count(render_blocks([results[0].chunk], config.citations)) if results else 0
         )

@@ -27,6 +27,7 @@ from ragkit.generate.chat_completion import (
 )
 from ragkit.generate.generated import Generated, generated_from
 from ragkit.generate.prompt import Packed, SplitSentences, build_messages, pack, render_blocks
+from ragkit.generate.sentence_terms import nearest_to
 from ragkit.service import checked_key, checked_url, endpoint
 from ragkit.types import ScoredChunk, Usage
 
@@ -154,9 +155,10 @@ class OpenAIGenerator:
     ) -> tuple[dict[str, object], Packed]:
         config, style = self._config, self._config.citations
         packed = pack(results, config.context_tokens, config.context_chunks, count_tokens, self._split_sentences, style)
+        nearest = nearest_to(question, packed.chunks, style, self._split_sentences)
         request: dict[str, object] = {
             "model": config.model,
-            "messages": build_messages(config.system_prompt, question, packed.chunks, style),
+            "messages": build_messages(config, question, packed.chunks, nearest),
             "temperature": config.temperature,
             # OpenAI's newer models know only the second name, many other servers only the first.
             "max_completion_tokens" if self._is_openai or self._is_azure else "max_tokens": config.max_tokens,

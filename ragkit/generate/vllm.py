@@ -17,6 +17,7 @@ from ragkit.errors import MissingExtra, ModelError, ServiceError
 from ragkit.generate.answer_form import Shown, answer_form
 from ragkit.generate.generated import Generated, generated_from, whole_of
 from ragkit.generate.prompt import Message, Packed, SplitSentences, build_messages, pack
+from ragkit.generate.sentence_terms import nearest_to
 from ragkit.generate.vllm_engine import Piece, Sampling, Tokenizer, VllmEngine
 from ragkit.models.cache import model_folder_in_cache
 from ragkit.models.catalogue import Model
@@ -95,7 +96,8 @@ class VllmGenerator:
         budget = config.context_tokens
         while True:
             packed = pack(results, budget, config.context_chunks, count, self._split_sentences, style)
-            token_ids = self._prompts.encode(build_messages(config.system_prompt, question, packed.chunks, style))
+            nearest = nearest_to(question, packed.chunks, style, self._split_sentences)
+            token_ids = self._prompts.encode(build_messages(config, question, packed.chunks, nearest))
             over = len(token_ids) - room
             if over <= 0:
                 break

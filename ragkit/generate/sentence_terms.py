@@ -1,0 +1,67 @@
+"""Sentences of the evidence and the words that they share with the question: no model is needed for that."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ragkit.config.schema import Bm25
+from ragkit.generate.injection import reads_as_order
+from ragkit.generate.prompt import CitationStyle, SplitSentences
+from ragkit.store.bm25 import Bm25Encoder
+from ragkit.types import Chunk
+
+_NEAREST = 3
+_FEWEST_WORDS = 4
+
+
+def nearest_to(
+    question: str, chunks: Sequence[Chunk], citations: CitationStyle, split_sentences: SplitSentences
+) -> list[str]:
+    """The three sentences of the chunks that share most of the question's terms, the nearest first.
+
+    They are for small models, those that cite by numbers; for others the list is empty.
+    """
+    if citations not in ("tags", "grammar"):
+        return []
+    found = [
+        (chunk, chunk.text[start:end])
+        for chunk in chunks
+        for start, end in split_sentences(chunk.text)
+        if states_something(chunk, start, end)
+    ]
+    shares = term_shares(question, found)
+    ranked = sorted(zip(shares, found, strict=True), key=lambda pair: -pair[0])
+    return [" ".join(text.split()) for _, (_, text) in ranked[:_NEAREST]]
+
+
+def term_shares(question: str, sentences: Sequence[tuple[Chunk, str]]) -> list[float]:
+    """For each sentence the share of the question's terms that it or its headings have, by rarity; 0 to 1."""
+    bm25 = Bm25Encoder(Bm25())
+    asked = bm25.terms(question).keys()
+    headings: dict[str, set[int]] = {}
+    terms: list[set[int]] = []
+    for chunk, text in sentences:
+        heading = headings.setdefault(
+            chunk.id, set(bm25.terms(f"{chunk.section_heading or ''} {chunk.header} {chunk.source_document}"))
+        )
+        terms.append(set(bm25.terms(text)) | heading)
+    weights = {term: math.log(1 + len(terms) / (1 + sum(1 for present in terms if term in present))) for term in asked}
+    total = sum(weights.values()) or 1.0
+    return [sum(weights[term] for term in asked & present) / total for present in terms]
+
+
+def has_figure(text: str) -> bool:
+    return any(character.isdigit() for character in text)
+
+
+def states_something(chunk: Chunk, start: int, end: int) -> bool:
+    """Whether a sentence can be an answer: headings, table rules, names alone on a line, orders to a model cannot."""
+    text = chunk.text[start:end].strip()
+    trail = (chunk.section_heading or "").split(" > ")
+    if text.startswith("#") or text.lstrip("# ").rstrip("=-~ \n") in trail or set(text) <= set("|-: "):
+        return False
+    if reads_as_order(text):
+        return False
+    ends = text.endswith((".", "!", "?"))
+    return ends or len(text.split()) >= _FEWEST_WORDS or has_figure(text)
