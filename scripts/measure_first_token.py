@@ -1,0 +1,87 @@
+"""Our share of the time to the first token, and what a second question over the same passages evaluates anew.
+
+    python scripts/measure_first_token.py XQUAD_DIR [--questions 10] [--model qwen2.5-coder-0.5b-instruct]
+
+For each question, in turn and with an empty cache: `Ragkit.stream` until its first piece, less the milliseconds that it
+says retrieval took, and llama-cpp-python's own streamed completion of the same prompt until its first piece. Prints
+both, the median of the differences, and the tokens of a second question that the cache served.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from ragkit import Ragkit
+from ragkit.generate.llama_cpp import LlamaCppGenerator
+from ragkit.types import Answer
+
+CONFIG = Path(__file__).parent.parent / "configs" / "local-llm.yaml"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--questions", type=int, default=10)
+    parser.add_argument("--model", default="qwen2.5-coder-0.5b-instruct")
+    args = parser.parse_args()
+    index = Path(tempfile.gettempdir()) / "ragkit-answers" / "index"
+    overrides = [f"generation.model={args.model}", f"ingestion.store.path={index}", "generation.max_tokens=24"]
+    rows = [json.loads(line) for line in (args.data / "queries.jsonl").read_text(encoding="utf-8").splitlines()]
+    differences: list[float] = []
+    with Ragkit.from_config(CONFIG, [*overrides, "generation.refusal.min_confidence=0"]) as rag:
+        rag.index([args.data / "corpus.jsonl"])
+        generator = rag.generator
+        assert isinstance(generator, LlamaCppGenerator)
+        llama: Any = generator._model._llama  # pyright: ignore[reportPrivateUsage] - the bare model that ours uses
+        prompts: list[list[int]] = []
+        taken = generator._model.prompt  # pyright: ignore[reportPrivateUsage]
+
+        def remembered(messages: Any) -> list[int]:
+            prompts.append(taken(messages))
+            return prompts[-1]
+
+        generator._model.prompt = remembered  # pyright: ignore[reportPrivateUsage]
+        for row in rows[:: len(rows) // args.questions][: args.questions]:
+            forget(llama)
+            ours = first_piece_of_ragkit(rag, row["text"])
+            forget(llama)
+            began = time.perf_counter()
+            next(iter(llama.create_completion(prompts[-1], max_tokens=24, temperature=0.0, stream=True)))
+            bare = (time.perf_counter() - began) * 1e3
+            differences.append(ours - bare)
+            print(
+                f"{len(prompts[-1]):5} prompt tokens, ours {ours:8.1f} ms, bare {bare:8.1f} ms, {ours - bare:+.1f} ms"
+            )
+        print(f"median difference {statistics.median(differences):+.1f} ms over {len(differences)} questions")
+        first, second = (rag.ask(rows[0]["text"]).usage for _ in range(2))
+        print(f"the same question again: {second.cached_tokens} of {second.input_tokens} prompt tokens from the cache")
+        other = rag.ask(rows[1]["text"]).usage
+        print(f"another question on the same document: {other.cached_tokens} of {other.input_tokens} ({first=})")
+
+
+def forget(llama: Any) -> None:
+    """Empty the cache, but for the first token."""
+    llama.reset()
+    llama.eval([1])
+
+
+def first_piece_of_ragkit(rag: Ragkit, question: str) -> float:
+    """Milliseconds to the first piece, less those of embedding, search and whatever else stands before the model."""
+    began = time.perf_counter()
+    stream = rag.stream(question)
+    next(stream)
+    elapsed = (time.perf_counter() - began) * 1e3
+    answer = list(stream)[-1]
+    assert isinstance(answer, Answer)
+    before = sum(ms for stage, ms in answer.timings_ms.items() if stage not in ("generate", "verify", "total"))
+    return elapsed - before
+
+
+if __name__ == "__main__":
+    main()
