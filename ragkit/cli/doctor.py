@@ -63,7 +63,7 @@ def examine(config_path: Path | None, overrides: list[str] | tuple[str, ...]) ->
     config = loaded.config
     yield Finding("config", "ok", ", ".join(str(file) for file in loaded.files) or "built-in defaults")
     yield from packages(needed_extras(config))
-    checks: tuple[Callable[[Config], Iterator[Finding]], ...] = (model, store, keys, services, machine)
+    checks: tuple[Callable[[Config], Iterator[Finding]], ...] = (model, generator, store, keys, services, machine)
     for check in checks:
         yield from check(config)
 
@@ -83,8 +83,9 @@ def needed_extras(config: Config) -> set[str]:
         needed.add("local")
     if config.ingestion.store.backend == "qdrant":
         needed.add("qdrant")
-    if config.generation.backend == "openai":
-        needed.add("openai")
+    extras = {"llama_cpp": "llama-cpp", "vllm": "vllm"}
+    if config.generation.backend in extras:
+        needed.add(extras[config.generation.backend])
     return needed
 
 
@@ -148,6 +149,22 @@ def model(config: Config) -> Iterator[Finding]:
         yield Finding("chunk size", "ok", detail)
     except RagkitError as error:
         yield Finding("model", "fail", error.message, error.mend)
+
+
+def generator(config: Config) -> Iterator[Finding]:
+    """The language model, where one runs on this machine: there, unaltered, and in the format that runs it."""
+    generation = config.generation
+    try:
+        if generation.backend == "llama_cpp":
+            from ragkit.generate.llama_model import gguf_file
+
+            yield Finding("generation.model", "ok", f"{generation.model} in {gguf_file(generation.model or '')}")
+        elif generation.backend == "vllm":
+            from ragkit.generate.vllm import model_folder
+
+            yield Finding("generation.model", "ok", f"{generation.model} in {model_folder(generation.model or '')}")
+    except RagkitError as error:
+        yield Finding("generation.model", "fail", error.message, error.mend)
 
 
 def prefixes(config: Config) -> Iterator[Finding]:
@@ -224,6 +241,8 @@ def services(config: Config) -> Iterator[Finding]:
     """Whether each service in use answers at all; a question is not put to it."""
     import httpx
 
+    from ragkit.service import shown_url
+
     embedding, generation, reranking = config.ingestion.embedding, config.generation, config.retrieval.reranking
     openai = "https://api.openai.com/v1"
     used = (
@@ -234,12 +253,12 @@ def services(config: Config) -> Iterator[Finding]:
     for name, in_use, url in used:
         if not in_use:
             continue
-        shown = re.sub(r"(?<=://)[^/@\s]+(?=@)", "***", url)
+        shown = shown_url(url)
         try:
             httpx.get(url, timeout=5.0)
             yield Finding(name, "ok", f"{shown} answers")
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            reason = str(error) or type(error).__name__
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            reason = type(error).__name__  # its text may hold the address with what is secret in it
             yield Finding(
                 name,
                 "fail",

@@ -54,7 +54,7 @@ class LlamaModel:
         except ImportError:
             raise MissingExtra("llama-cpp-python", "llama-cpp") from None
         self._api: Any = llama_cpp
-        path = _gguf_file(config.model or "")
+        path = gguf_file(config.model or "")
         threads = config.threads or os.cpu_count() or 1
         options: dict[str, Any] = {"n_threads": threads, "n_threads_batch": threads, "n_gpu_layers": config.gpu_layers}
         window = config.context_tokens + config.max_tokens + _ROOM
@@ -178,7 +178,11 @@ class LlamaModel:
             self._lock.release()
 
 
-def _gguf_file(reference: str) -> str:
+def gguf_file(reference: str) -> str:
+    """The path of a model on this machine, its bytes checked where the catalogue knows them.
+
+    Raises ModelError if it is not here, or is no GGUF file.
+    """
     from ragkit.models.resolve import find, out_of_reach, parse_reference
 
     found = find(reference)

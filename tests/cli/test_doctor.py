@@ -44,6 +44,17 @@ def test_the_packaged_model_is_verified_and_must_read_whole_chunks(ragkit: Run, 
     assert "set chunk_size to " in found["model"]["mend"]
 
 
+@pytest.mark.parametrize("backend", ["llama_cpp", "vllm"])
+def test_a_language_model_that_is_not_here_is_a_failure_with_the_way_to_get_it(
+    ragkit: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    monkeypatch.setenv("RAGKIT_MODELS", str(tmp_path))
+    chosen = ("--set", f"generation.backend={backend}", "--set", "generation.model=qwen2.5-coder-0.5b-instruct")
+    found = findings(ragkit("doctor", *chosen, "--json", code=1))["generation.model"]
+    assert found["status"] == "fail"
+    assert "ragkit models fetch qwen2.5-coder-0.5b-instruct" in f"{found['detail']} {found['mend']}"
+
+
 def test_an_index_of_other_settings_is_a_failure_with_its_mend(ragkit: Run) -> None:
     found = findings(ragkit("doctor", "--set", "ingestion.chunking.chunk_size=64", "--json", code=1))
     assert found["index settings"]["status"] == "fail"
