@@ -22,7 +22,9 @@ def checked_url(url: str, name: str) -> str:
     try:
         parts = urlsplit(url)
         whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, a bracket that is not closed
+        (parts.hostname or "").encode("idna")
+        whole = whole and url.isprintable() and " " not in url
+    except ValueError:  # a port that is no number, a bracket that is not closed, a name that is none
         whole = False
     if not whole:
         raise ConfigError(f"{name} is no http or https address", mend="write it like http://localhost:8000/v1")

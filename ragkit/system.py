@@ -263,13 +263,18 @@ class Ragkit:
 
 
 def _several(paths: str | Path | Sequence[str | Path]) -> Sequence[str | Path]:
-    return [paths] if isinstance(paths, (str, Path)) else paths
+    given = [paths] if isinstance(paths, (str, Path)) else paths
+    if not isinstance(given, (list, tuple)) or not all(isinstance(path, (str, Path)) for path in given):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigError("paths and names are text", mend="give a string, a Path, or a list of them")
+    return given
 
 
 def _readable(question: str) -> str:
     """The question, U+FFFD for halves of surrogate pairs, which no model reads. Raises ConfigError if it is empty."""
     from ragkit.ingest.discover import whole_characters
 
+    if not isinstance(question, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+        raise ConfigError(f"the question is no text but {type(question).__name__}", mend="ask with a string")
     if not question.strip():
         raise ConfigError("the question is empty", mend="write what you want to know")
     return whole_characters(question)

@@ -3,8 +3,8 @@
     python scripts/measure_first_token.py XQUAD_DIR [--questions 10] [--model qwen2.5-coder-0.5b-instruct]
 
 For each question, in turn and with an empty cache: `Ragkit.stream` until its first piece, less the milliseconds that it
-says retrieval took, and llama-cpp-python's own streamed completion of the same prompt until its first piece. Prints
-both, the median of the differences, and the tokens of a second question that the cache served.
+says retrieval took, and llama-cpp-python's own streamed completion of the same prompt under the same grammar until its
+first piece. Prints both, the median of the differences, and the tokens of a second question that the cache served.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import llama_cpp
+
 from ragkit import Ragkit
+from ragkit.generate.answer_form import answer_grammar
 from ragkit.generate.llama_cpp import LlamaCppGenerator
 from ragkit.types import Answer
 
@@ -51,8 +54,10 @@ def main() -> None:
             forget(llama)
             ours = first_piece_of_ragkit(rag, row["text"])
             forget(llama)
+            rules = llama_cpp.LlamaGrammar.from_string(answer_grammar(3), verbose=False)
+            options: dict[str, Any] = {"max_tokens": 24, "temperature": 0.0, "stream": True, "grammar": rules}
             began = time.perf_counter()
-            next(iter(llama.create_completion(prompts[-1], max_tokens=24, temperature=0.0, stream=True)))
+            next(iter(llama.create_completion(prompts[-1], **options)))
             bare = (time.perf_counter() - began) * 1e3
             differences.append(ours - bare)
             print(

@@ -89,5 +89,5 @@ case ${1:-all} in
   build) build ;;
   start) shift && start "$@" ;;
   all) build && start ;;
-  *) sed -n '2,5s/^# \{0,1\}//p' "$0" >&2 && exit 1 ;;
+  *) sed -n '2,5s/^# \{0,1\}//p' scripts/vllm_cpu.sh >&2 && exit 1 ;;
 esac

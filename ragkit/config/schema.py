@@ -40,7 +40,7 @@ class Parsing(Part):
     """Find the headings and ruled tables of PDFs by their fonts and lines (about 0.1 s a page)."""
     workers: int = runtime(0, ge=0, le=64, description="Parser processes; 0 means one per CPU core.")
     timeout_s: float = runtime(
-        60.0, gt=0, description="A file whose parsing takes longer is given up and named in the report."
+        60.0, gt=0, le=86_400, description="A file whose parsing takes longer is given up and named in the report."
     )
     max_file_mb: float = runtime(100.0, gt=0, description="Larger files are skipped and named in the report.")
 
@@ -89,7 +89,7 @@ class Embedding(Part):
     api_key: SecretStr | None = runtime(None, strict=False, description="openai: key; use ${OPENAI_API_KEY}.")
     batch_size: int = runtime(32, ge=1, le=2048, description="Texts in one call of the model.")
     device: str | None = runtime(None, description="sentence_transformers: cpu, cuda, mps; null chooses.")
-    timeout_s: float = runtime(60.0, gt=0, description="openai: time limit of one call.")
+    timeout_s: float = runtime(60.0, gt=0, le=86_400, description="openai: time limit of one call.")
 
 
 class Bm25(Part):
@@ -110,7 +110,7 @@ class Store(Part):
     url: str | None = runtime(None, description="qdrant: address of the server, e.g. http://localhost:6333.")
     api_key: SecretStr | None = runtime(None, strict=False, description="qdrant: key; use ${QDRANT_API_KEY}.")
     collection: str = runtime("ragkit", min_length=1, description="qdrant: name of the collection.")
-    timeout_s: float = runtime(30.0, gt=0, description="qdrant: time limit of one call.")
+    timeout_s: float = runtime(30.0, gt=0, le=86_400, description="qdrant: time limit of one call.")
 
 
 class Ingestion(Part):
@@ -147,7 +147,7 @@ class Reranking(Part):
     """Keep this many after reranking; null keeps retrieval.top_k."""
     base_url: str | None = runtime(None, description="http: address up to the part before /rerank.")
     api_key: SecretStr | None = runtime(None, strict=False, description="http: key; use ${COHERE_API_KEY}.")
-    timeout_s: float = runtime(20.0, gt=0, description="http: time limit of one call.")
+    timeout_s: float = runtime(20.0, gt=0, le=86_400, description="http: time limit of one call.")
 
     @model_validator(mode="after")
     def _complete(self) -> Reranking:
@@ -223,14 +223,14 @@ class Generation(Part):
     """Put behind the question: a small model attends to what stands last."""
     temperature: float = Field(default=0.1, ge=0, le=2)
     """Randomness of a model's choice of words; 0 is the least."""
-    max_tokens: int = Field(default=512, ge=1)
+    max_tokens: int = Field(default=512, ge=1, le=1_000_000)
     """Longest answer."""
-    stop: list[str] = Field(default_factory=list, max_length=4)
+    stop: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list, max_length=4)
     """Texts that end an answer and are no part of it."""
     citations: Literal["names", "tags", "grammar", "json_schema"] = "names"
     """How a model cites: asked to write the document's name; asked to copy its short number ([1]), which small models
     do better; held to numbers by a grammar (llama_cpp, vllm and vLLM's server), or by a JSON schema."""
-    context_tokens: int = Field(default=3000, ge=128)
+    context_tokens: int = Field(default=3000, ge=128, le=10_000_000)
     """Budget for the context blocks of the prompt; the lowest ranked are dropped first."""
     context_chunks: int = Field(default=5, ge=1, le=100)
     """Most chunks in the prompt."""
@@ -242,7 +242,7 @@ class Generation(Part):
     api_version: str | None = runtime(None, description="openai: set for Azure, e.g. 2024-10-21.")
     threads: int | None = runtime(None, ge=1, le=256, description="llama_cpp: CPU threads; null takes one per core.")
     gpu_layers: int = runtime(0, ge=-1, description="llama_cpp: layers on a GPU; -1 puts all there.")
-    timeout_s: float = runtime(60.0, gt=0, description="openai: time limit of one answer.")
+    timeout_s: float = runtime(60.0, gt=0, le=86_400, description="openai: time limit of one answer.")
 
     @model_validator(mode="after")
     def _complete(self) -> Generation:
@@ -253,6 +253,8 @@ class Generation(Part):
         }
         if self.backend in examples and not self.model:
             raise ValueError(f"backend {self.backend} needs model, e.g. {examples[self.backend]}")
+        if self.backend == "openai" and self.api_version and not self.base_url:
+            raise ValueError("api_version is for Azure, which needs base_url too")
         return self
 
 

@@ -31,8 +31,8 @@ def answer_form(style: CitationStyle, documents: int) -> str | dict[str, Any] | 
 def answer_grammar(documents: int) -> str:
     """A grammar in GBNF (llama.cpp; xgrammar, and so vLLM, reads it too) for a prompt of so many documents.
 
-    A full stop ends a sentence, and then nothing but a tag can follow, or a small model runs on; those within numbers
-    and behind initials and the commonest abbreviations do not.
+    A full stop ends a sentence, and then nothing but a tag can follow, or a small model runs on; those within numbers,
+    names of files and addresses, and behind initials and the commonest abbreviations, do not.
 
     >>> print(answer_grammar(2).splitlines()[0])
     root ::= refusal | sentence (" " sentence){0,2}
@@ -44,9 +44,9 @@ def answer_grammar(documents: int) -> str:
         (
             f'root ::= refusal | sentence (" " sentence){{0,{_MOST_SENTENCES - 1}}}',
             f'refusal ::= "{REFUSAL_TEXT}"',
-            r'sentence ::= [^.!?\[\]\n ] part{1,400} [.!?]? " " tag{1,3}',
-            r'part ::= [^.!?\[\]\n] | "." [0-9] | [ (] short',
-            'short ::= ([A-Z] "."){1,4} | ("Mr" | "Mrs" | "Dr" | "St" | "No" | "vs" | "approx") "."',
+            r'sentence ::= (short | [^.!?\[\]\n ]) part{1,400} [.!?]? " " tag{1,3}',
+            r"part ::= [^.!?\[\]\n] | [.!?] [a-z0-9_/@=&-] | [ (] short",
+            'short ::= ([A-Z] "."){1,4} | ("Mr" | "Mrs" | "Dr" | "St" | "No" | "vs" | "approx" | "e.g" | "i.e") "."',
             f'tag ::= "[" ({numbers}) "]"',
         )
     )
@@ -119,7 +119,10 @@ class Shown:
     def add(self, piece: str) -> str:
         """Take the next piece; returns what it adds to the text."""
         self.raw += piece
-        read = restore(self.raw) if self.style != "json_schema" else read_statements(restore(self.raw)) or ""
+        read = restore(self.raw)
+        if self.style == "json_schema" and read.lstrip().startswith("{"):
+            # The last number may have more digits to come.
+            read = read_statements(re.sub(r"\d+$", "", read)) or ""
         if not read.startswith(self.text):
             return ""
         added, self.text = read[len(self.text) :], read
@@ -127,10 +130,9 @@ class Shown:
 
     def whole(self) -> str:
         """The text when all pieces have come; what a server wrote that knows no schema stays as it is."""
-        if self.style != "json_schema":
-            return restore(self.raw).strip()
-        read = read_statements(restore(self.raw))
-        return restore(self.raw).strip() if read is None else read
+        text = restore(self.raw).strip()
+        read = read_statements(text) if self.style == "json_schema" and text.startswith("{") else None
+        return text if read is None else read
 
 
 def without_tags(text: str) -> str:

@@ -31,7 +31,16 @@ def generated_from(
     text: str, *, usage: Usage, model: str, finish_reason: str, used: tuple[Chunk, ...], notes: tuple[str, ...] = ()
 ) -> Generated:
     """A model's answer from its text, which may be a refusal, with or without citations."""
-    return Generated(text, usage, model, is_refusal(without_tags(text)), finish_reason, used, notes)
+    ended = _ENDED.get(finish_reason)
+    all_notes = (*notes, ended) if ended else notes
+    return Generated(text, usage, model, is_refusal(without_tags(text)), finish_reason, used, all_notes)
+
+
+_ENDED = {
+    "length": "the answer is cut off: it reached generation.max_tokens",
+    "repetition": "the answer was stopped: the model said the same again and again",
+    "content_filter": "the answer is cut off: the service's content filter withheld the rest",
+}
 
 
 def whole_of(last: str | Generated) -> Generated:

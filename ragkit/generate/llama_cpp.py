@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 
 from ragkit.config.schema import Generation
 from ragkit.errors import ModelError
 from ragkit.generate.answer_form import Shown, answer_form
+from ragkit.generate.fitting import fit
 from ragkit.generate.generated import Generated, generated_from, whole_of
 from ragkit.generate.llama_model import Completion, LlamaModel
-from ragkit.generate.prompt import Message, Packed, SplitSentences, build_messages, pack, render_blocks
-from ragkit.generate.sentence_terms import nearest_to
-from ragkit.types import Chunk, ScoredChunk
-
-_LEAST_ROOM = 96  # tokens: a passage of a few sentences
+from ragkit.generate.prompt import SplitSentences
+from ragkit.types import ScoredChunk
 
 
 class LlamaCppGenerator:
@@ -41,32 +40,36 @@ class LlamaCppGenerator:
     async def agenerate(self, question: str, results: Sequence[ScoredChunk]) -> Generated:
         """Like `generate`, without blocking the event loop. A cancelled task frees the model within a moment."""
         given_up = threading.Event()
-        try:
-            return await asyncio.to_thread(lambda: _last(self._stream(question, results, given_up)))
-        finally:
-            given_up.set()
+        loop = asyncio.get_running_loop()
+        with _thread_of_its_own() as thread:
+            try:
+                return await loop.run_in_executor(thread, lambda: _last(self._stream(question, results, given_up)))
+            finally:
+                given_up.set()
 
     async def astream(self, question: str, results: Sequence[ScoredChunk]) -> AsyncIterator[str | Generated]:
         """Like `stream`, without blocking the event loop."""
         given_up = threading.Event()
         pieces = self._stream(question, results, given_up)
-        try:
-            while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-                yield piece
-        finally:
-            given_up.set()
-            with suppress(ValueError):  # Still running in its thread, which sees that it was given up.
-                pieces.close()
+        loop = asyncio.get_running_loop()
+        with _thread_of_its_own() as thread:
+            try:
+                while (piece := await loop.run_in_executor(thread, next, pieces, None)) is not None:
+                    yield piece
+            finally:
+                given_up.set()
+                with suppress(ValueError):  # Still running in its thread, which sees that it was given up.
+                    pieces.close()
 
     def _stream(
         self, question: str, results: Sequence[ScoredChunk], given_up: threading.Event
     ) -> Generator[str | Generated]:
         config = self._config
-        packed = self._pack(question, results)
-        messages = self._messages(question, packed.chunks)
+        model = self._model
+        packed, prompt = fit(question, results, config, model.window, model.count, model.prompt, self._split_sentences)
         completion, shown = Completion(), Shown(config.citations)
-        for piece in self._model.complete(
-            self._model.prompt(messages),
+        for piece in model.complete(
+            prompt,
             completion,
             max_tokens=config.max_tokens,
             temperature=config.temperature,
@@ -91,26 +94,16 @@ class LlamaCppGenerator:
             notes=packed.notes,
         )
 
-    def _messages(self, question: str, chunks: Sequence[Chunk]) -> list[Message]:
-        nearest = nearest_to(question, chunks, self._config.citations, self._split_sentences)
-        return build_messages(self._config, question, chunks, nearest)
 
-    def _pack(self, question: str, results: Sequence[ScoredChunk]) -> Packed:
-        """The passages that fit beside the system prompt, the question and the answer."""
-        config = self._config
-        bare = self._messages(question, [result.chunk for result in results[:1]])
-        fixed = len(self._model.prompt(bare)) - (
-            self._model.count(render_blocks([results[0].chunk], config.citations)) if results else 0
-        )
-        room = self._model.window - config.max_tokens - fixed
-        if room < _LEAST_ROOM:
-            raise ModelError(
-                f"the question leaves no room for passages: it and the system prompt take {fixed:,} tokens of a window"
-                f" of {self._model.window:,}, and the answer {config.max_tokens:,}",
-                mend="ask a shorter question, or lower generation.max_tokens",
-            )
-        budget = min(config.context_tokens, room)
-        return pack(results, budget, config.context_chunks, self._model.count, self._split_sentences, config.citations)
+@contextmanager
+def _thread_of_its_own() -> Generator[ThreadPoolExecutor]:
+    """One thread that no other answer needs: those that wait for the model must not hold the thread that the one who
+    has it goes on with."""
+    executor = ThreadPoolExecutor(1, thread_name_prefix="ragkit-llama")
+    try:
+        yield executor
+    finally:
+        executor.shutdown(wait=False)
 
 
 def _last(pieces: Iterator[str | Generated]) -> Generated:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from ragkit.config.schema import Generation
 from ragkit.errors import MissingExtra, ModelError
-from ragkit.generate.prompt import Message
+from ragkit.generate.fitting import rendered
+from ragkit.generate.prompt import Marks, Message
 from ragkit.generate.repetition import repeated_from
 from ragkit.types import Usage
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _STEP = 16
 _BATCH = 128  # prompt tokens between two looks at whether the answer is still wanted
 _ROOM = 768  # tokens of the window beside context and answer: system prompt, question, the template's own
+_LONGEST_WINDOW = 131_072  # its memory is taken at once
 _SEED = 7
 
 
@@ -57,7 +59,7 @@ class LlamaModel:
         path = gguf_file(config.model or "")
         threads = config.threads or os.cpu_count() or 1
         options: dict[str, Any] = {"n_threads": threads, "n_threads_batch": threads, "n_gpu_layers": config.gpu_layers}
-        window = config.context_tokens + config.max_tokens + _ROOM
+        window = min(config.context_tokens + config.max_tokens + _ROOM, _LONGEST_WINDOW)
         try:
             self._llama: Any = llama_cpp.Llama(path, n_ctx=window, n_batch=_BATCH, seed=_SEED, verbose=False, **options)
         except (ValueError, OSError) as error:
@@ -67,15 +69,24 @@ class LlamaModel:
         trained = int(self._llama.metadata.get(f"{self._llama.metadata.get('general.architecture')}.context_length", 0))
         self.window = min(window, trained or window)
         self._template = _chat_template(self._llama, path)
+        self._marks = Marks(_control_tokens(llama_cpp, self._llama))
         self._lock = threading.Lock()
+        self._holder: int | None = None
 
     def count(self, text: str) -> int:
         """Tokens of a text."""
         return len(self._llama.tokenize(text.encode(), add_bos=False, special=False))
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
-        """The tokens of a conversation, by the model's own chat template."""
-        written: str = self._template(messages=messages).prompt
+        """The tokens of a conversation, by the model's own chat template. Raises ModelError if that fails.
+
+        What the model reads as a mark of its template is broken in all but the system prompt.
+        """
+        safe: list[Message] = [
+            {"role": m["role"], "content": m["content"] if m["role"] == "system" else self._marks.broken(m["content"])}
+            for m in messages
+        ]
+        written = rendered(safe, lambda conversation: self._template(messages=conversation).prompt)
         return self._llama.tokenize(written.encode(), add_bos=False, special=True)
 
     def complete(
@@ -94,6 +105,10 @@ class LlamaModel:
         `form` is a grammar (GBNF) or a JSON schema that the answer is held to. A model that starts to say the same
         again and again is stopped, with the finish reason "repetition".
         """
+        if self._holder == threading.get_ident():
+            raise ModelError(
+                "this thread is still reading another answer of the model", mend="read it to its end, or close it"
+            )
         with self._turn(wanted) as has_turn:
             if not has_turn or not self._read(prompt, completion, wanted):
                 completion.finish_reason = "cancelled"
@@ -172,9 +187,13 @@ class LlamaModel:
             if not wanted():
                 yield False
                 return
+        self._holder = threading.get_ident()
         try:
             yield True
+        except (RuntimeError, ValueError) as error:  # llama.cpp's: a grammar it cannot read, a batch it cannot decode
+            raise ModelError(f"llama.cpp gave no answer: {error}", mend="ask again, or take another model") from error
         finally:
+            self._holder = None
             self._lock.release()
 
 
@@ -209,6 +228,14 @@ def _chat_template(llama: Any, path: str) -> Any:
         llama._model.token_get_text(token) if token != -1 else "" for token in (llama.token_eos(), llama.token_bos())
     )
     return Jinja2ChatFormatter(template=template, eos_token=eos, bos_token=bos)
+
+
+def _control_tokens(api: Any, llama: Any) -> set[str]:
+    """The texts of all tokens that steer a model rather than mean themselves."""
+    kinds = api.LLAMA_TOKEN_ATTR_CONTROL | api.LLAMA_TOKEN_ATTR_USER_DEFINED | api.LLAMA_TOKEN_ATTR_UNKNOWN
+    vocab = llama._model.vocab
+    steering = (token for token in range(llama.n_vocab()) if api.llama_vocab_get_attr(vocab, token) & kinds)
+    return {api.llama_vocab_get_text(vocab, token).decode("utf-8", "replace") for token in steering}
 
 
 def _common(one: Sequence[int], other: Sequence[int]) -> int:

@@ -50,8 +50,6 @@ class OpenAIGenerator:
         self._split_sentences = split_sentences
         self._url = checked_url(config.base_url or OPENAI_URL, "generation.base_url")
         self._is_azure = config.api_version is not None
-        if self._is_azure and not config.base_url:
-            raise ConfigError("generation.api_version is set (Azure), so generation.base_url must be set too")
         self._is_openai = urlsplit(self._url).hostname == "api.openai.com"
         if config.citations == "grammar" and (self._is_openai or self._is_azure):
             raise ConfigError(

@@ -5,8 +5,9 @@ server's prefix cache can serve the beginning of it.
 
 Retrieved text is untrusted: a document may contain instructions, an imitation of our fence, or ready-made
 citations. Every block therefore stands between two lines with a marker that is a hash of all the contents,
-so no text can contain the marker of the prompt it is in, and what looks like a fence or a citation in the
-text is broken by an invisible character (`neutralise`). That happens to the prompt only: chunks stay as
+so no text can contain the marker of the prompt it is in; small models, which copy markers, get the number
+of the document as fence. What looks like a fence, a citation or a mark of a chat template in the text is broken
+by an invisible character (`neutralise`). That happens to the prompt only: chunks stay as
 they are, and `restore` takes the character out of what the model says.
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypedDict
 
@@ -30,9 +31,10 @@ SplitSentences = Callable[[str], list[tuple[int, int]]]
 _WORD_JOINER = "\u2060"
 _MARKER_LENGTH = 16
 _LOOKS_LIKE_OURS = re.compile(
-    r"(?:<(?=\|[A-Za-z_]))"  # a mark of a chat template, which a server would read as the end of our message
-    r"|(?:\[(?=/?INST\]))"
-    r"|(?:<(?=/?(?:s|start_of_turn|end_of_turn|bos|eos)>))"
+    # Marks of chat templates, which a server would read as the end of our message.
+    r"(?:<(?=[|｜][^\s<>]))"
+    r"|(?:\[(?=/?(?-i:[A-Z]{2,}(?:_[A-Z]+)*)\]))"
+    r"|(?:<(?=/?(?:s|unk|pad|bos|eos|(?:start|end)_of_\w+|tool_\w+)>))"
     r"|(?:[\[【(［](?=\s*sources?\b))"  # the opening of a citation
     r"|(?:<(?=\s*/?\s*document\b))"  # a fence of numbered documents
     r"|(?:<<(?=<\s*[0-9a-f]{8}))"  # the opening of a fence
@@ -171,13 +173,14 @@ def build_messages(
     """System prompt, then the numbered and fenced documents, then the question and the reminder.
 
     What stands before the question depends on the chunks alone, but for the sentences `nearest` to the question, which
-    small models are shown once more. Where a model is to cite by numbers, the sentence of the default system prompt
-    that asks for names asks for numbers instead.
+    small models are shown once more. Where a model cites by numbers, the sentence of the default system prompt that
+    asks for names is left out; one that asks for numbers takes its place unless a grammar or a schema sees to it.
     """
     system_prompt = config.system_prompt
     if config.citations != "names":
-        by_tag = CITE_BY_TAG if config.citations != "json_schema" else ""
-        system_prompt = system_prompt.replace(CITE_BY_NAME, by_tag)
+        system_prompt = system_prompt.replace(CITE_BY_NAME, "").rstrip()
+    if config.citations == "tags" and CITE_BY_TAG not in system_prompt:
+        system_prompt = f"{system_prompt}\n{CITE_BY_TAG}"
     if chunks:
         citing = _CITING.get(config.citations)
         preamble = _MARKED.format(citing=citing, marker=fence_marker(chunks)) if citing else _NUMBERED
@@ -186,9 +189,8 @@ def build_messages(
         documents = "There are no documents for the question."
     parts = [documents]
     if nearest:
-        parts.append(
-            "\n".join(["The sentences nearest to the question:", *(f"- {neutralise(text)}" for text in nearest)])
-        )
+        lines = [f"- {neutralise(text)}" for text in nearest]
+        parts.append("\n".join(["<document of the sentences nearest to the question>", *lines, "</document>"]))
     parts.append("\n".join(filter(None, [f"Question: {neutralise(question)}", config.reminder])))
     return [{"role": "system", "content": system_prompt}, {"role": "user", "content": "\n\n".join(parts)}]
 
@@ -240,6 +242,22 @@ def neutralise(text: str) -> str:
     """
 
     return _LOOKS_LIKE_OURS.sub(lambda match: match.group() + _WORD_JOINER, restore(text))
+
+
+class Marks:
+    """The texts that a tokenizer reads as special tokens; `broken` puts an invisible character into each."""
+
+    def __init__(self, marks: Iterable[str]) -> None:
+        longest_first = sorted((mark for mark in marks if mark.strip()), key=len, reverse=True)
+        self._marks = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+
+    def broken(self, text: str) -> str:
+        """The text without any of the marks. `restore` undoes it.
+
+        >>> Marks(["<|end|>"]).broken("a<|end|>") == "a<\u2060|end|>"
+        True
+        """
+        return self._marks.sub(lambda mark: mark.group()[0] + _WORD_JOINER + mark.group()[1:], text)
 
 
 def restore(text: str) -> str:

@@ -15,9 +15,9 @@ from pathlib import Path
 from ragkit.config.schema import Generation
 from ragkit.errors import MissingExtra, ModelError, ServiceError
 from ragkit.generate.answer_form import Shown, answer_form
+from ragkit.generate.fitting import fit, rendered
 from ragkit.generate.generated import Generated, generated_from, whole_of
-from ragkit.generate.prompt import Message, Packed, SplitSentences, build_messages, pack
-from ragkit.generate.sentence_terms import nearest_to
+from ragkit.generate.prompt import Marks, Message, Packed, SplitSentences
 from ragkit.generate.vllm_engine import Piece, Sampling, Tokenizer, VllmEngine
 from ragkit.models.cache import model_folder_in_cache
 from ragkit.models.catalogue import Model
@@ -25,8 +25,6 @@ from ragkit.models.reference import parse_reference
 from ragkit.models.resolve import find, out_of_reach
 from ragkit.types import ScoredChunk, Usage
 
-_WORD_JOINER = "\u2060"  # `restore` takes it out again
-_LEAST_ROOM = 96  # tokens of passages: a few sentences
 _BESIDE_CONTEXT = 1024  # tokens of the window for the question, the frame of the prompt and the template
 
 
@@ -60,7 +58,7 @@ class VllmGenerator:
         self._prompts = ChatPrompts(engine.tokenizer, config.model or "")
 
     def generate(self, question: str, results: Sequence[ScoredChunk]) -> Generated:
-        """The answer at once. Raises ServiceError when the engine fails or the question alone is too long."""
+        """The answer at once. Raises ServiceError when the engine fails, ModelError for a question that is too long."""
         last: str | Generated = ""
         for piece in self.stream(question, results):
             last = piece
@@ -91,24 +89,11 @@ class VllmGenerator:
 
     def _ask(self, question: str, results: Sequence[ScoredChunk]) -> _Asked:
         """The prompt with as many of the results as fit the configured budget and the model's window."""
-        config, count, style = self._config, self._prompts.count, self._config.citations
-        room = self._engine.window - config.max_tokens
-        budget = config.context_tokens
-        while True:
-            packed = pack(results, budget, config.context_chunks, count, self._split_sentences, style)
-            nearest = nearest_to(question, packed.chunks, style, self._split_sentences)
-            token_ids = self._prompts.encode(build_messages(config, question, packed.chunks, nearest))
-            over = len(token_ids) - room
-            if over <= 0:
-                break
-            budget = packed.tokens - over
-            if budget < _LEAST_ROOM:
-                raise ServiceError(
-                    f"the question does not fit: {len(token_ids)} tokens with the system prompt, and the model reads"
-                    f" {self._engine.window}, {config.max_tokens} of them kept for the answer",
-                    mend="ask a shorter question or lower generation.max_tokens",
-                )
-        return _Asked(tuple(token_ids), packed, config.model or "", Shown(style))
+        config, prompts = self._config, self._prompts
+        packed, prompt = fit(
+            question, results, config, self._engine.window, prompts.count, prompts.encode, self._split_sentences
+        )
+        return _Asked(tuple(prompt), packed, config.model or "", Shown(config.citations))
 
     def _sampling(self, asked: _Asked) -> Sampling:
         config = self._config
@@ -162,39 +147,22 @@ class ChatPrompts:
         if not tokenizer.chat_template:
             raise ModelError(f"{model} has no chat template", mend="take a model that is made for chat (instruct)")
         self._tokenizer = tokenizer
-        marks = {str(token) for token in tokenizer.added_tokens_decoder.values() if _is_mark(token)}
-        longest_first = sorted(marks, key=len, reverse=True)
-        self._marks = re.compile("|".join(re.escape(mark) for mark in longest_first) or r"(?!)")
+        self._marks = Marks(str(token) for token in tokenizer.added_tokens_decoder.values() if _is_mark(token))
 
     def count(self, text: str) -> int:
         """Tokens of a text as it stands in the prompt."""
-        return len(self._tokenizer.encode(self.defused(text), add_special_tokens=False))
+        return len(self._tokenizer.encode(self._marks.broken(text), add_special_tokens=False))
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
-        """The prompt, up to where the model's answer begins."""
-        safe = [
-            {
-                "role": message["role"],
-                "content": message["content"] if message["role"] == "system" else self.defused(message["content"]),
-            }
-            for message in messages
+        """The prompt, up to where the model's answer begins. Raises ModelError if the template fails."""
+        safe: list[Message] = [
+            {"role": m["role"], "content": m["content"] if m["role"] == "system" else self._marks.broken(m["content"])}
+            for m in messages
         ]
-        try:
-            text = self._rendered(safe)
-        except Exception as error:
-            if type(error).__name__ != "TemplateError":
-                raise
-            # Some templates know no system prompt and say so by this error; it then begins what the user says.
-            merged = "\n\n".join(message["content"] for message in safe)
-            text = self._rendered([{"role": "user", "content": merged}])
-        return self._tokenizer.encode(text, add_special_tokens=False)
+        return self._tokenizer.encode(rendered(safe, self._template), add_special_tokens=False)
 
-    def defused(self, text: str) -> str:
-        """The text with an invisible character inside everything that the tokenizer would read as a special token."""
-        return self._marks.sub(lambda mark: mark.group()[0] + _WORD_JOINER + mark.group()[1:], text)
-
-    def _rendered(self, messages: Sequence[Mapping[str, str]]) -> str:
-        return self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    def _template(self, conversation: Sequence[Mapping[str, str]]) -> str:
+        return self._tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
 
 
 def _is_mark(token: object) -> bool:

@@ -110,6 +110,7 @@ class VllmEngine:
 
     def stream(self, token_ids: Sequence[int], sampling: Sampling) -> Iterator[Piece]:
         """The answer in pieces. Closing the iterator stops the model. Raises ServiceError when the engine fails."""
+        self._refuse_if_closed()
         items: SimpleQueue[Piece | _Ended] = SimpleQueue()
         task = asyncio.run_coroutine_threadsafe(self._pump(token_ids, sampling, items.put), self._loop)
         try:
@@ -122,6 +123,7 @@ class VllmEngine:
 
     async def astream(self, token_ids: Sequence[int], sampling: Sampling) -> AsyncIterator[Piece]:
         """Like `stream`, without blocking the event loop of the caller."""
+        self._refuse_if_closed()
         items: asyncio.Queue[Piece | _Ended] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
@@ -137,6 +139,10 @@ class VllmEngine:
                 raise _fault(item.error) from item.error
         finally:
             task.cancel()
+
+    def _refuse_if_closed(self) -> None:
+        if not self.close.alive:
+            raise ServiceError("vLLM's engine was closed", mend="load it again")
 
     @property
     def unfinished(self) -> int:

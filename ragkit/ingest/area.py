@@ -198,4 +198,8 @@ class Area:
 
     @cached_property
     def _held(self) -> dict[str, tuple[str, str]]:
-        return {path: (file_of(name), self._taken[name]) for name, path in self._staying.items()}
+        # Where a name is a guess and another plainly means the same file, the plain one holds it.
+        by_plainness = sorted(
+            self._staying.items(), key=lambda item: item[1] == f"{base_of(self._taken[item[0]])}/{file_of(item[0])}"
+        )
+        return {path: (file_of(name), self._taken[name]) for name, path in by_plainness}

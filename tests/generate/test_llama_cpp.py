@@ -110,6 +110,20 @@ class TestModel:
         begins = prompt[0]  # the token for <|im_start|>: of the system's message, the user's and the answer
         assert prompt.count(begins) == 3
 
+    def test_a_thread_that_has_the_model_is_told_so_instead_of_waiting_for_itself(self, model: LlamaModel) -> None:
+        prompt = model.prompt(build_messages(Generation(system_prompt="Be brief."), QUESTION, CHUNKS))
+        pieces = model.complete(prompt, Completion(), max_tokens=20, temperature=0.0)
+        next(pieces)
+        with pytest.raises(ModelError, match="still reading another answer of the model; read it to its end"):
+            answer(model, prompt)
+        pieces.close()  # pyright: ignore[reportAttributeAccessIssue] - it is a generator
+        assert answer(model, prompt).text
+
+    def test_a_grammar_that_cannot_be_read_is_an_error_of_ours(self, model: LlamaModel) -> None:
+        with pytest.raises(ModelError, match=r"llama\.cpp gave no answer"):
+            answer(model, model.prompt([{"role": "user", "content": "Hi"}]), form="root ::= nothing")
+        assert answer(model, model.prompt([{"role": "user", "content": "Hi"}])).text
+
     def test_characters_of_several_tokens_come_whole(self, model: LlamaModel) -> None:
         prompt = model.prompt(build_messages(Generation(system_prompt="Say it."), "Write: 日本語 👩‍👩‍👧‍👦 ñ", ()))
         completion = Completion()
@@ -130,7 +144,7 @@ class TestGenerator:
 
     def test_a_question_longer_than_the_window(self, gguf: Path) -> None:
         asked = LlamaCppGenerator(settings(model=str(gguf), context_tokens=256), split_sentences)
-        with pytest.raises(ModelError, match=r"leaves no room for passages.*; ask a shorter question"):
+        with pytest.raises(ModelError, match=r"the question does not fit: .*; ask a shorter question"):
             asked.generate("Why? " * 2000, RESULTS)
 
     def test_a_prompt_without_passages(self, gguf: Path) -> None:

@@ -145,7 +145,7 @@ class TestEngine:
 
     def test_a_question_that_is_too_long_for_the_model_is_said(self, report: dict[str, Any]) -> None:
         assert report["too_long"].startswith("the question does not fit: ")
-        assert report["too_long"].endswith("ask a shorter question or lower generation.max_tokens")
+        assert report["too_long"].endswith("ask a shorter question, or lower generation.max_tokens")
 
     def test_a_document_cannot_end_its_message(self, report: dict[str, Any]) -> None:
         assert report["marks"] == 2  # one behind the system prompt, one behind the question
