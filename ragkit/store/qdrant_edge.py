@@ -31,7 +31,8 @@ _PAGE = 1000
 _MOST_INDEXED_FIELDS = 64
 _HNSW_EF = 128
 # A growing segment is held in memory, about 3 kB a chunk, and building an index over a segment takes memory with its
-# size. Bounding both keeps memory flat: measured by `scripts/measure_core.py memory`.
+# size: bounding both slows the growth (`scripts/measure_core.py memory`); weighing all terms again at the end of a run
+# still makes it grow.
 _SETTLE_EVERY = 8192
 _LARGEST_SEGMENT_KB = 40_000
 
