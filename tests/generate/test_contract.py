@@ -137,18 +137,6 @@ def _soon(asked: Generator) -> bool:
     return time.monotonic() - began < 60  # 1,500 tokens take minutes
 
 
-def test_a_stream_and_many_questions_at_once_all_come_to_their_end(make: Make) -> None:
-    asked = make(max_tokens=4)
-
-    async def one() -> str:
-        return "".join([str(piece) async for piece in asked.astream(QUESTION, RESULTS) if isinstance(piece, str)])
-
-    async def all_at_once() -> list[object]:
-        return await asyncio.gather(one(), *(asked.agenerate(QUESTION, RESULTS) for _ in range(8)), one())
-
-    assert len(asyncio.run(asyncio.wait_for(all_at_once(), 300))) == 10
-
-
 def test_a_task_that_is_cancelled_frees_the_model(make: Make) -> None:
     asked = make(max_tokens=1500)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -150,3 +151,14 @@ class TestGenerator:
     def test_a_prompt_without_passages(self, gguf: Path) -> None:
         asked = LlamaCppGenerator(settings(model=str(gguf), citations="grammar"), split_sentences)
         assert asked.generate(f"{NOTES['case.txt']} What does the lamp weigh?", []).text
+
+    def test_a_stream_and_many_questions_at_once_all_come_to_their_end(self, gguf: Path) -> None:
+        asked = LlamaCppGenerator(settings(model=str(gguf), max_tokens=4), split_sentences)
+
+        async def streamed() -> int:
+            return len([piece async for piece in asked.astream(QUESTION, RESULTS)])
+
+        async def all_at_once() -> list[object]:
+            return await asyncio.gather(streamed(), *(asked.agenerate(QUESTION, RESULTS) for _ in range(8)), streamed())
+
+        assert len(asyncio.run(asyncio.wait_for(all_at_once(), 300))) == 10
