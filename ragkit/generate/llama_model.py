@@ -82,10 +82,7 @@ class LlamaModel:
 
         What the model reads as a mark of its template is broken in all but the system prompt.
         """
-        safe: list[Message] = [
-            {"role": m["role"], "content": m["content"] if m["role"] == "system" else self._marks.broken(m["content"])}
-            for m in messages
-        ]
+        safe = self._marks.all_broken(messages)
         written = rendered(safe, lambda conversation: self._template(messages=conversation).prompt)
         return self._llama.tokenize(written.encode(), add_bos=False, special=True)
 
@@ -190,7 +187,7 @@ class LlamaModel:
         self._holder = threading.get_ident()
         try:
             yield True
-        except (RuntimeError, ValueError) as error:  # llama.cpp's: a grammar it cannot read, a batch it cannot decode
+        except (RuntimeError, ValueError) as error:  # llama.cpp's: a batch it cannot decode
             raise ModelError(f"llama.cpp gave no answer: {error}", mend="ask again, or take another model") from error
         finally:
             self._holder = None

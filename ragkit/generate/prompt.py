@@ -259,6 +259,13 @@ class Marks:
         """
         return self._marks.sub(lambda mark: mark.group()[0] + _WORD_JOINER + mark.group()[1:], text)
 
+    def all_broken(self, messages: Sequence[Message]) -> list[Message]:
+        """The messages without any of the marks in what comes from documents or a user: all but the system prompt."""
+        return [
+            message if message["role"] == "system" else {**message, "content": self.broken(message["content"])}
+            for message in messages
+        ]
+
 
 def restore(text: str) -> str:
     """The text without word joiners, as it was before `neutralise` (which never meant to show them)."""

@@ -155,11 +155,9 @@ class ChatPrompts:
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         """The prompt, up to where the model's answer begins. Raises ModelError if the template fails."""
-        safe: list[Message] = [
-            {"role": m["role"], "content": m["content"] if m["role"] == "system" else self._marks.broken(m["content"])}
-            for m in messages
-        ]
-        return self._tokenizer.encode(rendered(safe, self._template), add_special_tokens=False)
+        return self._tokenizer.encode(
+            rendered(self._marks.all_broken(messages), self._template), add_special_tokens=False
+        )
 
     def _template(self, conversation: Sequence[Mapping[str, str]]) -> str:
         return self._tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
