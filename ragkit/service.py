@@ -14,10 +14,13 @@ _LONGEST_DETAIL = 300
 _KEY_LIKE = re.compile(r"\b(?:sk|pk|key|gsk|hf)[-_][\w*.-]{4,}|(?i:bearer\s+)\S+")
 
 
-def checked_url(url: str, name: str) -> str:
-    """The address without a slash at its end. `name` is its key in the config.
+def http_address(url: str) -> str:
+    """The address without a slash at its end.
 
-    Raises ConfigError, without the address, when it is none of http or https with a host.
+    Raises ValueError, without the address, when it is none of http or https with a host.
+
+    >>> http_address("http://localhost:8000/v1/")
+    'http://localhost:8000/v1'
     """
     try:
         parts = urlsplit(url)
@@ -27,7 +30,7 @@ def checked_url(url: str, name: str) -> str:
     except ValueError:  # a port that is no number, a bracket that is not closed, a name that is none
         whole = False
     if not whole:
-        raise ConfigError(f"{name} is no http or https address", mend="write it like http://localhost:8000/v1")
+        raise ValueError("this is no http or https address; write it like http://localhost:8000/v1")
     return url.rstrip("/")
 
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from ragkit.errors import ConfigError
-from ragkit.service import checked_key, checked_url, endpoint, quoted, shown_url
+from ragkit.service import checked_key, endpoint, http_address, quoted, shown_url
 
 SECRET = "sk-very-secret-0123456789"
 
@@ -29,14 +29,14 @@ SECRET = "sk-very-secret-0123456789"
     ],
 )
 def test_what_is_no_address_is_refused_without_being_shown(url: str) -> None:
-    with pytest.raises(ConfigError, match=r"generation\.base_url is no http or https address; write it like") as caught:
-        checked_url(url, "generation.base_url")
+    with pytest.raises(ValueError, match=r"this is no http or https address; write it like") as caught:
+        http_address(url)
     assert SECRET not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["http://localhost:8000/v1/", "https://[::1]:8000/v1", "https://me:pw@host/v1?a=b"])
 def test_addresses(url: str) -> None:
-    assert checked_url(url, "x") == url.rstrip("/")
+    assert http_address(url) == url.rstrip("/")
 
 
 def test_a_query_stays_behind_the_path() -> None:

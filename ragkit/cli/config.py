@@ -10,6 +10,7 @@ import typer
 from ragkit.cli.options import STYLE, ConfigOption, JsonOption, SetOption, load_with_origins, print_json
 from ragkit.config import config_hash, config_schema, index_hash, resolved, resolved_yaml
 from ragkit.errors import MissingExtra
+from ragkit.models.reference import parse_reference
 
 if TYPE_CHECKING:
     from ragkit.config.schema import Config
@@ -38,9 +39,11 @@ def show(config: ConfigOption = None, overrides: SetOption = None, as_json: Json
 
 @app.command()
 def check(config: ConfigOption = None, overrides: SetOption = None, as_json: JsonOption = False) -> None:
-    """Read the config and name everything that is wrong with it, chunks that the model cannot read among them."""
+    """Read the config and name what is wrong with it, up to chunks that the model cannot read and unknown models."""
     loaded = load_with_origins(config, overrides)
     _as_indexed(loaded.config)
+    if loaded.config.generation.backend in ("llama_cpp", "vllm"):
+        parse_reference(loaded.config.generation.model or "")
     files = [str(file) for file in loaded.files]
     if as_json:
         print_json({"ok": True, "files": files, "config_hash": config_hash(loaded.config)})

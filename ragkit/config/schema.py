@@ -6,11 +6,15 @@ the hashes (`ragkit.config.hashing`). Everything else counts.
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from ragkit.service import http_address
 
 DEFAULT_SYSTEM_PROMPT = """\
 Answer based ONLY on the provided context.
@@ -28,11 +32,26 @@ class Part(BaseModel):
     """Base of all parts: unknown keys are refused, values are not coerced, instances do not change."""
 
     model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,  # an address may carry a password
     )
 
 
 PathField = Annotated[Path, Field(strict=False)]
+
+
+def _device(name: str) -> str:
+    if not re.fullmatch(r"cpu|mps|(cuda|xpu|npu|hpu)(:\d+)?", name):
+        raise ValueError("this is no device; write cpu, cuda, cuda:1 or mps, or leave it out")
+    return name
+
+
+Device = Annotated[str, AfterValidator(_device)]
+Address = Annotated[str, AfterValidator(http_address)]
 
 
 class Parsing(Part):
@@ -85,10 +104,10 @@ class Embedding(Part):
     """Put before a passage, for models trained with one (e5: "passage: ")."""
     max_tokens: int | None = Field(default=None, ge=16)
     """The model's window in tokens; null reads it from the model (openai: 8191)."""
-    base_url: str | None = runtime(None, description="openai: address of the API, up to and including /v1.")
+    base_url: Address | None = runtime(None, description="openai: address of the API, up to and including /v1.")
     api_key: SecretStr | None = runtime(None, strict=False, description="openai: key; use ${OPENAI_API_KEY}.")
     batch_size: int = runtime(32, ge=1, le=2048, description="Texts in one call of the model.")
-    device: str | None = runtime(None, description="sentence_transformers: cpu, cuda, mps; null chooses.")
+    device: Device | None = runtime(None, description="sentence_transformers: cpu, cuda, cuda:1, mps; null chooses.")
     timeout_s: float = runtime(60.0, gt=0, le=86_400, description="openai: time limit of one call.")
 
 
@@ -107,7 +126,7 @@ class Store(Part):
         Path(".ragkit/index"),
         description="Folder of the index; relative to the working directory. With a server: of its manifest.",
     )
-    url: str | None = runtime(None, description="qdrant: address of the server, e.g. http://localhost:6333.")
+    url: Address | None = runtime(None, description="qdrant: address of the server, e.g. http://localhost:6333.")
     api_key: SecretStr | None = runtime(None, strict=False, description="qdrant: key; use ${QDRANT_API_KEY}.")
     collection: str = runtime("ragkit", min_length=1, description="qdrant: name of the collection.")
     timeout_s: float = runtime(30.0, gt=0, le=86_400, description="qdrant: time limit of one call.")
@@ -145,7 +164,7 @@ class Reranking(Part):
     """Chunks of the fused list that are scored."""
     top_n: int | None = Field(default=None, ge=1)
     """Keep this many after reranking; null keeps retrieval.top_k."""
-    base_url: str | None = runtime(None, description="http: address up to the part before /rerank.")
+    base_url: Address | None = runtime(None, description="http: address up to the part before /rerank.")
     api_key: SecretStr | None = runtime(None, strict=False, description="http: key; use ${COHERE_API_KEY}.")
     timeout_s: float = runtime(20.0, gt=0, le=86_400, description="http: time limit of one call.")
 
@@ -237,7 +256,7 @@ class Generation(Part):
     max_sentences: int = Field(default=3, ge=1, le=20)
     """extractive: most sentences in an answer."""
     refusal: Refusal = Refusal()
-    base_url: str | None = runtime(None, description="openai: address of the API, up to and including /v1.")
+    base_url: Address | None = runtime(None, description="openai: address of the API, up to and including /v1.")
     api_key: SecretStr | None = runtime(None, strict=False, description="openai: key; use ${OPENAI_API_KEY}.")
     api_version: str | None = runtime(None, description="openai: set for Azure, e.g. 2024-10-21.")
     threads: int | None = runtime(None, ge=1, le=256, description="llama_cpp: CPU threads; null takes one per core.")
@@ -249,12 +268,15 @@ class Generation(Part):
         examples = {
             "openai": "gpt-4o-mini",
             "llama_cpp": "qwen2.5-coder-1.5b-instruct",
-            "vllm": "Qwen/Qwen2.5-7B-Instruct",
+            "vllm": "hf:Qwen/Qwen2.5-7B-Instruct",
         }
         if self.backend in examples and not self.model:
             raise ValueError(f"backend {self.backend} needs model, e.g. {examples[self.backend]}")
         if self.backend == "openai" and self.api_version and not self.base_url:
             raise ValueError("api_version is for Azure, which needs base_url too")
+        is_openai = self.base_url is None or urlsplit(self.base_url).hostname == "api.openai.com"
+        if self.backend == "openai" and self.citations == "grammar" and (is_openai or self.api_version):
+            raise ValueError("citations: grammar is nothing that OpenAI's API knows; set json_schema or tags")
         return self
 
 

@@ -7,7 +7,6 @@ Nothing is fetched here: `ragkit models fetch` does that.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -80,15 +79,19 @@ def model_window(folder: Path) -> int:
     raise ModelError(f"{folder} does not say how many tokens the model reads")
 
 
-def model_fingerprint(folder: Path) -> str:
-    """A short hash that changes when the weights do, without reading all of them: name, size, config."""
-    digest = hashlib.sha256()
-    for file in sorted(folder.glob("*.json")) + sorted(folder.glob("*.safetensors")):
-        digest.update(f"{file.name}:{file.stat().st_size}".encode())
-        if file.suffix == ".json":
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+def model_dimensions(folder: Path) -> int | None:
+    """Length of the model's vectors, as the last of its modules that changes it says; None if none says it.
+
+    >>> model_dimensions(model_folder("all-MiniLM-L6-v2"))
+    384
+    """
+    length: int | None = None
+    modules: list[dict[str, str]] = _read_json(folder / "modules.json") or []
+    for module in modules:
+        part = _read_json(folder / module.get("path", "") / "config.json")
+        length = part.get("out_features") or part.get("word_embedding_dimension") or length
+    return length
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def _read_json(file: Path) -> Any:
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

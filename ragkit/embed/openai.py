@@ -10,7 +10,7 @@ import numpy as np
 
 from ragkit.embed import make_token_counter
 from ragkit.errors import ConfigError, ModelError, ServiceError
-from ragkit.service import checked_key, checked_url, endpoint, quoted, shown_url
+from ragkit.service import checked_key, endpoint, quoted, shown_url
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +24,7 @@ class OpenAIEmbedder:
     """One HTTP client; vectors are brought to unit length, as some servers do not."""
 
     def __init__(self, config: Embedding) -> None:
-        url = checked_url(config.base_url or OPENAI_URL, "ingestion.embedding.base_url")
+        url = config.base_url or OPENAI_URL
         self._key = checked_key(config.api_key, "ingestion.embedding.api_key")
         if not self._key and url == OPENAI_URL:
             raise ConfigError(

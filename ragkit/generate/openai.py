@@ -28,7 +28,7 @@ from ragkit.generate.chat_completion import (
 from ragkit.generate.generated import Generated, generated_from
 from ragkit.generate.prompt import Packed, SplitSentences, build_messages, pack, render_blocks
 from ragkit.generate.sentence_terms import nearest_to
-from ragkit.service import checked_key, checked_url, endpoint
+from ragkit.service import checked_key, endpoint
 from ragkit.types import ScoredChunk, Usage
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -48,14 +48,9 @@ class OpenAIGenerator:
     def __init__(self, config: Generation, split_sentences: SplitSentences) -> None:
         self._config = config
         self._split_sentences = split_sentences
-        self._url = checked_url(config.base_url or OPENAI_URL, "generation.base_url")
+        self._url = config.base_url or OPENAI_URL
         self._is_azure = config.api_version is not None
         self._is_openai = urlsplit(self._url).hostname == "api.openai.com"
-        if config.citations == "grammar" and (self._is_openai or self._is_azure):
-            raise ConfigError(
-                "generation.citations is grammar, which OpenAI's API does not know",
-                mend="set it to json_schema or tags",
-            )
         self._key = checked_key(config.api_key, "generation.api_key")
         if not self._key and (self._is_openai or self._is_azure):
             raise ConfigError(

@@ -17,7 +17,7 @@ import httpx
 
 from ragkit.config.schema import Reranking
 from ragkit.errors import ServiceError
-from ragkit.service import checked_key, checked_url, endpoint, quoted, shown_url
+from ragkit.service import checked_key, endpoint, quoted, shown_url
 
 
 class HttpReranker:
@@ -28,7 +28,7 @@ class HttpReranker:
     """
 
     def __init__(self, config: Reranking) -> None:
-        url = checked_url(config.base_url or "", "retrieval.reranking.base_url")
+        url = config.base_url or ""
         self._key = checked_key(config.api_key, "retrieval.reranking.api_key")
         self._config = config
         self._address = endpoint(url, "/rerank")

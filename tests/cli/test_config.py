@@ -107,3 +107,26 @@ def test_check_knows_the_languages(capsys: pytest.CaptureFixture[str], setting: 
     assert f"{setting.split('=')[0]}: {gist}" in capsys.readouterr().err
     for fine in ("ingestion.chunking.language=de", "ingestion.chunking.language=bho", "retrieval.bm25.language=german"):
         assert main(["config", "check", "--set", fine]) == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "gist"),
+    [
+        (["generation.backend=llama_cpp", "generation.model=qwen9"], "no model is called 'qwen9'"),
+        (["ingestion.embedding.dimensions=9999"], "dimensions is 9999, but all-MiniLM-L6-v2 has 384; leave it out"),
+        (["ingestion.embedding.device=gpu"], "ingestion.embedding.device: this is no device; write cpu, cuda"),
+        (["generation.base_url=localhost:8000/v1"], "generation.base_url: this is no http or https address"),
+        (["ingestion.store.url=http://me:hush@host:port"], "ingestion.store.url: this is no http or https address"),
+        (
+            ["generation.backend=openai", "generation.model=gpt-4o-mini", "generation.citations=grammar"],
+            "generation: citations: grammar is nothing that OpenAI's API knows; set json_schema or tags",
+        ),
+    ],
+)
+def test_check_finds_what_would_fail_at_the_first_question(
+    capsys: pytest.CaptureFixture[str], settings: list[str], gist: str
+) -> None:
+    assert main(["config", "check", *(word for setting in settings for word in ("--set", setting))]) == 2
+    said = capsys.readouterr().err
+    assert gist in said
+    assert "hush" not in said

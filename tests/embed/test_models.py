@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ragkit.embed.models import model_fingerprint, model_folder, model_window, verify_weights
+from ragkit.embed.models import model_folder, model_window, verify_weights
 from ragkit.errors import MissingExtra, ModelError
 from ragkit.models.cache import check_sha256
 from ragkit.models.catalogue import catalogue
@@ -84,13 +84,6 @@ def test_the_window_is_the_narrowest_statement(tmp_path: Path, files: dict[str, 
 def test_a_model_that_says_no_window_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="does not say how many tokens"):
         model_window(tmp_path)
-
-
-def test_the_fingerprint_follows_the_files(copy: Path) -> None:
-    before = model_fingerprint(copy)
-    assert model_fingerprint(model_folder(NAME)) == before
-    (copy / "config.json").write_text("{}", encoding="utf-8")
-    assert model_fingerprint(copy) != before
 
 
 def test_a_known_model_that_is_not_here_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

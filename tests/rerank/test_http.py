@@ -190,11 +190,7 @@ def test_no_service() -> None:
     assert SECRET not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"base_url": "localhost:8000"}, {"base_url": "http://"}, {"api_key": SecretStr(f"{SECRET}\nx")}],
-)
-def test_what_cannot_work_is_said_before_any_call(server: Server, changes: dict[str, object]) -> None:
+def test_a_key_that_cannot_work_is_said_before_any_call(server: Server) -> None:
     with pytest.raises(ConfigError) as caught:
-        reranker(server, changes)
+        reranker(server, {"api_key": SecretStr(f"{SECRET}\nx")})
     assert SECRET not in str(caught.value)

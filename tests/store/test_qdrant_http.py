@@ -501,13 +501,6 @@ def test_a_missing_url_is_an_error_of_the_config() -> None:
         QdrantStore(settings_for(None), Bm25())
 
 
-@pytest.mark.parametrize("url", ["http://", "http://host:notaport", "http://[::1"])
-def test_a_url_that_is_none_is_an_error_of_the_config(url: str) -> None:
-    with pytest.raises(ConfigError, match=r"ingestion\.store\.url is no address") as raised:
-        QdrantStore(settings_for(url), Bm25())
-    assert KEY not in "".join(traceback.format_exception(raised.value))
-
-
 def test_without_the_extra_the_import_says_what_to_install() -> None:
     program = "import sys; sys.modules['qdrant_client'] = None; import ragkit.store.qdrant"
 
