@@ -17,7 +17,7 @@ import pytest
 from ragkit import Answer, Config, Filter, Ragkit, RagkitError
 from ragkit.config.schema import Embedding
 from ragkit.embed import Embedder, make_embedder
-from ragkit.errors import IndexMismatch
+from ragkit.errors import ConfigError, IndexMismatch
 from ragkit.types import REFUSAL_TEXT
 
 SAMPLES = Path(__file__).parents[1] / "eval" / "samples"
@@ -80,6 +80,13 @@ def test_filters_that_nothing_meets_are_a_refusal(rag: Ragkit) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("filters", [["page_number>=3"], {"field": "folder", "eq": "x"}, Filter(field="a", eq=1), 3])
+def test_filters_that_are_none_are_refused(rag: Ragkit, filters: Any) -> None:
+    for use in (rag.search, rag.ask, rag.stream):
+        with pytest.raises(ConfigError, match=r"filters are no list of ragkit\.Filter: .*; write filters="):
+            use("alarm limits", filters=filters)
+
+
 def test_filters_hold_in_search(rag: Ragkit) -> None:
     results = rag.search("alarm limits", filters=[Filter(field="folder", eq="training")])
     assert results
