@@ -25,6 +25,7 @@ from ragkit.ingest.walk import Unread, walk
 
 _LONGEST_ROW = 64 * 1024 * 1024
 _DEEPEST_ROW = 100
+_TOO_DEEP = f"it is nested deeper than {_DEEPEST_ROW} levels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,8 @@ def _rows(path: Path, file_name: str, root: str) -> Iterator[Source | Rejected]:
             try:
                 row = _read_row(line)
             except (ValueError, RecursionError) as error:
-                yield Rejected(where, root, f"is no JSON object: {error}", keeps=as_text(path))
+                reason = _TOO_DEEP if isinstance(error, RecursionError) else str(error)
+                yield Rejected(where, root, f"is no JSON object: {reason}", keeps=as_text(path))
                 continue
             identity = _row_identity(row)
             if identity is None:
@@ -241,7 +243,7 @@ def _read_row(line: bytes) -> dict[str, Any]:
         raise ValueError(f"found {type(row).__name__}")
     # What is not nested too deep here is not for anything that reads it later, with more calls below it.
     if line.count(b"[") + line.count(b"{") > _DEEPEST_ROW and _is_deeper(row, _DEEPEST_ROW):
-        raise ValueError(f"it is nested deeper than {_DEEPEST_ROW} levels")
+        raise ValueError(_TOO_DEEP)
     text = json.dumps(row, ensure_ascii=False)
     whole = whole_characters(text)
     return cast("dict[str, Any]", row) if whole == text else json.loads(whole)

@@ -30,9 +30,8 @@ _DENSE, _SPARSE = "dense", "bm25"
 _PAGE = 1000
 _MOST_INDEXED_FIELDS = 64
 _HNSW_EF = 128
-# A growing segment is held in memory, about 3 kB a chunk, and building an index over a segment takes memory with its
-# size: bounding both slows the growth (`scripts/measure_core.py memory`); weighing all terms again at the end of a run
-# still makes it grow.
+# What is written or changed goes into a growing segment, which is held in memory, about 3 kB a chunk, and building an
+# index over a segment takes memory with its size: both are bounded (`scripts/measure_core.py memory`).
 _SETTLE_EVERY = 8192
 _LARGEST_SEGMENT_KB = 40_000
 
@@ -129,9 +128,7 @@ class EdgeStore:
             shard.update(qe.UpdateOperation.upsert_points(points))
         except Exception as error:
             raise StoreError(f"the index at {self._folder} refused chunks: {error}") from error
-        self._unsettled += len(points)
-        if self._unsettled >= _SETTLE_EVERY:
-            self.finish()
+        self._settle(len(points))
 
     def delete_documents(self, document_ids: Sequence[str], keep: Mapping[str, Sequence[str]] | None = None) -> None:
         if not document_ids or self._opened is None:
@@ -153,6 +150,7 @@ class EdgeStore:
             batch.append(qe.PointVectors(chunk.id, {_SPARSE: qe.SparseVector(indices, weights)}))
             if len(batch) == _PAGE:
                 shard.update(qe.UpdateOperation.update_vectors(batch))
+                self._settle(len(batch))
                 batch = []
         if batch:
             shard.update(qe.UpdateOperation.update_vectors(batch))
@@ -166,6 +164,12 @@ class EdgeStore:
             self._opened.optimize()
             self._opened.flush()
         self._unsettled = 0
+
+    def _settle(self, changed: int) -> None:
+        """Let go of the growing segment when enough chunks have been changed since the last time."""
+        self._unsettled += changed
+        if self._unsettled >= _SETTLE_EVERY:
+            self.finish()
 
     def _create(self, dimensions: int) -> qe.EdgeShard:
         self._folder.mkdir(parents=True)

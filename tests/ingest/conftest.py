@@ -16,6 +16,7 @@ from ragkit.retrieve.retriever import retrieve
 from ragkit.store.manifest import Entry
 from ragkit.store.open import open_snapshot
 from ragkit.types import Chunk, Document
+from tests.ingest.indexing import RECURSIVE, Watched, write
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -137,3 +138,23 @@ def contents(embedder: Embedder) -> Callable[[Config], Contents]:
             snapshot.close()
 
     return read
+
+
+@pytest.fixture
+def watched(embedder: Embedder) -> Watched:
+    return Watched(embedder)
+
+
+@pytest.fixture
+def config(tmp_path: Path, config_at: Callable[..., Config]) -> Config:
+    return config_at(tmp_path / "index", RECURSIVE)
+
+
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    """Four documents of three sections each."""
+    folder = tmp_path / "docs"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("a.md", "b.md", "c.md", "sub/d.md"):
+        write(folder / name, f"Manual {name}", "pump", "valve", "sensor")
+    return folder

@@ -21,8 +21,9 @@ from ragkit.embed import Embedder
 from ragkit.errors import ConfigError, IndexLocked, IndexMismatch, ModelError, RagkitError
 from ragkit.ingest.delete import delete_documents
 from ragkit.ingest.index import build_index
-from ragkit.ingest.report import IndexReport, Receipt
+from ragkit.ingest.report import Receipt
 from ragkit.store.open import NoIndex, open_manifest, open_snapshot
+from tests.ingest.indexing import RECURSIVE, ReportedFault, Watched, counts, generation, texts_of, write
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,79 +31,10 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 SAMPLES = Path(__file__).parents[2] / "eval" / "samples"
-RECURSIVE = Chunking(strategy="recursive", chunk_size=64, overlap=0)
 
 
 class Contents(Protocol):
     def differences(self, other: Contents) -> list[str]: ...
-
-
-class ReportedFault(Exception):
-    """What an embedding service out of order raises."""
-
-
-class Watched:
-    """The real embedder, which notes what it is given and fails after `fails_after` texts."""
-
-    def __init__(self, embedder: Embedder, fails_after: int | None = None) -> None:
-        self._embedder = embedder
-        self._fails_after = fails_after
-        self.texts: list[str] = []
-
-    def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        if self._fails_after is not None and len(self.texts) + len(texts) > self._fails_after:
-            raise ReportedFault
-        self.texts.extend(texts)
-        return self._embedder.embed_passages(texts)
-
-    def embed_question(self, text: str) -> NDArray[np.float32]:
-        return self._embedder.embed_question(text)
-
-    def embed_questions(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return self._embedder.embed_questions(texts)
-
-
-@pytest.fixture
-def watched(embedder: Embedder) -> Watched:
-    return Watched(embedder)
-
-
-@pytest.fixture
-def config(tmp_path: Path, config_at: Callable[..., Config]) -> Config:
-    return config_at(tmp_path / "index", RECURSIVE)
-
-
-@pytest.fixture
-def docs(tmp_path: Path) -> Path:
-    """Four documents of three sections each."""
-    folder = tmp_path / "docs"
-    (folder / "sub").mkdir(parents=True)
-    for name in ("a.md", "b.md", "c.md", "sub/d.md"):
-        write(folder / name, f"Manual {name}", "pump", "valve", "sensor")
-    return folder
-
-
-def write(path: Path, title: str, *topics: str) -> None:
-    sections = [f"## The {topic}\n\nThe {topic} of {title} is checked every morning by two people." for topic in topics]
-    path.write_text("\n\n".join([f"# {title}", *sections]) + "\n", encoding="utf-8")
-
-
-def counts(report: IndexReport) -> dict[str, int]:
-    names = ("new", "edited", "moved", "deleted", "unchanged")
-    return {name: getattr(report, name) for name in names if getattr(report, name)}
-
-
-def generation(config: Config) -> str:
-    return (config.ingestion.store.path / "CURRENT").read_text(encoding="ascii")
-
-
-def texts_of(config: Config, name: str) -> list[str]:
-    snapshot = open_snapshot(config)
-    try:
-        entry = snapshot.manifest.find(name)
-        return [] if entry is None else [chunk.text for chunk in snapshot.store.chunks_of(entry.id)]
-    finally:
-        snapshot.close()
 
 
 class TestIncremental:
@@ -365,184 +297,6 @@ class TestSettings:
             build_index(config, [docs], embedder=Narrow(embedder))
         with pytest.raises(NoIndex):
             open_snapshot(config)
-
-
-class TestDeletion:
-    def test_the_receipt_says_that_nothing_is_left(self, config: Config, docs: Path, watched: Watched) -> None:
-        build_index(config, [docs], embedder=watched)
-        receipt = delete_documents(config, ["a.md", "sub/d.md", "a.md"])
-        assert receipt == Receipt(documents=2, vectors=0, bm25=0, manifest=0, files=0)
-        assert texts_of(config, "a.md") == []
-        assert len(texts_of(config, "b.md")) > 1
-        held = b"".join(path.read_bytes() for path in config.ingestion.store.path.rglob("*") if path.is_file())
-        assert b"Manual b.md" in held
-        assert b"Manual a.md" not in held, "the words themselves are gone from the disk"
-
-    def test_a_reader_that_holds_the_old_generation_is_reported(
-        self, config: Config, docs: Path, watched: Watched
-    ) -> None:
-        build_index(config, [docs], embedder=watched)
-        snapshot = open_snapshot(config)
-        assert delete_documents(config, ["a.md"]).files == 1
-        entry = snapshot.manifest.find("a.md")
-        assert entry is not None
-        assert len(snapshot.store.chunks_of(entry.id)) > 1, "what a reader has open does not change"
-        snapshot.close()
-        folder = config.ingestion.store.path
-        assert [path.name for path in folder.glob("gen-*")] == [generation(config)], "gone with its last reader"
-        assert delete_documents(config, ["b.md"]).files == 0
-
-    def test_an_unknown_name_is_refused_before_anything_is_deleted(
-        self, config: Config, docs: Path, watched: Watched
-    ) -> None:
-        build_index(config, [docs], embedder=watched)
-        before = generation(config)
-        with pytest.raises(ConfigError, match=r"the index holds no document named 'missing\.md'; see: ragkit inspect"):
-            delete_documents(config, ["a.md", "missing.md"])
-        assert generation(config) == before
-
-    def test_what_still_lies_in_its_folder_comes_back(self, config: Config, docs: Path, watched: Watched) -> None:
-        build_index(config, [docs], embedder=watched)
-        delete_documents(config, ["a.md"])
-        assert counts(build_index(config, [docs], embedder=watched)) == {"new": 1, "unchanged": 3}
-
-    def test_the_average_length_follows(
-        self,
-        config: Config,
-        docs: Path,
-        tmp_path: Path,
-        embedder: Embedder,
-        config_at: Callable[..., Config],
-        contents: Callable[[Config], Contents],
-    ) -> None:
-        """Lengths normalise BM25, so scores must be as if the deleted document had never been there."""
-        (docs / "long.md").write_text("word " * 60 + "ends.\n\n" + "more " * 60 + "ends.", encoding="utf-8")
-        build_index(config, [docs], embedder=embedder)
-        delete_documents(config, ["long.md"])
-        (docs / "long.md").unlink()
-        clean = config_at(tmp_path / "clean", RECURSIVE)
-        build_index(clean, [docs], embedder=embedder)
-        assert contents(clean).differences(contents(config)) == []
-
-
-class TestVanishedSources:
-    def test_a_folder_that_is_not_there_is_an_error_until_its_documents_are_deleted(
-        self, config: Config, docs: Path, watched: Watched
-    ) -> None:
-        """It may lie on a disk that is not mounted: nothing leaves the index unasked."""
-        build_index(config, [docs], embedder=watched)
-        away = docs.rename(docs.with_name("away"))
-        gist = r"there is no .*docs'; bring it back, or take its 4 documents .*: ragkit delete --from .*docs"
-        for rebuild in (False, True):
-            with pytest.raises(RagkitError, match=gist):
-                build_index(config, [docs], rebuild=rebuild, embedder=watched)
-        assert texts_of(config, "a.md")
-        receipt = delete_documents(config, paths=[docs])
-        assert receipt == Receipt(documents=4, vectors=0, bm25=0, manifest=0, files=0)
-        assert build_index(config, [away], embedder=watched).documents == 4
-
-    def test_a_file_or_a_pattern_that_was_indexed_by_itself_may_vanish(
-        self, config: Config, docs: Path, watched: Watched
-    ) -> None:
-        for path, names in ((docs / "a.md", ["a.md"]), (docs / "b*.md", ["b.md"])):
-            build_index(config, [path], embedder=watched)
-            for name in names:
-                (docs / name).unlink()
-            report = build_index(config, [path], embedder=watched)
-            assert (report.deleted, report.documents) == (1, 0)
-            assert report.receipt is not None
-            with pytest.raises(RagkitError, match=r"there is no|no file matches"):
-                build_index(config, [path], embedder=watched)
-
-    def test_deleting_from_a_path_that_nothing_came_from_names_those_that_something_did(
-        self, config: Config, docs: Path, watched: Watched
-    ) -> None:
-        build_index(config, [docs], embedder=watched)
-        with pytest.raises(ConfigError, match=rf"holds nothing from 'elsewhere'; it was made from: {docs}"):
-            delete_documents(config, paths=["elsewhere"])
-
-
-class TestOneDocumentPerFile:
-    @staticmethod
-    def names(config: Config) -> dict[str, str]:
-        with open_manifest(config) as manifest:
-            assert manifest is not None
-            return {entry.name: Path(entry.root).name for entry in manifest.entries()}
-
-    WHOLE = dict.fromkeys(("a.md", "b.md", "c.md", "sub/d.md"), "docs")
-
-    def test_parts_of_a_folder_that_is_indexed_bring_nothing_twice(
-        self, config: Config, docs: Path, watched: Watched
-    ) -> None:
-        build_index(config, [docs], embedder=watched)
-        for part in (docs / "sub", docs / "sub" / "d.md", f"{docs}/**/*.md", f"{docs}/sub/*"):
-            report = build_index(config, [part], embedder=watched)
-            assert (report.changed, report.documents) == (False, 4)
-        write(docs / "sub" / "d.md", "Edited", "antenna")
-        write(docs / "sub" / "e.md", "New", "antenna")
-        (docs / "a.md").unlink()
-        assert counts(build_index(config, [docs / "sub"], embedder=watched)) == {"new": 1, "edited": 1}
-        (docs / "sub" / "e.md").unlink()
-        (docs / "sub" / "d.md").unlink()
-        assert counts(build_index(config, [docs / "sub" / "e.md"], embedder=watched)) == {"deleted": 1}
-        assert self.names(config) == self.WHOLE
-        assert counts(build_index(config, [docs], embedder=watched)) == {"deleted": 2, "unchanged": 2}
-
-    @pytest.mark.parametrize("first", ["sub", "sub/d.md", "sub/*.md", "*.md", "a.md"])
-    def test_a_wider_folder_takes_over_what_is_known_without_embedding_it_again(
-        self, config: Config, docs: Path, watched: Watched, first: str
-    ) -> None:
-        build_index(config, [docs / first], embedder=watched)
-        known = set(watched.texts)
-        watched.texts.clear()
-        report = build_index(config, [docs], embedder=watched)
-        assert report.documents == 4
-        assert self.names(config) == self.WHOLE
-        assert not known & set(watched.texts)
-        assert build_index(config, [docs], embedder=watched).changed is False
-
-    def test_both_at_once_in_either_order_and_rebuilt(
-        self, config: Config, docs: Path, tmp_path: Path, watched: Watched, config_at: Callable[..., Config]
-    ) -> None:
-        orders = ([docs, docs / "sub"], [docs / "sub" / "d.md", docs / "sub", docs])
-        for number, paths in enumerate(orders):
-            place = config_at(tmp_path / f"index{number}", RECURSIVE)
-            build_index(place, paths, embedder=watched)
-            assert self.names(place) == self.WHOLE
-            assert build_index(place, [docs / "sub"], rebuild=True, embedder=watched).documents == 4
-            assert self.names(place) == self.WHOLE
-
-    def test_deleting_from_a_part_of_a_folder(self, config: Config, docs: Path, watched: Watched) -> None:
-        build_index(config, [docs], embedder=watched)
-        assert delete_documents(config, paths=[docs / "sub"]).documents == 1
-        assert delete_documents(config, paths=[f"{docs}/[ab].md"]).documents == 2
-        assert list(self.names(config)) == ["c.md"]
-
-    def test_a_part_that_vanished_is_an_error_until_its_documents_are_deleted(
-        self, config: Config, docs: Path, watched: Watched
-    ) -> None:
-        build_index(config, [docs], embedder=watched)
-        (docs / "sub" / "d.md").unlink()
-        (docs / "sub").rmdir()
-        with pytest.raises(RagkitError, match=r"there is no .*sub'; .*its 1 document .*ragkit delete --from .*sub"):
-            build_index(config, [docs / "sub"], embedder=watched)
-        assert delete_documents(config, paths=[docs / "sub"]).documents == 1
-
-
-def test_a_folder_that_cannot_be_listed_keeps_its_documents(
-    config: Config, docs: Path, watched: Watched, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    build_index(config, [docs], embedder=watched)
-    scandir = os.scandir
-
-    def listed(path: str | Path) -> object:
-        if Path(path) == docs / "sub":
-            raise PermissionError(13, "Permission denied")
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", listed)
-    report = build_index(config, [docs], embedder=watched)
-    assert (report.failures, report.documents) == ([("sub", "cannot be read: Permission denied")], 4)
 
 
 class TestFilesThatCannotBeRead:
