@@ -34,6 +34,9 @@ _HNSW_EF = 128
 # index over a segment takes memory with its size: both are bounded (`scripts/measure_core.py memory`).
 _SETTLE_EVERY = 8192
 _LARGEST_SEGMENT_KB = 40_000
+# The engine would hold BM25 and the indexes of fields in memory, as much as the corpus makes them.
+_MAPPED = qe.Memory.Cached
+_FieldIndex = type[qe.KeywordIndexParams] | type[qe.FloatIndexParams]
 
 
 class EdgeStore:
@@ -174,7 +177,7 @@ class EdgeStore:
     def _create(self, dimensions: int) -> qe.EdgeShard:
         self._folder.mkdir(parents=True)
         self._opened = qe.EdgeShard.create(str(self._folder), _shard_config(dimensions))
-        _index_field(self._opened, "document_id", qe.PayloadSchemaType.Keyword)
+        _index_field(self._opened, "document_id", qe.KeywordIndexParams)
         return self._opened
 
     def _vectors(self, chunk: Chunk, vector: NDArray[np.float32], average_length: float) -> dict[str, Any]:
@@ -196,18 +199,18 @@ class EdgeStore:
                 return
 
     def _index_fields(self, shard: qe.EdgeShard, payload: Mapping[str, Any]) -> None:
-        kinds: tuple[tuple[Kind, qe.PayloadSchemaType], ...] = (
-            ("s", qe.PayloadSchemaType.Keyword),
-            ("n", qe.PayloadSchemaType.Float),
-            ("b", qe.PayloadSchemaType.Keyword),
-            ("t", qe.PayloadSchemaType.Float),
+        kinds: tuple[tuple[Kind, _FieldIndex], ...] = (
+            ("s", qe.KeywordIndexParams),
+            ("n", qe.FloatIndexParams),
+            ("b", qe.KeywordIndexParams),
+            ("t", qe.FloatIndexParams),
         )
-        for kind, schema in kinds:
+        for kind, index in kinds:
             for name in payload.get(kind, {}):
                 key = payload_key(kind, name)
                 # Filters on further fields stay exact and only lose speed.
                 if key.replace('"', "") not in self._indexed and len(self._indexed) < _MOST_INDEXED_FIELDS:
-                    _index_field(shard, key, schema)
+                    _index_field(shard, key, index)
                     self._indexed.add(key.replace('"', ""))
 
 
@@ -230,18 +233,19 @@ def _is_uuid(text: str) -> bool:
     return True
 
 
-def _index_field(shard: qe.EdgeShard, key: str, schema: qe.PayloadSchemaType) -> None:
-    shard.update(qe.UpdateOperation.create_field_index(key, schema))
+def _index_field(shard: qe.EdgeShard, key: str, kind: _FieldIndex) -> None:
+    shard.update(qe.UpdateOperation.create_field_index(key, kind(memory=_MAPPED)))
 
 
 def _shard_config(dimensions: int) -> qe.EdgeConfig:
     return qe.EdgeConfig(
         vectors={_DENSE: qe.EdgeVectorParams(size=dimensions, distance=qe.Distance.Cosine)},
-        sparse_vectors={_SPARSE: qe.EdgeSparseVectorParams(modifier=qe.Modifier.Idf)},
+        sparse_vectors={_SPARSE: qe.EdgeSparseVectorParams(modifier=qe.Modifier.Idf, memory=_MAPPED)},
         # Deleted points count in a segment's idf until they are swept out, so sweep always.
         optimizers=qe.EdgeOptimizersConfig(
             deleted_threshold=0.0, vacuum_min_vector_number=0, max_segment_size=_LARGEST_SEGMENT_KB
         ),
+        id_tracker_memory=_MAPPED,
         wal_enabled=False,
     )
 

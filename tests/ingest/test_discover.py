@@ -387,7 +387,10 @@ class TestRows:
             ('{"id": "b", "text": "x", "title": 7}', 'has a "title" that is no text: 7'),
             ('{"id": "b", "text": "x", "metadata": {"date_created": 2026}}', 'a "date_created" that is no text: 2026'),
             (f'{{"id": "b", "text": "x", "metadata": {{"page_number": {10**22}}}}}', '"page_number" that is no page'),
-            (f'{{"id": "b", "text": "x", "metadata": {{"a": {"[" * 100_000}{"]" * 100_000}}}}}', "is no JSON object"),
+            (
+                f'{{"id": "b", "text": "x", "metadata": {{"a": {"[" * 100_000}{"]" * 100_000}}}}}',
+                "deeper than 100 levels",
+            ),
             (f'{{"id": "b", "text": "x", "metadata": {{"a": {"[" * 99}{"]" * 99}}}}}', "deeper than 100 levels"),
             ('{"id": "b"}', 'has no "text"'),
             ('{"id": "b", "text": 3}', 'has no "text"'),
