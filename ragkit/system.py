@@ -150,7 +150,7 @@ class Ragkit:
         if strategy is not None:
             retrieval = _changed(retrieval, {"strategy": strategy})
         reranker = self.reranker if rerank else None
-        return retrieve(question, self.snapshot().store, self.embedder, retrieval, reranker, _conditions(filters))
+        return retrieve(question, self.snapshot().store, self.embedder, retrieval, reranker, filters)
 
     async def asearch(
         self,
@@ -172,7 +172,7 @@ class Ragkit:
         """An answer with checked citations, or a refusal with its reason. Raises ConfigError for an empty question."""
         from ragkit.ask import ask
 
-        return ask(_readable(question), self._stages(), _conditions(filters))
+        return ask(_readable(question), self._stages(), filters)
 
     async def aask(self, question: str, *, filters: Sequence[Filter] = ()) -> Answer:
         """`ask` without blocking the event loop."""
@@ -180,13 +180,13 @@ class Ragkit:
 
         from ragkit.ask import aask
 
-        return await aask(_readable(question), await asyncio.to_thread(self._stages), _conditions(filters))
+        return await aask(_readable(question), await asyncio.to_thread(self._stages), filters)
 
     def stream(self, question: str, *, filters: Sequence[Filter] = ()) -> Iterator[str | Answer]:
         """Pieces of the answer as they come and, last, the checked `Answer`."""
         from ragkit.ask import stream
 
-        return stream(_readable(question), self._stages(), _conditions(filters))
+        return stream(_readable(question), self._stages(), filters)
 
     async def astream(self, question: str, *, filters: Sequence[Filter] = ()) -> AsyncIterator[str | Answer]:
         """`stream` without blocking the event loop."""
@@ -194,7 +194,7 @@ class Ragkit:
 
         from ragkit.ask import astream
 
-        question, filters = _readable(question), _conditions(filters)
+        question = _readable(question)
         stages = await asyncio.to_thread(self._stages)
         async for piece in astream(question, stages, filters):
             yield piece
@@ -278,15 +278,6 @@ def _readable(question: str) -> str:
     if not question.strip():
         raise ConfigError("the question is empty", mend="write what you want to know")
     return whole_characters(question)
-
-
-def _conditions(filters: Sequence[Filter]) -> Sequence[Filter]:
-    if not isinstance(filters, (list, tuple)) or not all(isinstance(part, Filter) for part in filters):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigError(
-            f"filters are no list of ragkit.Filter: {filters!r:.60}",
-            mend='write filters=[Filter(field="page_number", gte=3)]',
-        )
-    return filters
 
 
 def _changed(retrieval: Retrieval, changes: dict[str, object]) -> Retrieval:

@@ -82,9 +82,12 @@ def test_filters_that_nothing_meets_are_a_refusal(rag: Ragkit) -> None:
 @pytest.mark.integration
 @pytest.mark.parametrize("filters", [["page_number>=3"], {"field": "folder", "eq": "x"}, Filter(field="a", eq=1), 3])
 def test_filters_that_are_none_are_refused(rag: Ragkit, filters: Any) -> None:
-    for use in (rag.search, rag.ask, rag.stream):
-        with pytest.raises(ConfigError, match=r"filters are no list of ragkit\.Filter: .*; write filters="):
+    gist = r"filters are no list of ragkit\.Filter: .*; write filters="
+    for use in (rag.search, rag.ask):
+        with pytest.raises(ConfigError, match=gist):
             use("alarm limits", filters=filters)
+    with pytest.raises(ConfigError, match=gist):
+        list(rag.stream("alarm limits", filters=filters))
 
 
 def test_filters_hold_in_search(rag: Ragkit) -> None:

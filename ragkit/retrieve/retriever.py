@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from ragkit.config.schema import Filter, Retrieval
 from ragkit.embed import Embedder
+from ragkit.errors import ConfigError
 from ragkit.rerank import Reranker
 from ragkit.retrieve.fusion import Fused, fuse
 from ragkit.store import Hit, StoreReader
@@ -33,8 +34,10 @@ def retrieve(
 ) -> Retrieved:
     """The best `retrieval.top_k` chunks for a question, best first, under the config's filters and `filters`.
 
-    Without a reranker the order is that of fusion. An empty question finds nothing.
+    Without a reranker the order is that of fusion. An empty question finds nothing. Raises ConfigError for `filters`
+    that are none.
     """
+    _check(filters)
     timings: dict[str, float] = {}
     if not question.strip():
         return Retrieved([], timings)
@@ -52,6 +55,14 @@ def retrieve(
         with _timed(timings, "rerank"):
             results = _reranked(question, results, reranker, retrieval)
     return Retrieved(results[: retrieval.top_k], timings)
+
+
+def _check(filters: Sequence[Filter]) -> None:
+    if not isinstance(filters, (list, tuple)) or not all(isinstance(part, Filter) for part in filters):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+        raise ConfigError(
+            f"filters are no list of ragkit.Filter: {filters!r:.60}",
+            mend='write filters=[Filter(field="page_number", gte=3)]',
+        )
 
 
 def _ranked(dense: list[Hit], sparse: list[Hit], retrieval: Retrieval) -> Fused:
