@@ -11,7 +11,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ragkit.errors import MissingExtra, ModelError
+from ragkit.config.schema import Embedding
+from ragkit.errors import ConfigError, MissingExtra, ModelError
 from ragkit.models.catalogue import HubSource, Model, PypiSource, catalogue
 from ragkit.models.reference import Package, parse_reference
 from ragkit.models.resolve import Found, find, out_of_reach
@@ -91,6 +92,15 @@ def model_dimensions(folder: Path) -> int | None:
         part = _read_json(folder / module.get("path", "") / "config.json")
         length = part.get("out_features") or part.get("word_embedding_dimension") or length
     return length
+
+
+def check_dimensions(embedding: Embedding, length: int | None) -> None:
+    """Raise ConfigError if the config wants longer vectors than a model of this vector length gives."""
+    if length and embedding.dimensions and embedding.dimensions > length:
+        raise ConfigError(
+            f"ingestion.embedding.dimensions is {embedding.dimensions}, but {embedding.model} has {length}",
+            mend="leave it out to keep them all",
+        )
 
 
 def _read_json(file: Path) -> Any:

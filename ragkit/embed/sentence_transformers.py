@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ragkit.embed import make_token_counter
-from ragkit.embed.models import model_folder, verify_weights
-from ragkit.errors import ConfigError, MissingExtra, ModelError
+from ragkit.embed.models import check_dimensions, model_folder, verify_weights
+from ragkit.errors import MissingExtra, ModelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,9 +85,5 @@ class LocalEmbedder:
             local_files_only=True,
         )
         model.max_seq_length = self._tokens.window
-        full = model.get_embedding_dimension()
-        if self._config.dimensions and full and self._config.dimensions > full:
-            raise ConfigError(
-                f"ingestion.embedding.dimensions is {self._config.dimensions}, but {self._config.model} has {full}"
-            )
+        check_dimensions(self._config, model.get_embedding_dimension())
         return model

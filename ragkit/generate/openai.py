@@ -41,8 +41,7 @@ class OpenAIGenerator:
     `timeout_s` bounds each wait for the server, and the whole of a stream.
 
     Raises:
-        ConfigError: No key for api.openai.com or Azure, a key that no header can carry, or no http(s)
-        address.
+        ConfigError: No key for api.openai.com or Azure, or a key that no header can carry.
     """
 
     def __init__(self, config: Generation, split_sentences: SplitSentences) -> None:

@@ -8,9 +8,9 @@ from importlib.metadata import version
 from typing import Any
 
 from ragkit.config.hashing import explain_difference, index_settings
-from ragkit.config.schema import Chunking, Config, Embedding
+from ragkit.config.schema import Chunking, Config
 from ragkit.embed import make_token_counter
-from ragkit.embed.models import model_dimensions, model_folder
+from ragkit.embed.models import check_dimensions, model_dimensions, model_folder
 from ragkit.embed.tokens import TokenCounter
 from ragkit.errors import ConfigError, IndexMismatch
 from ragkit.ingest import sentences
@@ -40,8 +40,10 @@ def as_indexed(config: Config) -> Config:
     MissingExtra if the model is not there.
     """
     check_languages(config)
-    _check_dimensions(config.ingestion.embedding)
-    chunking = fitted_chunking(config, make_token_counter(config.ingestion.embedding))
+    embedding = config.ingestion.embedding
+    if embedding.backend == "sentence_transformers":
+        check_dimensions(embedding, model_dimensions(model_folder(embedding.model)))
+    chunking = fitted_chunking(config, make_token_counter(embedding))
     return config.model_copy(update={"ingestion": config.ingestion.model_copy(update={"chunking": chunking})})
 
 
@@ -49,17 +51,6 @@ def check_languages(config: Config) -> None:
     """Raise ConfigError for a language of the config that the sentence splitter or the tokenizer does not know."""
     sentences.check_language(config.ingestion.chunking.language)
     bm25.check_language(config.retrieval.bm25.language)
-
-
-def _check_dimensions(embedding: Embedding) -> None:
-    if embedding.backend != "sentence_transformers" or embedding.dimensions is None:
-        return
-    length = model_dimensions(model_folder(embedding.model))
-    if length is not None and embedding.dimensions > length:
-        raise ConfigError(
-            f"ingestion.embedding.dimensions is {embedding.dimensions}, but {embedding.model} has {length}",
-            mend="leave it out to keep them all",
-        )
 
 
 def differences(built: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:

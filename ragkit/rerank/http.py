@@ -24,7 +24,7 @@ class HttpReranker:
     """One HTTP client. Nothing is retried here.
 
     Raises:
-        ConfigError: No address, one that is not http(s), or a key that no header can carry.
+        ConfigError: A key that no header can carry.
     """
 
     def __init__(self, config: Reranking) -> None:

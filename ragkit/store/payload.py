@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from ragkit.store.filters import typed_payload
 from ragkit.types import Chunk
@@ -37,3 +38,16 @@ def from_payload(chunk_id: str, payload: dict[str, Any]) -> Chunk:
         header=payload["header"],
         page_starts=tuple(payload["page_starts"]),
     )
+
+
+def is_point_id(text: str) -> bool:
+    """Whether a chunk can have this id: Qdrant raises on one that is no UUID.
+
+    >>> is_point_id("6f1c1f0e-8a3c-5b52-9a51-0a8a4c1f2d3e"), is_point_id("7 of 9")
+    (True, False)
+    """
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
-from uuid import UUID
 
 import numpy as np
 
@@ -21,7 +20,7 @@ from ragkit.errors import ConfigError, MissingExtra
 from ragkit.store import Hit
 from ragkit.store.bm25 import Bm25Encoder
 from ragkit.store.filters import All, Clause, Kind, Match, Not, Range, clause_of, payload_key
-from ragkit.store.payload import from_payload, to_payload
+from ragkit.store.payload import from_payload, is_point_id, to_payload
 from ragkit.types import Chunk
 
 try:
@@ -101,7 +100,7 @@ class QdrantStore:
         return found[0] if vector is not None else [], found[-1] if indices else []
 
     def chunks(self, chunk_ids: Sequence[str]) -> dict[str, Chunk]:
-        known = [chunk_id for chunk_id in chunk_ids if _is_uuid(chunk_id)]
+        known = [chunk_id for chunk_id in chunk_ids if is_point_id(chunk_id)]
         if not known or self._known() is None:
             return {}
         with explained(self._config):
@@ -272,14 +271,6 @@ def _batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
 def _bare(key: str) -> str:
     # The server gives the quotes back only where a name needs them.
     return key.replace('"', "")
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _of_documents(document_ids: Sequence[str]) -> models.Filter:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from uuid import UUID
 
 import qdrant_edge as qe
 
@@ -19,7 +18,7 @@ from ragkit.errors import StoreError
 from ragkit.store import Hit
 from ragkit.store.bm25 import Bm25Encoder
 from ragkit.store.filters import All, Clause, Kind, Match, Not, Range, clause_of, payload_key
-from ragkit.store.payload import from_payload, to_payload
+from ragkit.store.payload import from_payload, is_point_id, to_payload
 from ragkit.types import Chunk
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ class EdgeStore:
         if self._opened is None:
             return {}
         # The engine raises on an id that is no UUID; no chunk has such an id.
-        known: list[Any] = [chunk_id for chunk_id in chunk_ids if _is_uuid(chunk_id)]
+        known: list[Any] = [chunk_id for chunk_id in chunk_ids if is_point_id(chunk_id)]
         records = self._opened.retrieve(known, True, False)
         return {str(record.id): from_payload(str(record.id), record.payload or {}) for record in records}
 
@@ -223,14 +222,6 @@ def _unopened(folder: Path, error: Exception) -> StoreError:
             "may write and set ingestion.store.path",
         )
     return StoreError(f"cannot open the index at {folder}: {error}", mend="run: ragkit index --rebuild")
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _index_field(shard: qe.EdgeShard, key: str, kind: _FieldIndex) -> None:
