@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +11,10 @@ import pytest
 
 from ragkit.config.schema import Chunking, Config, Embedding, Ingestion, Parsing, Store
 from ragkit.embed import Embedder, make_embedder
+from ragkit.ingest.index import build_index
 from ragkit.retrieve.retriever import retrieve
-from ragkit.store.manifest import Entry
 from ragkit.store.open import open_snapshot
-from ragkit.types import Chunk, Document
-from tests.ingest.indexing import RECURSIVE, Watched, write
+from tests.ingest.indexing import RECURSIVE, Contents, Watched, write
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,42 +26,6 @@ QUESTIONS = (
     "How is a probe calibrated?",
     "Who decides about the warranty?",
 )
-
-
-@dataclass
-class Contents:
-    """What a reader of an index can see."""
-
-    entries: dict[str, Entry] = field(default_factory=dict[str, Entry])
-    documents: dict[str, Document] = field(default_factory=dict[str, Document])
-    meta: dict[str, Any] = field(default_factory=dict[str, Any])
-    chunks: dict[str, Chunk] = field(default_factory=dict[str, Chunk])
-    vectors: dict[str, NDArray[np.float32]] = field(default_factory=dict[str, "NDArray[np.float32]"])
-    counts: tuple[int, int, int] = (0, 0, 0)
-    sparse: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
-    best: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-
-    def differences(self, other: Contents) -> list[str]:
-        """Each way in which two indexes differ, in a few words; empty if they are the same."""
-        found: list[str] = []
-        for name in ("entries", "documents", "meta", "chunks", "best"):
-            mine, theirs = getattr(self, name), getattr(other, name)
-            keys = {key for key in {*mine, *theirs} if mine.get(key) != theirs.get(key)}
-            found.extend(f"{name}: {key}" for key in sorted(keys))
-        if self.counts != other.counts:
-            found.append(f"counts: {self.counts} and {other.counts}")
-        if self.vectors.keys() != other.vectors.keys():
-            found.append("vectors: of other chunks")
-        else:
-            found.extend(
-                f"vector: {key}"
-                for key, vector in self.vectors.items()
-                if not np.allclose(vector, other.vectors[key], atol=1e-5)
-            )
-        for question, scores in self.sparse.items():
-            if scores != pytest.approx(other.sparse[question], rel=1e-5):
-                found.append(f"sparse scores: {question}")
-        return found
 
 
 class Remembering:
@@ -158,3 +120,20 @@ def docs(tmp_path: Path) -> Path:
     for name in ("a.md", "b.md", "c.md", "sub/d.md"):
         write(folder / name, f"Manual {name}", "pump", "valve", "sensor")
     return folder
+
+
+@pytest.fixture
+def against_clean(
+    tmp_path: Path,
+    embedder: Embedder,
+    config_at: Callable[..., Config],
+    contents: Callable[[Config], Contents],
+) -> Callable[[Config, Path], list[str]]:
+    """Each way in which an index differs from one that is built of the folder at once."""
+
+    def compare(config: Config, docs: Path) -> list[str]:
+        clean = config_at(tmp_path / "clean", config.ingestion.chunking)
+        build_index(clean, [docs], embedder=embedder)
+        return contents(clean).differences(contents(config))
+
+    return compare

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
 from ragkit.config.schema import Config
-from ragkit.embed import Embedder
 from ragkit.errors import ConfigError, RagkitError
 from ragkit.ingest.delete import delete_documents
 from ragkit.ingest.index import build_index
@@ -19,10 +17,6 @@ from ragkit.store.open import open_manifest
 from tests.ingest.indexing import RECURSIVE, Watched, counts, texts_of, write
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
-
-
-class Contents(Protocol):
-    def differences(self, other: Contents) -> list[str]: ...
 
 
 class TestVanishedSources:
@@ -130,25 +124,20 @@ class TestOneDocumentPerFile:
 
     def test_a_folder_in_one_of_the_same_name(
         self,
+        config: Config,
         docs: Path,
-        tmp_path: Path,
-        embedder: Embedder,
-        config_at: Callable[..., Config],
-        contents: Callable[[Config], Contents],
+        watched: Watched,
+        against_clean: Callable[[Config, Path], list[str]],
     ) -> None:
         """docs/a.md could be named "docs/a.md" too, to tell it apart, and then be taken for docs/docs/a.md."""
         (docs / "docs").mkdir()
         write(docs / "docs" / "a.md", "Inner", "pump")
-        place = config_at(tmp_path / "index", RECURSIVE)
         for _ in range(2):
-            build_index(place, [docs], embedder=embedder)
-            names = self.names(place)
-            assert names == dict.fromkeys((*self.WHOLE, "docs/a.md"), "docs")
+            build_index(config, [docs], embedder=watched)
+            assert self.names(config) == dict.fromkeys((*self.WHOLE, "docs/a.md"), "docs")
         (docs / "docs" / "a.md").unlink()
-        assert counts(build_index(place, [docs], embedder=embedder)) == {"deleted": 1, "unchanged": 4}
-        clean = config_at(tmp_path / "clean", RECURSIVE)
-        build_index(clean, [docs], embedder=embedder)
-        assert contents(clean).differences(contents(place)) == []
+        assert counts(build_index(config, [docs], embedder=watched)) == {"deleted": 1, "unchanged": 4}
+        assert against_clean(config, docs) == []
 
 
 def test_a_folder_that_cannot_be_listed_keeps_its_documents(

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
 from ragkit.config.schema import Config
-from ragkit.embed import Embedder
 from ragkit.errors import ConfigError
 from ragkit.ingest.delete import delete_documents
 from ragkit.ingest.index import build_index
 from ragkit.ingest.report import Receipt
 from ragkit.store.open import open_snapshot
-from tests.ingest.indexing import RECURSIVE, Watched, counts, generation, texts_of
+from tests.ingest.indexing import Watched, counts, generation, texts_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
-
-
-class Contents(Protocol):
-    def differences(self, other: Contents) -> list[str]: ...
 
 
 class TestDeletion:
@@ -67,16 +61,12 @@ class TestDeletion:
         self,
         config: Config,
         docs: Path,
-        tmp_path: Path,
-        embedder: Embedder,
-        config_at: Callable[..., Config],
-        contents: Callable[[Config], Contents],
+        watched: Watched,
+        against_clean: Callable[[Config, Path], list[str]],
     ) -> None:
         """Lengths normalise BM25, so scores must be as if the deleted document had never been there."""
         (docs / "long.md").write_text("word " * 60 + "ends.\n\n" + "more " * 60 + "ends.", encoding="utf-8")
-        build_index(config, [docs], embedder=embedder)
+        build_index(config, [docs], embedder=watched)
         delete_documents(config, ["long.md"])
         (docs / "long.md").unlink()
-        clean = config_at(tmp_path / "clean", RECURSIVE)
-        build_index(clean, [docs], embedder=embedder)
-        assert contents(clean).differences(contents(config)) == []
+        assert against_clean(config, docs) == []

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ from ragkit.ingest.delete import delete_documents
 from ragkit.ingest.index import build_index
 from ragkit.ingest.report import Receipt
 from ragkit.store.open import NoIndex, open_manifest, open_snapshot
-from tests.ingest.indexing import RECURSIVE, ReportedFault, Watched, counts, generation, texts_of, write
+from tests.ingest.indexing import RECURSIVE, Contents, ReportedFault, Watched, counts, generation, texts_of, write
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,10 +31,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 SAMPLES = Path(__file__).parents[2] / "eval" / "samples"
-
-
-class Contents(Protocol):
-    def differences(self, other: Contents) -> list[str]: ...
 
 
 class TestIncremental:
@@ -77,23 +73,19 @@ class TestIncremental:
         self,
         config: Config,
         docs: Path,
-        tmp_path: Path,
-        embedder: Embedder,
-        config_at: Callable[..., Config],
-        contents: Callable[[Config], Contents],
+        watched: Watched,
+        against_clean: Callable[[Config, Path], list[str]],
     ) -> None:
-        build_index(config, [docs], embedder=embedder)
+        build_index(config, [docs], embedder=watched)
         for step in range(4):
             write(docs / "a.md", f"Manual {step}", *["pump", "antenna", "battery of the hub", "port"][: step + 1])
             write(docs / f"new-{step}.md", f"New {step}", "probe", "warranty")
             if step:
                 (docs / f"new-{step - 1}.md").rename(docs / f"old-{step - 1}.md")
-            build_index(config, [docs], embedder=embedder)
+            build_index(config, [docs], embedder=watched)
         (docs / "old-0.md").unlink()
-        build_index(config, [docs], embedder=embedder)
-        clean = config_at(tmp_path / "clean", RECURSIVE)
-        build_index(clean, [docs], embedder=embedder)
-        assert contents(clean).differences(contents(config)) == []
+        build_index(config, [docs], embedder=watched)
+        assert against_clean(config, docs) == []
 
     def test_rows_of_a_json_lines_file_are_documents_of_their_own(
         self, config: Config, tmp_path: Path, watched: Watched

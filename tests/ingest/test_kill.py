@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
 from ragkit.config.schema import Config
 from ragkit.embed import Embedder
 from ragkit.ingest.index import build_index
+from tests.ingest.indexing import Contents
 
 SAMPLES = Path(__file__).parents[2] / "eval" / "samples"
 RANDOM_KILLS = 20
@@ -40,10 +40,6 @@ ADDED = ("service/runbook-hub-failure.md", "service/calibration-procedure.pdf", 
 
 Moment = Callable[[Path, float], bool]
 """Whether to kill now, from the index folder and the share of the run that has passed (1 is its usual length)."""
-
-
-class Contents(Protocol):
-    def differences(self, other: Contents) -> list[str]: ...
 
 
 class Child:
