@@ -23,9 +23,35 @@ _INDEX_KEYS = frozenset(
     )
 )
 
+_WITH_A_MODEL = ("generation.backend", frozenset({"openai", "vllm", "llama_cpp"}))
+_RERANKED = ("retrieval.reranking.backend", frozenset({"cross_encoder", "http"}))
+# Keys that are read only where another one has one of these values.
+_READ_IF: Mapping[str, tuple[str, frozenset[Any]]] = {
+    "ingestion.chunking.breakpoint_percentile": ("ingestion.chunking.strategy", frozenset({"semantic"})),
+    "ingestion.chunking.window": ("ingestion.chunking.strategy", frozenset({"semantic"})),
+    "ingestion.chunking.header_tokens": ("ingestion.chunking.contextual_header", frozenset({True})),
+    "retrieval.fusion.method": ("retrieval.strategy", frozenset({"hybrid"})),
+    "retrieval.fusion.k": ("retrieval.fusion.method", frozenset({"rrf"})),
+    "retrieval.fusion.alpha": ("retrieval.fusion.method", frozenset({"weighted"})),
+    "retrieval.reranking.model": _RERANKED,
+    "retrieval.reranking.candidates": _RERANKED,
+    "retrieval.reranking.top_n": _RERANKED,
+    "generation.model": _WITH_A_MODEL,
+    "generation.system_prompt": _WITH_A_MODEL,
+    "generation.reminder": _WITH_A_MODEL,
+    "generation.temperature": _WITH_A_MODEL,
+    "generation.max_tokens": _WITH_A_MODEL,
+    "generation.stop": _WITH_A_MODEL,
+    "generation.citations": _WITH_A_MODEL,
+    "generation.context_tokens": _WITH_A_MODEL,
+    "generation.max_sentences": ("generation.backend", frozenset({"extractive"})),
+}
+
 
 def config_hash(config: Config) -> str:
     """16 hexadecimal digits over every key that changes results; a default written out counts as left out.
+
+    A key that nothing reads under this config (`fusion.k` unless fusion is rrf) does not count.
 
     >>> from ragkit.config.schema import Ingestion, Parsing, Retrieval
     >>> config_hash(Config()) == config_hash(Config(ingestion=Ingestion(parsing=Parsing(workers=3))))
@@ -33,11 +59,11 @@ def config_hash(config: Config) -> str:
     >>> config_hash(Config()) == config_hash(Config(retrieval=Retrieval(top_k=3)))
     False
     """
-    return _digest(_settings(config))
+    return _digest(_read(_settings(config)))
 
 
 def index_settings(config: Config) -> dict[str, Any]:
-    """The settings that an index depends on, by dotted key, as plain JSON values.
+    """The settings that an index may depend on, by dotted key, as plain JSON values.
 
     >>> index_settings(Config())["ingestion.chunking.chunk_size"]
     512
@@ -48,22 +74,24 @@ def index_settings(config: Config) -> dict[str, Any]:
 
 
 def index_hash(config: Config) -> str:
-    """16 hexadecimal digits over `index_settings`.
+    """16 hexadecimal digits over those of `index_settings` that are read.
 
     >>> len(index_hash(Config()))
     16
     """
-    return _digest(index_settings(config))
+    return _digest(_read(index_settings(config)))
 
 
 def explain_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """One sentence for each setting in which an index (`old`) and a config (`new`) differ.
+    """One sentence for each setting in which an index (`old`) and a config (`new`) differ and which both read.
 
     >>> explain_difference({"ingestion.chunking.chunk_size": 200}, {"ingestion.chunking.chunk_size": 256})
     ['ingestion.chunking.chunk_size: 200 in the index, 256 in the config']
     """
     sentences: list[str] = []
     for key in [*old, *(key for key in new if key not in old)]:
+        if not (_is_read(key, old) and _is_read(key, new)):
+            continue
         if key not in new:
             sentences.append(f"{key}: {_shown(old[key])} in the index, no setting of this version")
         elif key not in old:
@@ -71,6 +99,19 @@ def explain_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[s
         elif old[key] != new[key]:
             sentences.append(f"{key}: {_shown(old[key])} in the index, {_shown(new[key])} in the config")
     return sentences
+
+
+def _read(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if _is_read(key, settings)}
+
+
+def _is_read(key: str, settings: Mapping[str, Any]) -> bool:
+    """Whether anything reads this key under these settings; yes if they do not say."""
+    while key in _READ_IF:
+        key, values = _READ_IF[key]
+        if key in settings and settings[key] not in values:
+            return False
+    return True
 
 
 def _settings(config: Config) -> dict[str, Any]:

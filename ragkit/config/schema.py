@@ -61,7 +61,8 @@ class Parsing(Part):
     timeout_s: float = runtime(
         60.0, gt=0, le=86_400, description="A file whose parsing takes longer is given up and named in the report."
     )
-    max_file_mb: float = runtime(100.0, gt=0, description="Larger files are skipped and named in the report.")
+    max_file_mb: float = Field(default=100.0, gt=0)
+    """Larger files are skipped and named in the report."""
 
 
 class Chunking(Part):

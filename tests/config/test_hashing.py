@@ -35,6 +35,18 @@ INDEX_KEYS = {
     "retrieval.bm25.language",
 }
 
+READ_BY_RERANKERS = ("model", "candidates", "top_n")
+READ_BY_MODELS = (
+    "model",
+    "system_prompt",
+    "reminder",
+    "temperature",
+    "max_tokens",
+    "stop",
+    "citations",
+    "context_tokens",
+)
+
 st.register_type_strategy(SecretStr, st.text().map(SecretStr))
 st.register_type_strategy(Path, st.text("abc/", min_size=1).map(Path))
 st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
@@ -72,12 +84,35 @@ def value_at(part: Any, path: tuple[str, ...]) -> Any:
     return part
 
 
+def with_value(config: Config, given: tuple[str, object] | None) -> Config:
+    return config if given is None else changed(config, tuple(given[0].split(".")), given[1])
+
+
 FIELDS = fields_of(Config)
+
+# What must be set so that a key is read; the others always are.
+READ_UNDER: dict[str, tuple[str, object]] = {
+    "retrieval.fusion.k": ("retrieval.fusion.method", "rrf"),
+    "retrieval.fusion.alpha": ("retrieval.fusion.method", "weighted"),
+    **{f"retrieval.reranking.{name}": ("retrieval.reranking.backend", "http") for name in READ_BY_RERANKERS},
+    **{f"generation.{name}": ("generation.backend", "openai") for name in READ_BY_MODELS},
+}
+NOT_READ_UNDER: dict[str, tuple[str, object]] = {
+    "ingestion.chunking.breakpoint_percentile": ("ingestion.chunking.strategy", "recursive"),
+    "ingestion.chunking.window": ("ingestion.chunking.strategy", "fixed_size"),
+    "ingestion.chunking.header_tokens": ("ingestion.chunking.contextual_header", False),
+    "retrieval.fusion.method": ("retrieval.strategy", "dense"),
+    "retrieval.fusion.k": ("retrieval.fusion.method", "dbsf"),
+    "retrieval.fusion.alpha": ("retrieval.fusion.method", "rrf"),
+    **{f"retrieval.reranking.{name}": ("retrieval.reranking.backend", "none") for name in READ_BY_RERANKERS},
+    **{f"generation.{name}": ("generation.backend", "extractive") for name in READ_BY_MODELS},
+    "generation.max_sentences": ("generation.backend", "vllm"),
+}
 
 
 @pytest.mark.parametrize(("path", "field"), FIELDS, ids=[".".join(path) for path, _ in FIELDS])
 def test_the_hash_changes_with_every_field_but_runtime_ones(path: tuple[str, ...], field: FieldInfo) -> None:
-    base = Config()
+    base = with_value(Config(), READ_UNDER.get(".".join(path)))
     runtime = is_runtime(field)
 
     values = st.from_type(cast(type[Any], field.annotation))
@@ -91,6 +126,24 @@ def test_the_hash_changes_with_every_field_but_runtime_ones(path: tuple[str, ...
         assert (index_hash(other) == index_hash(base)) == (".".join(path) not in INDEX_KEYS)
 
     check()
+
+
+@pytest.mark.parametrize("key", NOT_READ_UNDER)
+def test_a_key_that_nothing_reads_under_a_config_changes_no_hash(key: str) -> None:
+    path = tuple(key.split("."))
+    base = with_value(Config(), NOT_READ_UNDER[key])
+    value = value_at(base, path)
+    other = changed(base, path, "else" if value is None or isinstance(value, str) else [value, 1])
+    assert config_hash(other) == config_hash(base)
+    assert index_hash(other) == index_hash(base)
+    assert explain_difference(index_settings(base), index_settings(other)) == []
+
+
+def test_an_index_that_a_newly_read_setting_would_change_is_told_by_the_setting_that_reads_it() -> None:
+    old = index_settings(with_value(Config(), ("ingestion.chunking.strategy", "recursive")))
+    assert explain_difference({**old, "ingestion.chunking.window": 7}, index_settings(Config())) == [
+        'ingestion.chunking.strategy: "recursive" in the index, "semantic" in the config'
+    ]
 
 
 def test_there_are_runtime_fields_and_others() -> None:
