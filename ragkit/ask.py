@@ -24,7 +24,7 @@ from ragkit.ingest.sentences import split_sentences
 from ragkit.rerank import Reranker
 from ragkit.retrieve.retriever import Retrieved, retrieve
 from ragkit.store import StoreReader
-from ragkit.types import REFUSAL_TEXT, Answer, CostLine, RefusalReason, ScoredChunk, Usage
+from ragkit.types import REFUSAL_TEXT, Answer, CostLine, RefusalReason, RemovedCitation, ScoredChunk, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,8 @@ def _verified(asked: _Question, stages: Stages, generated: Generated) -> Answer:
     with asked.timed("verify"):
         split = sentence_splitter(stages.config)
         resolved = resolve(generated.text, generated.used, support_score, split, asked.text)
+    if not resolved.text.strip():  # nothing but citations
+        return _refuse(asked, stages, "model_refused", generated, resolved.removed)
     return Answer(
         text=resolved.text,
         refused=False,
@@ -153,12 +155,19 @@ def _verified(asked: _Question, stages: Stages, generated: Generated) -> Answer:
     )
 
 
-def _refuse(asked: _Question, stages: Stages, reason: RefusalReason, generated: Generated | None = None) -> Answer:
+def _refuse(
+    asked: _Question,
+    stages: Stages,
+    reason: RefusalReason,
+    generated: Generated | None = None,
+    removed: tuple[RemovedCitation, ...] = (),
+) -> Answer:
     return Answer(
         text=REFUSAL_TEXT,
         refused=True,
         reason=reason,
         citations=(),
+        removed_citations=removed,
         results=tuple(asked.results),
         model=generated.model if generated else "none",
         usage=generated.usage if generated else Usage(),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,22 @@ from ragkit import Answer, Config, Filter, Ragkit, RagkitError
 from ragkit.config.schema import Embedding
 from ragkit.embed import Embedder, make_embedder
 from ragkit.errors import ConfigError, IndexMismatch
-from ragkit.types import REFUSAL_TEXT
+from ragkit.generate.generated import Generated, generated_from
+from ragkit.types import REFUSAL_TEXT, ScoredChunk, Usage
 
 SAMPLES = Path(__file__).parents[1] / "eval" / "samples"
 QUESTIONS = Path(__file__).parents[1] / "eval" / "samples_questions.jsonl"
+
+
+class SaysOnlyCitations:
+    """A model at fault, as small ones are now and then."""
+
+    def generate(self, question: str, results: Sequence[ScoredChunk]) -> Generated:
+        chunks = tuple(result.chunk for result in results)
+        return generated_from("[1] [Source: nowhere.md]", usage=Usage(), model="m", finish_reason="stop", used=chunks)
+
+    def stream(self, question: str, results: Sequence[ScoredChunk]) -> Iterator[str | Generated]:
+        yield self.generate(question, results)
 
 
 def config_in(folder: Path, **chunking: object) -> Config:
@@ -70,6 +83,18 @@ def test_off_topic_questions_are_refused_with_a_reason(rag: Ragkit) -> None:
         assert answer.text == REFUSAL_TEXT
         assert answer.reason == "evidence_too_weak"
         assert answer.citations == ()
+
+
+@pytest.mark.integration
+def test_a_reply_of_citations_alone_is_a_refusal_that_reports_them(rag: Ragkit) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rag, "_generator", SaysOnlyCitations())
+        *_, streamed = rag.stream("How long is an RMA number valid?")
+        answer = rag.ask("How long is an RMA number valid?")
+    assert isinstance(streamed, Answer)
+    assert (answer.refused, answer.reason, answer.text) == (True, "model_refused", REFUSAL_TEXT)
+    assert [removed.text for removed in answer.removed_citations] == ["[Source: nowhere.md]", "[1]"]
+    assert streamed.text == answer.text
 
 
 @pytest.mark.integration

@@ -16,7 +16,6 @@ from ragkit.generate.prompt import CitationStyle, restore
 from ragkit.types import REFUSAL_TEXT
 
 _MOST_SENTENCES = 3
-_TAGS = re.compile(r"\s*\[\d{1,3}\]")
 
 
 def answer_form(style: CitationStyle, documents: int) -> str | dict[str, Any] | None:
@@ -133,15 +132,6 @@ class Shown:
         text = restore(self.raw).strip()
         read = read_statements(text) if self.style == "json_schema" and text.startswith("{") else None
         return text if read is None else read
-
-
-def without_tags(text: str) -> str:
-    """The text without numbers in brackets: a refusal that cites is a refusal.
-
-    >>> without_tags("I don't have enough information [2].")
-    "I don't have enough information."
-    """
-    return _TAGS.sub("", text)
 
 
 def _field(value: object, name: str) -> object:

@@ -57,6 +57,11 @@ class Evidence:
     names: float
 
     @property
+    def place(self) -> int:
+        """Where it begins in the document."""
+        return self.chunk.start + self.start
+
+    @property
     def text(self) -> str:
         return self.chunk.text[self.start : self.end]
 
@@ -81,8 +86,9 @@ class ExtractiveGenerator:
         questions = [question, *question_parts(question)]
         rankings = rank_for_each(questions, chunks, self._embedder, self._split)
         chosen = choose_for_parts(rankings, self._config.max_sentences)
-        places = {chunk.id: place for place, chunk in enumerate(chunks)}
-        chosen.sort(key=lambda evidence: (places[evidence.chunk.id], evidence.start))
+        # The document found first comes first; within one, as it is read, whichever chunk a sentence came from.
+        documents = list(dict.fromkeys(chunk.document_id for chunk in chunks))
+        chosen.sort(key=lambda evidence: (documents.index(evidence.chunk.document_id), evidence.place))
         text = " ".join(f"{_one_line(evidence.text)} {_citation(evidence)}" for evidence in chosen)
         used = tuple(chunks)
         return Generated(text, Usage(), MODEL, refused=not chosen, finish_reason="stop", used=used)
@@ -191,7 +197,7 @@ def _leeway(best: Evidence, other: Evidence) -> float:
 
 def _citation(evidence: Evidence) -> str:
     chunk = evidence.chunk
-    page = chunk.page_at(chunk.start + evidence.start)
+    page = chunk.page_at(evidence.place)
     return format_citation(chunk.source_document, page, chunk.section_heading)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ragkit.generate.answer_form import without_tags
+from ragkit.generate.citation_lifting import lift
+from ragkit.generate.cited_chunks import names_of
+from ragkit.generate.prompt import restore
 from ragkit.types import Chunk, Usage
 
 
@@ -30,10 +32,11 @@ class Generated:
 def generated_from(
     text: str, *, usage: Usage, model: str, finish_reason: str, used: tuple[Chunk, ...], notes: tuple[str, ...] = ()
 ) -> Generated:
-    """A model's answer from its text, which may be a refusal, with or without citations."""
+    """A model's answer from its text; a refusal that cites is a refusal."""
     ended = _ENDED.get(finish_reason)
     all_notes = (*notes, ended) if ended else notes
-    return Generated(text, usage, model, is_refusal(without_tags(text)), finish_reason, used, all_notes)
+    said, _, _ = lift(restore(text), used, names_of(used))
+    return Generated(text, usage, model, is_refusal(said), finish_reason, used, all_notes)
 
 
 _ENDED = {

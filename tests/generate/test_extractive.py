@@ -101,6 +101,18 @@ def test_sentences_come_in_reading_order(generator: ExtractiveGenerator) -> None
     assert "Lamp two shows alarm state blue." in text
 
 
+def test_sentences_of_two_chunks_of_a_document_come_in_its_reading_order(generator: ExtractiveGenerator) -> None:
+    def part(start: int, text: str) -> ScoredChunk:
+        return ScoredChunk(
+            Chunk(f"at-{start}", "d", text, start, start + len(text), 9, {"source_document": "a.md"}), 1.0, {}
+        )
+
+    found = [part(900, "The warranty of the probe is 12 months."), part(0, "The warranty of the hub is 36 months.")]
+    assert generator.generate("How many months is the warranty of the hub and the probe?", found).text == (
+        "The warranty of the hub is 36 months. [Source: a.md] The warranty of the probe is 12 months. [Source: a.md]"
+    )
+
+
 def test_overlapping_chunks_give_a_sentence_once() -> None:
     text = "The warranty is two years long. Batteries are excluded."
     first = Chunk("1", "d", text, 0, len(text), 9, {"source_document": "a.md"})

@@ -228,8 +228,9 @@ def test_only_what_fits_is_used(server: Server) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_refusal_is_recognised(server: Server, way: str) -> None:
-    said = "I don’t have enough information"
+@pytest.mark.parametrize("cited", ["", " [Source: a.pdf, page 3].", " [1]", " (source: nowhere.md)"])
+def test_a_refusal_is_recognised_cited_or_not(server: Server, way: str, cited: str) -> None:
+    said = f"I don’t have enough information{cited}"
     server.reply = events(delta(said), delta("", "stop")) if way in STREAMED else completion(said)
     assert ask(generator(server), way).refused
 
