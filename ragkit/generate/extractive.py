@@ -20,6 +20,7 @@ from ragkit.generate.citation_format import format_citation
 from ragkit.generate.generated import Generated
 from ragkit.generate.prompt import SplitSentences
 from ragkit.generate.sentence_terms import has_figure, states_something, term_shares
+from ragkit.generate.table_rows import with_column_names
 from ragkit.types import Chunk, ScoredChunk, Usage
 
 MODEL = "extractive"
@@ -89,7 +90,8 @@ class ExtractiveGenerator:
         # The document found first comes first; within one, as it is read, whichever chunk a sentence came from.
         documents = list(dict.fromkeys(chunk.document_id for chunk in chunks))
         chosen.sort(key=lambda evidence: (documents.index(evidence.chunk.document_id), evidence.place))
-        text = " ".join(f"{_one_line(evidence.text)} {_citation(evidence)}" for evidence in chosen)
+        text = "".join(f"{_one_line(evidence.text)} {_citation(evidence)}{_behind(evidence)}" for evidence in chosen)
+        text = text.rstrip()
         used = tuple(chunks)
         return Generated(text, Usage(), MODEL, refused=not chosen, finish_reason="stop", used=used)
 
@@ -129,7 +131,7 @@ def rank_for_each(
     found = list(places.values())
     if not found:
         return [[] for _ in questions]
-    sentences = [(chunk, chunk.text[start:end]) for _, chunk, start, end in found]
+    sentences = [(chunk, with_column_names(chunk.text, start, end)) for _, chunk, start, end in found]
     vectors = embedder.embed_passages([text for _, text in sentences])
     rankings: list[list[Evidence]] = []
     for question in questions:
@@ -199,6 +201,11 @@ def _citation(evidence: Evidence) -> str:
     chunk = evidence.chunk
     page = chunk.page_at(evidence.place)
     return format_citation(chunk.source_document, page, chunk.section_heading)
+
+
+def _behind(evidence: Evidence) -> str:
+    """What parts it from the next one: a row, an item or a heading has no full stop, so its line must end."""
+    return " " if evidence.text.endswith((".", "!", "?")) else "\n"
 
 
 def _one_line(text: str) -> str:

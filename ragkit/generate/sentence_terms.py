@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from ragkit.config.schema import Bm25
 from ragkit.generate.injection import reads_as_order
 from ragkit.generate.prompt import CitationStyle, SplitSentences
+from ragkit.generate.table_rows import is_column_names
 from ragkit.store.bm25 import Bm25Encoder
 from ragkit.types import Chunk
 
 _NEAREST = 3
+_PAGE_NUMBER = re.compile(r"(?:^|\s)page \d+(?: of \d+)?$", re.IGNORECASE)
 _FEWEST_WORDS = 4
 
 
@@ -56,12 +59,16 @@ def has_figure(text: str) -> bool:
 
 
 def states_something(chunk: Chunk, start: int, end: int) -> bool:
-    """Whether a sentence can be an answer: headings, table rules, names alone on a line, orders to a model cannot."""
+    """Whether a sentence can be an answer.
+
+    Headings, the first row and the rule of a table, the number of a page, names alone on a line and orders to a model
+    cannot.
+    """
     text = chunk.text[start:end].strip()
     trail = (chunk.section_heading or "").split(" > ")
     if text.startswith("#") or text.lstrip("# ").rstrip("=-~ \n") in trail or set(text) <= set("|-: "):
         return False
-    if reads_as_order(text):
+    if reads_as_order(text) or _PAGE_NUMBER.search(text) or is_column_names(chunk.text, end):
         return False
     ends = text.endswith((".", "!", "?"))
     return ends or len(text.split()) >= _FEWEST_WORDS or has_figure(text)

@@ -113,6 +113,40 @@ def test_sentences_of_two_chunks_of_a_document_come_in_its_reading_order(generat
     )
 
 
+TABLE = """\
+Warranty and Returns Page 1 of 2
+
+| Product | Warranty period |
+| --- | --- |
+| Hub H4 | 36 months |
+| Probes | 12 months |
+
+The period begins with delivery."""
+
+
+def test_rows_of_a_table_are_found_by_the_names_of_its_columns(generator: ExtractiveGenerator) -> None:
+    evidence = chunk(TABLE, page_number=1)
+    ranked = rank_sentences(
+        "What is the warranty period of the Hub H4?", [evidence.chunk], WordVectors(), split_sentences
+    )
+    assert ranked[0].text == "| Hub H4 | 36 months |"
+    assert "| Product | Warranty period |" not in [sentence.text for sentence in ranked], "it says nothing by itself"
+    assert "Warranty and Returns Page 1 of 2" not in [sentence.text for sentence in ranked]
+
+
+def test_what_has_no_full_stop_ends_its_line_so_that_each_citation_backs_its_own(
+    generator: ExtractiveGenerator,
+) -> None:
+    generated = generator.generate("Which warranty period in months?", [chunk(TABLE, page_number=1)])
+    assert generated.text.splitlines()[:2] == [
+        "| Hub H4 | 36 months | [Source: guide.pdf, page 1]",
+        "| Probes | 12 months | [Source: guide.pdf, page 1]",
+    ]
+    resolved = resolve(generated.text, generated.used, support_score, split_sentences)
+    assert [citation.support for citation in resolved.citations] == [1.0] * len(resolved.citations)
+    assert not resolved.unsupported
+
+
 def test_overlapping_chunks_give_a_sentence_once() -> None:
     text = "The warranty is two years long. Batteries are excluded."
     first = Chunk("1", "d", text, 0, len(text), 9, {"source_document": "a.md"})
