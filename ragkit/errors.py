@@ -10,14 +10,25 @@ from __future__ import annotations
 class RagkitError(Exception):
     """Base of ragkit's own errors: a sentence that names what is wrong and, if known, what mends it.
 
+    `place` is where a wrong setting was written, once that is known: "ragkit.yaml:12".
+
     >>> str(RagkitError("no index at .ragkit/index", mend="run: ragkit index PATH"))
     'no index at .ragkit/index; run: ragkit index PATH'
     """
 
     def __init__(self, message: str, *, mend: str | None = None) -> None:
-        super().__init__(f"{message}; {mend}" if mend else message)
-        self.message = message
+        super().__init__(message)
+        self._message = message
         self.mend = mend
+        self.place: str | None = None
+
+    @property
+    def message(self) -> str:
+        """What is wrong, and where; without the mend."""
+        return f"{self.place}: {self._message}" if self.place else self._message
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.mend}" if self.mend else self.message
 
 
 class ConfigError(RagkitError):

@@ -18,8 +18,9 @@ from pydantic import ValidationError
 from ragkit.config.hashing import config_hash
 from ragkit.config.load import load_config
 from ragkit.config.schema import Config, Filter, Retrieval
-from ragkit.embed import Embedder, make_embedder, make_token_counter
-from ragkit.errors import ConfigError, IndexMismatch
+from ragkit.config.written_at import written_at
+from ragkit.embed import Embedder, make_embedder
+from ragkit.errors import ConfigError, IndexMismatch, ModelError
 from ragkit.rerank import Reranker, make_reranker
 from ragkit.store.open import Snapshot, open_snapshot
 
@@ -219,14 +220,16 @@ class Ragkit:
     def embedder(self) -> Embedder:
         with self._models:
             if self._embedder is None:
-                self._embedder = make_embedder(self.config.ingestion.embedding)
+                with written_at(self.config, "ingestion.embedding.model", kinds=(ModelError,)):
+                    self._embedder = make_embedder(self.config.ingestion.embedding)
             return self._embedder
 
     @property
     def reranker(self) -> Reranker | None:
         with self._models:
             if self._reranker is None:
-                self._reranker = make_reranker(self.config.retrieval.reranking)
+                with written_at(self.config, "retrieval.reranking.model", kinds=(ModelError,)):
+                    self._reranker = make_reranker(self.config.retrieval.reranking)
             return self._reranker
 
     @property
@@ -237,7 +240,8 @@ class Ragkit:
         with self._models:
             if self._generator is None:
                 splitter = sentence_splitter(self.config)
-                self._generator = make_generator(self.config.generation, splitter, self.embedder)
+                with written_at(self.config, "generation.model", kinds=(ModelError,)):
+                    self._generator = make_generator(self.config.generation, splitter, self.embedder)
             return self._generator
 
     def _let_go(self) -> None:
@@ -254,9 +258,8 @@ class Ragkit:
     def _check_settings(self, snapshot: Snapshot) -> None:
         from ragkit.ingest.settings import index_settings_of, refuse_other_settings
 
-        tokens = make_token_counter(self.config.ingestion.embedding)
         try:
-            refuse_other_settings(snapshot.manifest.meta("settings"), index_settings_of(self.config, tokens))
+            refuse_other_settings(snapshot.manifest.meta("settings"), index_settings_of(self.config))
         except IndexMismatch:
             snapshot.close()
             raise

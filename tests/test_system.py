@@ -18,7 +18,7 @@ import pytest
 from ragkit import Answer, Config, Filter, Ragkit, RagkitError
 from ragkit.config.schema import Embedding
 from ragkit.embed import Embedder, make_embedder
-from ragkit.errors import ConfigError, IndexMismatch
+from ragkit.errors import ConfigError, IndexMismatch, ModelError
 from ragkit.generate.generated import Generated, generated_from
 from ragkit.types import REFUSAL_TEXT, ScoredChunk, Usage
 
@@ -207,6 +207,17 @@ def test_asking_with_other_index_settings_is_explained(rag: Ragkit) -> None:
     )
     with pytest.raises(IndexMismatch, match=r"chunk_size: 200 in the index, 150 in the config.*ragkit index --rebuild"):
         other.search("anything")
+
+
+def test_a_model_that_is_not_there_is_named_with_the_line_that_asks_for_it(tmp_path: Path) -> None:
+    file, index = tmp_path / "a.yaml", tmp_path / "index"
+    (tmp_path / "a.md").write_text("Water boils at 100 degrees.", encoding="utf-8")
+    store = f"ingestion: {{store: {{path: {index}}}}}\n"
+    file.write_text(f"{store}generation:\n  backend: llama_cpp\n  model: {tmp_path}/no.gguf\n", encoding="utf-8")
+    with Ragkit.from_config(file) as rag:
+        rag.index([tmp_path / "a.md"])
+        with pytest.raises(ModelError, match=rf"^{file}:4: .*no\.gguf"):
+            rag.ask("At how many degrees does water boil?")
 
 
 def test_asking_without_an_index_says_what_to_type(tmp_path: Path) -> None:

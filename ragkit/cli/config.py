@@ -9,6 +9,7 @@ import typer
 
 from ragkit.cli.options import STYLE, ConfigOption, JsonOption, SetOption, load_with_origins, print_json
 from ragkit.config import config_hash, config_schema, index_hash, resolved, resolved_yaml
+from ragkit.config.written_at import written_at
 from ragkit.errors import MissingExtra
 from ragkit.models.reference import parse_reference
 
@@ -31,8 +32,7 @@ def show(config: ConfigOption = None, overrides: SetOption = None, as_json: Json
             err=True,
         )
     if as_json:
-        origins = {key: str(origin) for key, origin in loaded.origins.items()}
-        print_json({"config": resolved(in_force), "origins": origins})
+        print_json({"config": resolved(in_force), "origins": loaded.config.origins})
     else:
         typer.echo(resolved_yaml(in_force), nl=False)
 
@@ -43,7 +43,8 @@ def check(config: ConfigOption = None, overrides: SetOption = None, as_json: Jso
     loaded = load_with_origins(config, overrides)
     _as_indexed(loaded.config)
     if loaded.config.generation.backend in ("llama_cpp", "vllm"):
-        parse_reference(loaded.config.generation.model or "")
+        with written_at(loaded.config, "generation.model"):
+            parse_reference(loaded.config.generation.model or "")
     files = [str(file) for file in loaded.files]
     if as_json:
         print_json({"ok": True, "files": files, "config_hash": config_hash(loaded.config)})

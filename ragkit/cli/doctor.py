@@ -126,9 +126,8 @@ def _version(name: str) -> str | None:
 
 def model(config: Config) -> Iterator[Finding]:
     """The embedding model: there, unaltered, with a tokenizer, and reading whole chunks."""
-    from ragkit.embed import make_token_counter
     from ragkit.embed.models import model_folder, verify_weights
-    from ragkit.ingest.settings import fitted_chunking
+    from ragkit.ingest.settings import fitted_chunking, token_counter_of
     from ragkit.models.catalogue import known
 
     embedding = config.ingestion.embedding
@@ -141,7 +140,7 @@ def model(config: Config) -> Iterator[Finding]:
             sha = f"sha256 is {whose}" if pinned else "no sha256 known to compare with"
             yield Finding("model", "ok", f"{embedding.model} in {folder}; {sha}")
             yield from prefixes(config)
-        tokens = make_token_counter(embedding)
+        tokens = token_counter_of(config)
         yield Finding("tokenizer", "ok", f"counts {tokens.count('How many tokens?')} in 'How many tokens?'")
         chunking = fitted_chunking(config, tokens)
         header = f" and a header of {chunking.header_tokens}" if chunking.contextual_header else ""
@@ -184,7 +183,6 @@ def prefixes(config: Config) -> Iterator[Finding]:
 
 def store(config: Config) -> Iterator[Finding]:
     """The index: there, whole, and built with the settings of the config."""
-    from ragkit.embed import make_token_counter
     from ragkit.ingest.settings import differences, index_settings_of
     from ragkit.store.open import NoIndex, open_snapshot
 
@@ -207,7 +205,7 @@ def store(config: Config) -> Iterator[Finding]:
         else:
             yield Finding("index", "fail", f"{counts} in its manifest, {held:,} in its store", rebuild)
         built: dict[str, Any] = snapshot.manifest.meta("settings") or {}
-        different = differences(built, index_settings_of(config, make_token_counter(config.ingestion.embedding)))
+        different = differences(built, index_settings_of(config))
         if different:
             yield Finding("index settings", "fail", "; ".join(different), rebuild)
         else:

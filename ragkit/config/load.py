@@ -16,10 +16,10 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from ragkit.config.document import Document, Origin, Problem, read_document, read_override
+from ragkit.config.document import Document, Problem, read_document, read_override
 from ragkit.config.keys import KeyPath, dotted
 from ragkit.config.problems import explain, raise_for
-from ragkit.config.schema import Config
+from ragkit.config.schema import Config, Origins
 from ragkit.errors import ConfigError
 
 DEFAULT_FILE = Path("ragkit.yaml")
@@ -32,8 +32,6 @@ class LoadedConfig:
     config: Config
     files: tuple[Path, ...]
     """The files read, the extended ones first; empty when the built-in defaults are used."""
-    origins: Mapping[str, Origin]
-    """For each key that was written somewhere: where. Keys left at their default are absent."""
     note: str | None
     """Something to tell the user, such as that no file was found."""
 
@@ -47,7 +45,7 @@ def load_config(
     Raises `ConfigError` that names every problem with file and line.
 
     >>> loaded = load_config(None, ["retrieval.top_k=20"])
-    >>> loaded.config.retrieval.top_k, str(loaded.origins["retrieval.top_k"])
+    >>> loaded.config.retrieval.top_k, loaded.config.origins["retrieval.top_k"]
     (20, '--set')
     """
     environ = os.environ if environ is None else environ
@@ -61,8 +59,10 @@ def load_config(
     for override in overrides:
         document = merge(document, _override(override, environ))
     config = _checked(document, [str(file) for file in files])
-    present = {dotted(place): origin for place, origin in document.origins.items() if place and _holds(document, place)}
-    return LoadedConfig(config, tuple(files), present, note)
+    present = {
+        dotted(place): str(origin) for place, origin in document.origins.items() if place and _holds(document, place)
+    }
+    return LoadedConfig(config.read_from(Origins(present)), tuple(files), note)
 
 
 def merge(base: Document, top: Document) -> Document:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
 from ragkit.service import http_address
 
@@ -281,9 +281,33 @@ class Generation(Part):
         return self
 
 
+class Origins(dict[str, str]):
+    """For each key that was written somewhere, where: {"retrieval.top_k": "ragkit.yaml:4"}.
+
+    Equal to any other: where a value was written makes no other config of it.
+    """
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Origins)
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType] - as of any dict
+
+
 class Config(Part):
     """A whole system. Every default here is the real default."""
 
     ingestion: Ingestion = Ingestion()
     retrieval: Retrieval = Retrieval()
     generation: Generation = Generation()
+    _origins: Origins = PrivateAttr(default_factory=Origins)
+
+    @property
+    def origins(self) -> Origins:
+        """Where keys were written, if the config was read from a file; keys left at their default are absent."""
+        return self._origins
+
+    def read_from(self, origins: Origins) -> Config:
+        """The config with the places where its keys were written."""
+        config = self.model_copy()
+        config._origins = origins
+        return config

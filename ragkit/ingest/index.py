@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ragkit.config.schema import Chunking, Config
-from ragkit.embed import Embedder, make_embedder, make_token_counter
+from ragkit.embed import Embedder, make_embedder
 from ragkit.embed.tokens import TokenCounter
 from ragkit.errors import ParseError
 from ragkit.ingest.chunk import chunk_document
@@ -29,6 +29,7 @@ from ragkit.ingest.settings import (
     parsers_after,
     read_with,
     refuse_other_settings,
+    token_counter_of,
 )
 from ragkit.ingest.topics import SentenceEncoder, make_sentence_encoder
 from ragkit.ingest.vectors import VectorJournal
@@ -71,8 +72,8 @@ def build_index(
     seconds did not help), StoreError and ModelError. Files that cannot be read are named in the report.
     """
     watch = Stopwatch()
-    tokens = make_token_counter(config.ingestion.embedding)
-    settings = index_settings_of(config, tokens)
+    settings = index_settings_of(config)
+    tokens = token_counter_of(config)
     with writer_lock(config.ingestion.store.path, wait_s):
         with open_manifest(config) as manifest, watch.measure("scan"):
             if manifest is not None and not rebuild:

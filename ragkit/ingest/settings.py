@@ -9,6 +9,7 @@ from typing import Any
 
 from ragkit.config.hashing import explain_difference, index_settings
 from ragkit.config.schema import Chunking, Config
+from ragkit.config.written_at import written_at
 from ragkit.embed import make_token_counter
 from ragkit.embed.models import check_dimensions, model_dimensions, model_folder
 from ragkit.embed.tokens import TokenCounter
@@ -22,15 +23,12 @@ PARSER_VERSION = 2
 _UNRECORDED = {"ingestion.parsing.pdf_layout": True}
 
 
-def index_settings_of(config: Config, tokens: TokenCounter) -> dict[str, Any]:
+def index_settings_of(config: Config) -> dict[str, Any]:
     """Settings by dotted key, with the chunk sizes that are really used; equal settings make equal indexes.
 
-    Raises ConfigError if the chunk size does not fit the model, or a language is not known.
+    Raises as `as_indexed` does.
     """
-    check_languages(config)
-    ingestion = config.ingestion.model_copy(update={"chunking": fitted_chunking(config, tokens)})
-    settings = index_settings(config.model_copy(update={"ingestion": ingestion}))
-    return {**settings, "parser_version": PARSER_VERSION}
+    return {**index_settings(as_indexed(config)), "parser_version": PARSER_VERSION}
 
 
 def as_indexed(config: Config) -> Config:
@@ -39,18 +37,27 @@ def as_indexed(config: Config) -> Config:
     Raises ConfigError if they or `dimensions` do not fit the model or a language is not known, and ModelError or
     MissingExtra if the model is not there.
     """
-    check_languages(config)
+    _check_languages(config)
     embedding = config.ingestion.embedding
+    tokens = token_counter_of(config)
     if embedding.backend == "sentence_transformers":
-        check_dimensions(embedding, model_dimensions(model_folder(embedding.model)))
-    chunking = fitted_chunking(config, make_token_counter(embedding))
+        with written_at(config, "ingestion.embedding.dimensions"):
+            check_dimensions(embedding, model_dimensions(model_folder(embedding.model)))
+    chunking = fitted_chunking(config, tokens)
     return config.model_copy(update={"ingestion": config.ingestion.model_copy(update={"chunking": chunking})})
 
 
-def check_languages(config: Config) -> None:
-    """Raise ConfigError for a language of the config that the sentence splitter or the tokenizer does not know."""
-    sentences.check_language(config.ingestion.chunking.language)
-    bm25.check_language(config.retrieval.bm25.language)
+def token_counter_of(config: Config) -> TokenCounter:
+    """The tokenizer of the config's embedding model; an error that it is not there names file and line."""
+    with written_at(config, "ingestion.embedding.model"):
+        return make_token_counter(config.ingestion.embedding)
+
+
+def _check_languages(config: Config) -> None:
+    with written_at(config, "ingestion.chunking.language"):
+        sentences.check_language(config.ingestion.chunking.language)
+    with written_at(config, "retrieval.bm25.language"):
+        bm25.check_language(config.retrieval.bm25.language)
 
 
 def differences(built: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
@@ -111,16 +118,20 @@ def fitted_chunking(config: Config, tokens: TokenCounter) -> Chunking:
         return chunking
     if "chunk_size" in chunking.model_fields_set:
         beside = f", {header} of them for the contextual header" if header else ""
-        raise ConfigError(
-            f"ingestion.chunking.chunk_size is {chunking.chunk_size}, but {embedding.model} reads "
-            f"{tokens.window} tokens{beside}",
-            mend=f"set chunk_size to {room} or less, or choose a model with a longer window",
-        )
+        with written_at(config, "ingestion.chunking.chunk_size"):
+            raise ConfigError(
+                f"ingestion.chunking.chunk_size is {chunking.chunk_size}, but {embedding.model} reads "
+                f"{tokens.window} tokens{beside}",
+                mend=f"set chunk_size to {room} or less, or choose a model with a longer window",
+            )
     if room < 16:
-        raise ConfigError(
-            f"{embedding.model} reads {tokens.window} tokens, which leaves no room for text", mend="lower header_tokens"
-        )
+        with written_at(config, "ingestion.chunking.header_tokens", "ingestion.embedding.max_tokens"):
+            raise ConfigError(
+                f"{embedding.model} reads {tokens.window} tokens, which leaves no room for text",
+                mend="lower header_tokens",
+            )
     overlap = chunking.overlap if "overlap" in chunking.model_fields_set else round(room * 0.1)
     if overlap >= room:
-        raise ConfigError(f"ingestion.chunking.overlap ({overlap}) must be smaller than chunk_size ({room})")
+        with written_at(config, "ingestion.chunking.overlap"):
+            raise ConfigError(f"ingestion.chunking.overlap ({overlap}) must be smaller than chunk_size ({room})")
     return chunking.model_copy(update={"chunk_size": room, "overlap": overlap})

@@ -49,9 +49,30 @@ def test_check_compares_the_chunks_with_what_the_model_reads(capsys: pytest.Capt
     Path("a.yaml").write_text("ingestion: {chunking: {chunk_size: 512}}", encoding="utf-8")
     assert main(["config", "check", "-c", "a.yaml"]) == 2
     assert "chunk_size is 512, but all-MiniLM-L6-v2 reads 256 tokens" in capsys.readouterr().err
-    Path("b.yaml").write_text("ingestion: {embedding: {model: no/such}}", encoding="utf-8")
-    assert main(["config", "check", "-c", "b.yaml"]) == 2
-    assert "embedding model 'no/such' is neither" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ("ingestion: {chunking: {\nchunk_size: 512}}", "3: ingestion.chunking.chunk_size is 512"),
+        ("ingestion: {chunking: {\noverlap: 300}}", "3: ingestion.chunking.overlap (300) must be smaller"),
+        ("ingestion: {chunking: {\nlanguage: english}}", "3: ingestion.chunking.language: 'english' is no"),
+        ("ingestion: {embedding: {\nmax_tokens: 20}}", "3: all-MiniLM-L6-v2 reads 20 tokens, which leaves no room"),
+        ("ingestion: {embedding: {\nmodel: no/such}}", "3: embedding model 'no/such' is neither"),
+        ("ingestion: {embedding: {\ndimensions: 999}}", "3: ingestion.embedding.dimensions is 999, but"),
+        ("retrieval: {bm25: {\nlanguage: klingon}}", "3: retrieval.bm25.language: there is no stemmer for 'klingon'"),
+        ("generation: {backend: llama_cpp,\nmodel: qwen}", "3: no model is called 'qwen'"),
+    ],
+)
+def test_what_does_not_fit_the_model_is_named_with_file_and_line(
+    part: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("base.yaml").write_text(f"\n{part}", encoding="utf-8")
+    Path("a.yaml").write_text("extends: base.yaml", encoding="utf-8")
+    assert main(["config", "check", "-c", "a.yaml"]) == 2
+    assert capsys.readouterr().err.startswith(f"error: base.yaml:{said}")
+    assert main(["config", "check", "--set", "ingestion.embedding.model=no/such"]) == 2
+    assert "error: --set: embedding model 'no/such'" in capsys.readouterr().err
 
 
 def test_show_prints_the_chunk_sizes_that_are_used(capsys: pytest.CaptureFixture[str]) -> None:

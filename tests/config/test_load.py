@@ -179,7 +179,7 @@ def test_extends_merges_sections_and_replaces_lists(folder: Path) -> None:
     assert loaded.config.ingestion.sources == ["c"]
     assert (loaded.config.retrieval.top_k, loaded.config.retrieval.candidates) == (3, 40)
     assert loaded.files == (Path("d/base.yaml"), Path("d/mid.yaml"), Path("top.yaml"))
-    assert {key: str(origin) for key, origin in loaded.origins.items()} == {
+    assert dict(loaded.config.origins) == {
         "retrieval.top_k": "d/base.yaml:2",
         "retrieval.candidates": "d/mid.yaml:2",
         "ingestion.sources": "top.yaml:2",

@@ -63,14 +63,14 @@ def test_a_window_that_the_header_fills_is_an_error() -> None:
 
 def test_settings_hold_the_sizes_that_are_used_and_the_parsers_version() -> None:
     given = config()
-    settings = index_settings_of(given, make_token_counter(given.ingestion.embedding))
+    settings = index_settings_of(given)
     assert settings["ingestion.chunking.chunk_size"] == 221
     assert isinstance(settings["parser_version"], int)
 
 
 def test_only_what_changes_the_index_changes_its_settings() -> None:
     def settings(given: Config) -> dict[str, object]:
-        return index_settings_of(given, make_token_counter(given.ingestion.embedding))
+        return index_settings_of(given)
 
     before = settings(config())
     assert settings(Config(ingestion=Ingestion(parsing=Parsing(workers=3)), retrieval=Retrieval(top_k=3))) == before
@@ -82,7 +82,7 @@ def test_only_what_changes_the_index_changes_its_settings() -> None:
 def test_the_layout_of_pdfs_is_a_setting_that_older_indexes_had_on() -> None:
     def settings(layout: bool) -> dict[str, object]:
         given = Config(ingestion=Ingestion(parsing=Parsing(pdf_layout=layout)))
-        return index_settings_of(given, make_token_counter(given.ingestion.embedding))
+        return index_settings_of(given)
 
     said = ["ingestion.parsing.pdf_layout: true in the index, false in the config"]
     assert differences(settings(True), settings(False)) == said
