@@ -16,6 +16,7 @@ current is deleted by its last reader, or by the next writer.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -31,6 +32,7 @@ from ragkit.errors import IndexLocked, StoreError
 MANIFEST, SHARD, VECTORS = "manifest.sqlite", "shard", "vectors.sqlite"
 _CURRENT, _BUILDING, _LOCK, _LEASE = "CURRENT", "building", "writer.lock", "lease"
 _WAIT_S = 0.2
+_COPIED_AT_ONCE = 1 << 20
 
 
 def current_generation(folder: Path) -> Path | None:
@@ -127,9 +129,33 @@ def start_building(folder: Path, fresh: bool) -> Path:
         building.mkdir(parents=True)
     else:
         # A reader that opens the shard meanwhile rewrites small files of it by way of these, which come and go.
-        shutil.copytree(current, building, ignore=shutil.ignore_patterns(".atomicwrite*"))
+        ignored = shutil.ignore_patterns(".atomicwrite*")
+        shutil.copytree(current, building, ignore=ignored, copy_function=_copy_with_holes)
     (building / _LEASE).touch()
     return building
+
+
+def _copy_with_holes(source: str, target: str) -> None:
+    """Copy a file and leave out what was never written: the engine makes files of 32 MB to write a few kB in each."""
+    with open(source, "rb") as read, open(target, "wb") as write:
+        end = 0
+        while (start := _next_data(read, end)) is not None:
+            end = os.lseek(read.fileno(), start, os.SEEK_HOLE)
+            read.seek(start)
+            write.seek(start)
+            while start < end and (piece := read.read(min(end - start, _COPIED_AT_ONCE))):
+                start += write.write(piece)
+        write.truncate(os.fstat(read.fileno()).st_size)
+    shutil.copystat(source, target)
+
+
+def _next_data(file: IO[bytes], after: int) -> int | None:
+    try:
+        return os.lseek(file.fileno(), after, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        return None
 
 
 def discard_building(folder: Path) -> None:

@@ -117,6 +117,22 @@ def test_a_building_starts_as_a_copy_unless_fresh(tmp_path: Path) -> None:
     assert not (start_building(tmp_path, fresh=True) / "text").exists()
 
 
+@pytest.mark.parametrize("parts", [[], [(0, 9)], [(5_000_000, 9)], [(0, 9), (3_000_000, 2_500_000), (32_000_000, 1)]])
+def test_a_copy_holds_the_same_bytes_and_takes_no_more_of_the_disk(
+    parts: list[tuple[int, int]], tmp_path: Path
+) -> None:
+    """The engine makes files of 32 MB to write a few kB in each."""
+    source = publish_text(tmp_path, "a") / "page.dat"
+    with source.open("wb") as file:
+        for at, length in parts:
+            file.seek(at)
+            file.write(os.urandom(length))
+        file.truncate(40_000_000)
+    copy = start_building(tmp_path, fresh=False) / "page.dat"
+    assert copy.read_bytes() == source.read_bytes()
+    assert copy.stat().st_blocks <= source.stat().st_blocks
+
+
 def test_what_a_reader_writes_for_a_moment_is_not_copied(tmp_path: Path) -> None:
     """The engine replaces small files by way of temporary ones, which may be gone before they are copied."""
     published = publish_text(tmp_path, "one")
