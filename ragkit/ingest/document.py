@@ -11,6 +11,9 @@ from ragkit.ingest.discover import Source, whole_characters
 from ragkit.ingest.parse import Parsed
 from ragkit.types import Document, MetadataValue, Scalar
 
+# Fields of every chunk that follow from the document's name and title: a row's own would contradict its citations.
+_OURS = frozenset({"source_document", "folder", "title"})
+
 
 def document_id(name: str) -> str:
     """Stable over edits: a hash of the source's name."""
@@ -47,6 +50,8 @@ def plain_metadata(given: Mapping[str, Any]) -> dict[str, MetadataValue]:
     """
     plain: dict[str, MetadataValue] = {}
     for name, value in _leaves(given):
+        if name in _OURS:
+            continue
         if isinstance(value, list):
             scalars = [scalar for item in cast("list[Any]", value) if (scalar := _scalar(item)) is not None]
             if scalars:
@@ -64,6 +69,9 @@ def metadata_changes(given: Mapping[str, Any]) -> list[str]:
     """
     found: dict[str, None] = {}
     for name, value in _leaves(given):
+        if name in _OURS and value is not None:
+            found[f'metadata "{name}": left out, since ragkit gives this field itself'] = None
+            continue
         for item in cast("list[Any]", value) if isinstance(value, list) else [value]:
             if isinstance(item, (list, dict)):
                 found[f'metadata "{name}": lists and objects inside a list are left out'] = None

@@ -143,7 +143,11 @@ def parse_text(text: str, media_type: str = "text/plain") -> Parsed:
 def parse_row(row: Mapping[str, Any]) -> Parsed:
     """A row of a JSON-lines source: its text with its own title and metadata."""
     parsed = parse_text(str(row["text"]))
-    return replace(parsed, title=str(row.get("title") or ""), metadata=row.get("metadata") or {})
+    metadata = dict(row.get("metadata") or {})
+    title = row.get("title") or ""
+    if not title and isinstance(metadata.get("title"), str):
+        title = metadata.pop("title")
+    return replace(parsed, title=title, metadata=metadata)
 
 
 def _content_type(data: bytes) -> tuple[str | None, tuple[str, ...]]:

@@ -17,7 +17,7 @@ from ragkit.errors import ConfigError, IndexMismatch
 from ragkit.ingest import sentences
 from ragkit.store import bm25
 
-PARSER_VERSION = 2
+PARSER_VERSION = 3
 """Raise it when the same bytes begin to give other text, or the index another form: older ones are then refused."""
 
 _UNRECORDED = {"ingestion.parsing.pdf_layout": True}

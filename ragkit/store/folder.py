@@ -135,9 +135,9 @@ def start_building(folder: Path, fresh: bool) -> Path:
     return building
 
 
-def _copy_with_holes(source: str, target: str) -> None:
+def _copy_with_holes(source: str | Path, target: str | Path) -> None:
     """Copy a file and leave out what was never written: the engine makes files of 32 MB to write a few kB in each."""
-    with open(source, "rb") as read, open(target, "wb") as write:
+    with Path(source).open("rb") as read, Path(target).open("wb") as write:
         end = 0
         while (start := _next_data(read, end)) is not None:
             end = os.lseek(read.fileno(), start, os.SEEK_HOLE)

@@ -47,6 +47,20 @@ def test_a_row_brings_title_date_and_metadata() -> None:
     assert document.metadata == {"team": "service", "open": True}
 
 
+def test_a_row_cannot_say_that_it_is_another_document() -> None:
+    metadata = {"source_document": "contract.pdf", "folder": "legal", "title": "Ticket 7", "team": "service"}
+    row: dict[str, Any] = {"id": "7", "text": "x", "metadata": metadata}
+    parsed = parse_row(row)
+    document = make_document(Source("t.jsonl#7", "/d", Path("/d/t.jsonl"), "hash", 0), parsed)
+    assert (document.source, document.title, document.metadata) == ("t.jsonl#7", "Ticket 7", {"team": "service"})
+    assert metadata_changes(parsed.metadata) == [
+        'metadata "source_document": left out, since ragkit gives this field itself',
+        'metadata "folder": left out, since ragkit gives this field itself',
+    ]
+    titled = make_document(Source("t.jsonl#7", "/d", Path("/d/t.jsonl"), "h", 0), parse_row({**row, "title": "T"}))
+    assert (titled.title, titled.metadata) == ("T", {"team": "service"})
+
+
 def test_a_row_without_title_has_none() -> None:
     row: dict[str, Any] = {"id": "7", "text": "x", "metadata": None}
     document = make_document(Source("t.jsonl#7", "/d", Path("/d/t.jsonl"), "hash", 0), parse_row(row))
