@@ -59,7 +59,14 @@ class Ragkit:
         `overrides` are as `--set` takes them: `retrieval.top_k=20`. Raises ConfigError.
         """
         if isinstance(config, Config):
+            if overrides:
+                raise ConfigError("overrides change a file, not a Config", mend="change the Config itself")
             return cls(config)
+        if not isinstance(config, (str, Path)) and config is not None:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(
+                f"a config is a path or a Config, not {type(config).__name__}",
+                mend="for a dictionary: Ragkit(Config.model_validate(...))",
+            )
         return cls(load_config(None if config is None else Path(config), overrides).config)
 
     def __enter__(self) -> Self:

@@ -225,6 +225,18 @@ def test_asking_without_an_index_says_what_to_type(tmp_path: Path) -> None:
         Ragkit(config_in(tmp_path)).search("anything")
 
 
+@pytest.mark.parametrize(
+    ("config", "overrides", "said"),
+    [
+        ({"retrieval": {"top_k": 3}}, [], r"a config is a path or a Config, not dict; .*model_validate"),
+        (Config(), ["retrieval.top_k=3"], "overrides change a file, not a Config"),
+    ],
+)
+def test_what_is_no_config_is_refused(config: Any, overrides: list[str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Ragkit.from_config(config, overrides)
+
+
 def test_importing_ragkit_loads_nothing_heavy() -> None:
     code = "import sys, ragkit; print([m for m in ('pydantic', 'numpy', 'torch', 'typer', 'yaml') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +12,7 @@ from ragkit.errors import ConfigError
 
 if TYPE_CHECKING:
     from ragkit.config.schema import Config
+    from ragkit.ingest.report import Receipt
 
 
 def delete(
@@ -40,9 +40,9 @@ def delete(
     _check_names(loaded, names)
     receipt = Ragkit(loaded).delete(names, paths=sources or (), wait_s=wait)
     if as_json:
-        print_json({"deleted": names, "from": sources or [], "left": asdict(receipt)})
+        print_json({"deleted": names, "from": sources or [], **receipt.as_dict()})
         return
-    _print([*names, *(f"all from {source}" for source in sources or ())], asdict(receipt), config, overrides)
+    _print([*names, *(f"all from {source}" for source in sources or ())], receipt, config, overrides)
 
 
 def _check_names(config: Config, names: list[str]) -> None:
@@ -59,22 +59,21 @@ def _check_names(config: Config, names: list[str]) -> None:
             raise unknown_document(name, held)
 
 
-def _print(what: list[str], left: dict[str, int], config_path: Path | None, overrides: list[str] | None) -> None:
+def _print(what: list[str], receipt: Receipt, config_path: Path | None, overrides: list[str] | None) -> None:
     from rich.table import Table
     from rich.text import Text
 
     from ragkit.cli.printing import FAINT, OLDER_COPY, clean, command_line, console, counted
 
     screen = console()
-    screen.print(Text(f"deleted {counted(left['documents'], 'document')}: {', '.join(map(clean, what))}"))
+    screen.print(Text(f"deleted {counted(receipt.documents, 'document')}: {', '.join(map(clean, what))}"))
     table = Table(box=None, pad_edge=False, header_style=FAINT)
     table.add_column("read back from the index")
     table.add_column("left", justify="right")
-    for label, key in (("vectors", "vectors"), ("BM25 entries", "bm25"), ("manifest rows", "manifest")):
-        table.add_row(label, f"{left[key]:,}")
-    table.add_row("older copies on disk", f"{left['files']:,}")
+    for label, left in receipt.lines():
+        table.add_row(label, f"{left:,}")
     screen.print(table)
-    if left["files"]:
+    if receipt.files:
         screen.print(OLDER_COPY)
     again = command_line("index", config_path, overrides)
     screen.print(f"note: `{again}` brings a document in again while its file is there", soft_wrap=True)

@@ -86,10 +86,9 @@ def _print_report(screen: Console, report: IndexReport, folder: Path) -> None:
     _print_reasons(screen, "failure", report.failures, "red")
     _print_reasons(screen, "warning", report.warnings, "yellow")
     if report.receipt is not None:
-        left = report.receipt
-        rest = f"{left.vectors} vectors, {left.bm25} BM25 entries, {left.manifest} manifest rows"
-        screen.print(Text(f"left of {counted(left.documents, 'removed document')}: {rest}", style=FAINT))
-        if left.files:
+        rest = ", ".join(f"{left:,} {what}" for what, left in report.receipt.lines())
+        screen.print(Text(f"left of {counted(report.receipt.documents, 'removed document')}: {rest}", style=FAINT))
+        if report.receipt.files:
             screen.print(Text(OLDER_COPY, style=FAINT))
 
 

@@ -99,7 +99,7 @@ def one_chunk(snapshot: Snapshot, chunk_id: str) -> tuple[Chunk, Chunk | None, C
     """A chunk and its neighbours in the document, before and after."""
     chunk = snapshot.store.chunks([chunk_id]).get(chunk_id)
     if chunk is None:
-        raise ConfigError(f"the index holds no chunk {chunk_id}", mend="`ragkit inspect NAME` shows the ids")
+        raise ConfigError(f"the index holds no chunk {chunk_id}", mend="the ids are in: ragkit inspect NAME")
     around = snapshot.store.chunks_of(chunk.document_id)
     at = [each.id for each in around].index(chunk_id)
     return chunk, around[at - 1] if at else None, around[at + 1] if at + 1 < len(around) else None

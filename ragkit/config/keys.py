@@ -35,7 +35,7 @@ def leaves(part: type[BaseModel] = Config, above: tuple[str, ...] = ()) -> Itera
     ('retrieval', 'top_k')
     """
     for name, field in part.model_fields.items():
-        path = (*above, field.alias or name)
+        path = (*above, field.serialization_alias or name)
         section = section_of(field)
         if section is None:
             yield path, field

@@ -188,6 +188,8 @@ class Filter(Part):
     date compares with fields that hold ISO 8601 dates). A combination is one of `and`, `or`, `not`.
     """
 
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)  # Filter(not_=...) in Python
+
     field: str | None = None
     eq: FilterScalar | None = None
     any: list[FilterScalar] | None = None
@@ -195,9 +197,9 @@ class Filter(Part):
     gte: int | float | date | datetime | None = None
     lt: int | float | date | datetime | None = None
     lte: int | float | date | datetime | None = None
-    and_: list[Filter] | None = Field(default=None, alias="and")
-    or_: list[Filter] | None = Field(default=None, alias="or")
-    not_: Filter | None = Field(default=None, alias="not")
+    and_: list[Filter] | None = Field(default=None, validation_alias="and", serialization_alias="and")
+    or_: list[Filter] | None = Field(default=None, validation_alias="or", serialization_alias="or")
+    not_: Filter | None = Field(default=None, validation_alias="not", serialization_alias="not")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Filter:

@@ -39,8 +39,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         fields = type(value).model_fields
         # Of a filter only what is set is shown; everywhere else null is a value worth seeing.
-        sparse = any(field.alias for field in fields.values())
-        return {fields[name].alias or name: _plain(item) for name, item in value if not (sparse and item is None)}
+        sparse = any(field.serialization_alias for field in fields.values())
+        return {
+            fields[name].serialization_alias or name: _plain(item)
+            for name, item in value
+            if not (sparse and item is None)
+        }
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, SecretStr):

@@ -161,8 +161,8 @@ def _look_at(
         if path.suffix.lower() == ".jsonl":
             yield from _rows(path, name, root)
         elif status.st_size > limit * 1e6:
-            size = status.st_size / 1e6
-            yield Rejected(name, root, f"is {size:.0f} MB, more than parsing.max_file_mb ({limit:g})")
+            size = f"{status.st_size / 1e6:.0f} MB" if status.st_size >= 1e7 else f"{status.st_size:,} bytes"
+            yield Rejected(name, root, f"is {size}, more than parsing.max_file_mb ({limit:g})")
         else:
             yield Source(name, root, path, _hash_file(path))
     except OSError as error:

@@ -121,7 +121,10 @@ def parse_file(path: Path, pdf_layout: bool = True) -> Parsed:
     if suffix in _HTML:
         html, warning = _decode(data, _declared_charset(data))
         parsed = _parse_with_kreuzberg(html, "text/html", suffix, pdf_layout, ())
-        return replace(_checked(parsed), warnings=_told(warning, lost_text(html, parsed.text)))
+        lost = lost_text(html, parsed.text)
+        if lost and not parsed.text.strip():
+            raise ParseError(lost)
+        return replace(_checked(parsed), warnings=_told(warning, lost))
     return _checked(_parse_with_kreuzberg(path, kind if warnings else None, suffix, pdf_layout, warnings))
 
 

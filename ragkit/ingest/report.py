@@ -30,6 +30,20 @@ class Receipt:
     manifest: int
     files: int
 
+    def lines(self) -> list[tuple[str, int]]:
+        """What is left, in words."""
+        return [
+            ("vectors", self.vectors),
+            ("BM25 entries", self.bm25),
+            ("manifest rows", self.manifest),
+            ("older copies on disk", self.files),
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for `--json`: how many documents were deleted, and what is left of them."""
+        left = asdict(self)
+        return {"documents": left.pop("documents"), "left": left}
+
 
 class Stopwatch:
     """Seconds by stage. What a stage hands to the next one's generator is not counted twice."""
@@ -142,6 +156,8 @@ class IndexReport:
         # asdict hands a dict's items to its type, and a Counter counts them.
         plain["by_type"] = dict(self.by_type)
         plain["left_out"] = dict(self.left_out)
+        if self.receipt is not None:
+            plain["receipt"] = self.receipt.as_dict()
         plain["failures"] = [{"source": name, "reason": reason} for name, reason in self.failures]
         plain["warnings"] = [{"source": name, "reason": reason} for name, reason in self.warnings]
         return plain

@@ -23,6 +23,8 @@ _LIST_ITEM = re.compile(r"[ \t]*(?:[-*+•◦▪–]|\d{1,3}[.)]|[a-zA-Z][.)]|\(
 _TABLE_ROW = re.compile(r"[ \t]*\|.*\|[ \t]*$")
 _NUMBER = re.compile(r"[($]*[-+]?[\d.,]*\d[%)]*")
 _END_OF_SENTENCE = re.compile(r"[.!?:;][\"'”’)\]]*$")
+# nupunkt takes a unit of one letter for an initial: "The cable is 3 m. It hangs."
+_AFTER_UNIT = re.compile(r"\d[ \u00a0]?[mglhsVW]\.\s+(?=[A-Z][a-z]|[AI]\s)")
 _HARD_BREAK_SHARE = 0.75
 # ISO 639-1. The splitter for other languages keeps no list of its own and splits an unknown one by general rules.
 _CODE_NAMES = (
@@ -213,7 +215,8 @@ def _sentence_starts(text: str, language: str) -> list[int]:
     if language == "en":
         import nupunkt
 
-        return [start for start, _ in nupunkt.sent_spans(text)]
+        starts = {start for start, _ in nupunkt.sent_spans(text)}
+        return sorted(starts | {match.end() for match in _AFTER_UNIT.finditer(text)})
     import sentencex
 
     boundaries: Any = sentencex  # has no type stubs

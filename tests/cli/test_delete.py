@@ -11,7 +11,8 @@ Run = Callable[..., str]
 def test_a_deleted_document_is_found_no_more_and_comes_back_with_its_file(ragkit: Run) -> None:
     receipt = json.loads(ragkit("delete", "guides/returns.md", "--json"))
     assert receipt["deleted"] == ["guides/returns.md"]
-    assert receipt["left"] == {"documents": 1, "vectors": 0, "bm25": 0, "manifest": 0, "files": 0}
+    assert receipt["documents"] == 1
+    assert receipt["left"] == {"vectors": 0, "bm25": 0, "manifest": 0, "files": 0}
     found = json.loads(ragkit("search", "RMA number", "--json"))["results"]
     assert "guides/returns.md" not in {result["source_document"] for result in found}
     assert json.loads(ragkit("index", "--json"))["new"] == 1

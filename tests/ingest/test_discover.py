@@ -345,6 +345,9 @@ class TestSizes:
         assert [type(item).__name__ for item in items] == ["Source", "Rejected"]
         assert isinstance(items[1], Rejected)
         assert items[1].reason == "is 3000000 MB, more than parsing.max_file_mb (2)"
+        [small] = list(discover([tmp_path / "a.md"], Ingestion(parsing=Parsing(max_file_mb=1e-6))))
+        assert isinstance(small, Rejected)
+        assert small.reason == f"is {(tmp_path / 'a.md').stat().st_size} bytes, more than parsing.max_file_mb (1e-06)"
 
     def test_json_lines_are_read_row_by_row_and_have_no_limit(self, tmp_path: Path) -> None:
         path = rows(tmp_path / "t.jsonl", [{"id": n, "text": "x" * 1000} for n in range(20)])

@@ -406,6 +406,11 @@ class TestDeepNesting:
         mail = f"Subject: x\nContent-Type: text/html; charset=utf-8\n\n{self.page(200)}\n"
         assert parse_file(write("a.eml", mail.encode())).warnings == parsed.warnings
 
+    def test_a_page_of_nothing_else_is_not_called_empty(self, write: Write) -> None:
+        page = "<div>" * 5000 + "The deep secret." + "</div>" * 5000
+        with pytest.raises(ParseError, match="text nested 33 elements deep or more was not read"):
+            parse_file(write("a.html", page.encode()))
+
     @pytest.mark.parametrize("depth", [0, 31, 45])
     def test_text_that_it_reads_is_not(self, write: Write, depth: int) -> None:
         parsed = parse_file(write("a.html", self.page(depth).encode()))

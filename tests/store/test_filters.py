@@ -226,6 +226,12 @@ def test_the_meaning_by_hand(condition: dict[str, Any], metadata: dict[str, Meta
     assert holds(condition, **metadata) is expected
 
 
+def test_combinations_are_written_in_python_with_an_underscore() -> None:
+    inner = Filter(field="page_number", gte=3)
+    assert Filter(not_=inner) == Filter.model_validate({"not": inner})
+    assert Filter(and_=[inner], or_=None) == Filter.model_validate({"and": [inner]})
+
+
 def test_the_fields_of_a_chunk(make_chunk: MakeChunk) -> None:
     chunk = make_chunk(
         1,
