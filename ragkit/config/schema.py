@@ -160,7 +160,7 @@ class Reranking(Part):
     backend: Literal["none", "cross_encoder", "http"] = "none"
     """Second-stage scoring: none, a model on this machine, or a service."""
     model: str | None = None
-    """cross_encoder: folder of the model; http: name sent to the service."""
+    """cross_encoder: a model of `ragkit models list`, hf:org/name, or a folder; http: name sent to the service."""
     candidates: int = Field(default=20, ge=1, le=1000)
     """Chunks of the fused list that are scored."""
     top_n: int | None = Field(default=None, ge=1)
@@ -172,7 +172,7 @@ class Reranking(Part):
     @model_validator(mode="after")
     def _complete(self) -> Reranking:
         if self.backend == "cross_encoder" and not self.model:
-            raise ValueError("backend cross_encoder needs model: a folder in sentence-transformers format")
+            raise ValueError("backend cross_encoder needs model, e.g. bge-reranker-base (see ragkit models list)")
         if self.backend == "http" and not self.base_url:
             raise ValueError("backend http needs base_url, e.g. http://localhost:8000/v1")
         return self

@@ -199,11 +199,9 @@ def gguf_file(reference: str) -> str:
 
     Raises ModelError if it is not here, or is no GGUF file.
     """
-    from ragkit.models.resolve import find, out_of_reach, parse_reference
+    from ragkit.models.resolve import on_this_machine
 
-    found = find(reference)
-    if found is None:
-        raise out_of_reach(parse_reference(reference))
+    found = on_this_machine(reference)
     if found.weights.suffix != ".gguf":
         raise ModelError(
             f"{reference} has no GGUF file, which is what llama.cpp reads: {found.weights.name}",

@@ -85,6 +85,20 @@ def find(reference: str | Reference, *, check: bool = True) -> Found | None:
     return found
 
 
+def on_this_machine(reference: str | Reference) -> Found:
+    """The model as it lies on this machine, its bytes checked where hashes are known. Uses no network.
+
+    Raises:
+        ModelError: The reference means nothing, the model is not here (one line with the ways to get it), or a file
+            has another hash than it must.
+    """
+    wanted = parse_reference(reference) if isinstance(reference, str) else reference
+    found = find(wanted)
+    if found is None:
+        raise out_of_reach(wanted)
+    return found
+
+
 def resolve(reference: str | Reference, progress: Progress | None = None) -> Found:
     """The model on this machine, fetched if it is not here. A model is fetched by one process at a time.
 

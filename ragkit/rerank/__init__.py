@@ -41,7 +41,7 @@ def make_reranker(config: Reranking) -> Reranker | None:
 
         return HttpReranker(config)
     if not config.model:
-        raise ConfigError("reranking.model is missing", mend="set it to the folder of a cross-encoder")
+        raise ConfigError("reranking.model is missing", mend="name a reranking model of: ragkit models list")
     from ragkit.rerank.cross_encoder import load_cross_encoder
 
     return load_cross_encoder(config.model)

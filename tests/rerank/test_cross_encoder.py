@@ -15,7 +15,7 @@ import pytest
 from ragkit.config.schema import Reranking
 from ragkit.errors import ModelError
 from ragkit.rerank import Reranker, make_reranker
-from ragkit.rerank.cross_encoder import TorchCrossEncoder
+from ragkit.rerank.cross_encoder import TorchCrossEncoder, load_cross_encoder
 from ragkit.rerank.onnx_cross_encoder import OnnxCrossEncoder
 
 WINDOW = 64
@@ -187,10 +187,25 @@ def test_an_unknown_activation_function_is_refused(folders: tuple[Path, Path], t
 
 
 def test_a_missing_folder_is_named_and_nothing_is_fetched(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="models are not downloaded"):
+    with pytest.raises(ModelError, match="there is no model at"):
         made(tmp_path / "none")
-    with pytest.raises(ModelError, match="no cross-encoder at cross-encoder/ms-marco-MiniLM-L6-v2"):
-        made(Path("cross-encoder/ms-marco-MiniLM-L6-v2"))
+    (tmp_path / "weights.bin").touch()
+    with pytest.raises(ModelError, match=r"no cross-encoder at .*config\.json; name a reranking model"):
+        made(tmp_path)
+    with pytest.raises(ModelError, match=r"not on this machine; get it by: ragkit models fetch bge-reranker-base"):
+        load_cross_encoder("bge-reranker-base")
+    with pytest.raises(ModelError, match="did you mean bge-reranker-base"):
+        load_cross_encoder("bge-rerankr-base")
+
+
+def test_a_model_in_the_cache_of_the_hub_is_found_by_its_name(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = tmp_path / "models--cross-encoder--ms-marco-MiniLM-L-6-v2" / "snapshots" / "main"
+    shutil.copytree(folders[0], snapshot)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    named, lying = load_cross_encoder("ms-marco-MiniLM-L-6-v2"), made(folders[0])
+    assert named.scores("hub", ["a hub", "a probe"]) == lying.scores("hub", ["a hub", "a probe"])
 
 
 def test_broken_files_are_named(tmp_path: Path) -> None:
