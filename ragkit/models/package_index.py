@@ -27,6 +27,10 @@ class OutOfReach(Exception):
     """A source cannot be asked from here, or does not have the model: the next one is tried."""
 
 
+class BrokenOff(OutOfReach):
+    """A source that was in reach gave only a part."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wheel:
     """A wheel on the index: where it is, its sha256 in hexadecimal and its size in bytes, each if the index says."""

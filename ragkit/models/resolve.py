@@ -21,7 +21,7 @@ from ragkit.models.fetch import (
     fetch_snapshot,
     installed_file,
 )
-from ragkit.models.package_index import OutOfReach
+from ragkit.models.package_index import BrokenOff, OutOfReach
 from ragkit.models.reference import Package, Reference, parse_reference
 
 
@@ -114,17 +114,24 @@ def resolve(reference: str | Reference, progress: Progress | None = None) -> Fou
     """
     wanted = parse_reference(reference) if isinstance(reference, str) else reference
     found = find(wanted)
-    if found:
+    if found and _is_whole(found):
         return found
     tell = progress or _silent
     with fetch_lock(_key(wanted), lambda: tell("waiting for another process", 0, None)):
         found = find(wanted)
-        return found or _fetch(wanted, tell)
+        return found if found and _is_whole(found) else _fetch(wanted, tell)
+
+
+def _is_whole(found: Found) -> bool:
+    """Whether nothing can be missing. Of a snapshot of the Hub without hashes only the Hub can tell: a fetch of it may
+    have been cut off, and fetching it again costs a look at each file."""
+    return found.pinned or found.origin == "path"
 
 
 def _fetch(wanted: Reference, tell: Progress) -> Found:
     sources = wanted.sources if isinstance(wanted, Model) else (wanted,)
     passed: list[str] = []
+    broken_off = False
     for source in sources:
         downloaded = 0
         try:
@@ -136,6 +143,7 @@ def _fetch(wanted: Reference, tell: Progress) -> Found:
                 downloaded = fetch_pieces(wanted, source, tell)
         except OutOfReach as error:
             passed.append(f"{source}: {error}")
+            broken_off |= isinstance(error, BrokenOff)
             continue
         except OSError as error:
             raise ModelError(f"cannot store {_called(wanted)} in {cache_folder()}: {error.strerror}") from error
@@ -143,6 +151,9 @@ def _fetch(wanted: Reference, tell: Progress) -> Found:
         if found:
             return Found(found.name, found.folder, found.files, found.origin, downloaded)
         passed.append(f"{source}: it does not hold the files of {_called(wanted)}")
+    found = None if broken_off else find(wanted)
+    if found:
+        return found
     raise out_of_reach(wanted, passed)
 
 

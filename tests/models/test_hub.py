@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -28,12 +28,16 @@ FILES = {
 
 
 class _Hub(BaseHTTPRequestHandler):
+    broken: ClassVar[set[str]] = set()
+
     def do_HEAD(self) -> None:
         self.do_GET()
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
-        if path.startswith("/api/models/org/kettle/tree/"):
+        if path.rpartition("/")[2] in self.broken:
+            self.send_error(500)
+        elif path.startswith("/api/models/org/kettle/tree/"):
             rows = [{"type": "file", "path": name, "size": len(body), "oid": "0" * 40} for name, body in FILES.items()]
             self._send(json.dumps(rows).encode())
         elif path.startswith("/api/models/org/kettle"):
@@ -90,8 +94,24 @@ def test_a_repository_is_fetched_into_the_cache_of_its_client_without_pickles(hu
     }
     assert (model["origin"], model["pinned"]) == ("Hub cache", False)
     assert Path(model["path"], "model.safetensors").read_bytes() == FILES["model.safetensors"]
-    # The second time it is here, and the Hub is not asked.
+    # Out of reach of the Hub it is here.
     assert fetch("hf:org/kettle", "http://127.0.0.1:9", tmp_path)[0] == 0
+
+
+def test_a_fetch_that_was_cut_off_is_no_model_and_goes_on(hub: str, tmp_path: Path) -> None:
+    assert fetch("hf:org/kettle", hub, tmp_path)[0] == 0
+    snapshot = tmp_path / "hub" / "hub" / "models--org--kettle" / "snapshots" / COMMIT
+    blob = (snapshot / "tokenizer.json").resolve()
+    (snapshot / "tokenizer.json").unlink()
+    blob.unlink(missing_ok=True)
+    _Hub.broken.add("tokenizer.json")
+    try:
+        code, result = fetch("hf:org/kettle", hub, tmp_path)
+    finally:
+        _Hub.broken.clear()
+    assert (code, "is not on this machine" in result["error"]) == (2, True)
+    assert fetch("hf:org/kettle", hub, tmp_path)[0] == 0
+    assert (snapshot / "tokenizer.json").is_file()
 
 
 def test_a_repository_that_is_not_there_is_one_line(hub: str, tmp_path: Path) -> None:
