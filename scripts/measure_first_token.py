@@ -41,15 +41,15 @@ def main() -> None:
         rag.index([args.data / "corpus.jsonl"])
         generator = rag.generator
         assert isinstance(generator, LlamaCppGenerator)
-        llama: Any = generator._model._llama  # pyright: ignore[reportPrivateUsage] - the bare model that ours uses
+        llama: Any = generator.model._llama  # pyright: ignore[reportPrivateUsage] - the bare model that ours uses
         prompts: list[list[int]] = []
-        taken = generator._model.prompt  # pyright: ignore[reportPrivateUsage]
+        taken = generator.model.prompt
 
         def remembered(messages: Any) -> list[int]:
             prompts.append(taken(messages))
             return prompts[-1]
 
-        generator._model.prompt = remembered  # pyright: ignore[reportPrivateUsage]
+        generator.model.prompt = remembered
         for row in rows[:: len(rows) // args.questions][: args.questions]:
             forget(llama)
             ours = first_piece_of_ragkit(rag, row["text"])

@@ -44,6 +44,7 @@ _READ_IF: Mapping[str, tuple[str, frozenset[Any]]] = {
     "generation.stop": _WITH_A_MODEL,
     "generation.citations": _WITH_A_MODEL,
     "generation.context_tokens": _WITH_A_MODEL,
+    "generation.refusal.ask_model": ("generation.backend", frozenset({"llama_cpp"})),
     "generation.max_sentences": ("generation.backend", frozenset({"extractive"})),
 }
 

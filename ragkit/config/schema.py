@@ -230,6 +230,10 @@ class Retrieval(Part):
 class Refusal(Part):
     min_confidence: float | None = Field(default=None, ge=0, le=1)
     """Refuse when the estimated chance that the evidence answers is lower; null uses the calibrated value, 0 none."""
+    ask_model: bool = False
+    """llama_cpp: for small models, which seldom refuse. After the answer the model is asked whether the sentence
+    nearest to the question answers it; if that is too doubtful the answer is a refusal, and else the sentence is quoted
+    behind an answer that does not hold it."""
 
 
 class Generation(Part):
@@ -277,6 +281,8 @@ class Generation(Part):
             raise ValueError(f"backend {self.backend} needs model, e.g. {examples[self.backend]}")
         if self.backend == "openai" and self.api_version and not self.base_url:
             raise ValueError("api_version is for Azure, which needs base_url too")
+        if self.refusal.ask_model and self.backend != "llama_cpp":
+            raise ValueError("refusal.ask_model is for backend llama_cpp")
         is_openai = self.base_url is None or urlsplit(self.base_url).hostname == "api.openai.com"
         if self.backend == "openai" and self.citations == "grammar" and (is_openai or self.api_version):
             raise ValueError("citations: grammar is nothing that OpenAI's API knows; set json_schema or tags")

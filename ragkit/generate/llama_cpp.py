@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from ragkit.config.schema import Generation
 from ragkit.errors import ModelError
 from ragkit.generate.answer_form import Shown, answer_form
+from ragkit.generate.answerability import confidence
+from ragkit.generate.citation_lifting import lift
+from ragkit.generate.cited_chunks import names_of
 from ragkit.generate.fitting import fit
 from ragkit.generate.generated import Generated, generated_from, whole_of
 from ragkit.generate.llama_model import Completion, LlamaModel
 from ragkit.generate.prompt import SplitSentences
+from ragkit.generate.second_look import MIN_CHANCE, QUOTED, chance, leaves_doubt, look_at, yes_or_no
 from ragkit.types import ScoredChunk
 
 
@@ -27,7 +32,7 @@ class LlamaCppGenerator:
     def __init__(self, config: Generation, split_sentences: SplitSentences) -> None:
         self._config = config
         self._split_sentences = split_sentences
-        self._model = LlamaModel(config)
+        self.model = LlamaModel(config)
 
     def generate(self, question: str, results: Sequence[ScoredChunk]) -> Generated:
         """The answer at once. Raises ModelError when the question alone is too long for the model."""
@@ -65,7 +70,7 @@ class LlamaCppGenerator:
         self, question: str, results: Sequence[ScoredChunk], given_up: threading.Event
     ) -> Generator[str | Generated]:
         config = self._config
-        model = self._model
+        model = self.model
         packed, prompt = fit(question, results, config, model.window, model.count, model.prompt, self._split_sentences)
         completion, shown = Completion(), Shown(config.citations)
         for piece in model.complete(
@@ -85,7 +90,7 @@ class LlamaCppGenerator:
                 f"{config.model} gave an empty answer (finish_reason {completion.finish_reason})",
                 mend="raise generation.max_tokens, or take another model",
             )
-        yield generated_from(
+        generated = generated_from(
             text,
             usage=completion.usage,
             model=config.model or "",
@@ -93,6 +98,30 @@ class LlamaCppGenerator:
             used=packed.chunks,
             notes=packed.notes,
         )
+        if config.refusal.ask_model and not generated.refused:
+            looked_at = self._look_again(question, results, generated, lambda: not given_up.is_set())
+            if quoted := looked_at.text.removeprefix(generated.text):
+                yield quoted
+            generated = looked_at
+        yield generated
+
+    def _look_again(
+        self, question: str, results: Sequence[ScoredChunk], generated: Generated, wanted: Callable[[], bool]
+    ) -> Generated:
+        """The answer as a refusal if the model doubts that there is one, else with the sentence that it should hold."""
+        nearest = look_at(question, generated.used, self._split_sentences)
+        if nearest is None:
+            return generated
+        asked = self.model.prompt(yes_or_no(self._config, question, nearest.text))
+        yes, usage = self.model.share_of_yes(asked, wanted)
+        usage = generated.usage + usage
+        if chance(confidence(question, results), yes) < MIN_CHANCE:
+            return replace(generated, usage=usage, refused=True)
+        said, _, _ = lift(generated.text, generated.used, names_of(generated.used))
+        if not leaves_doubt(said, nearest, generated.used, self._split_sentences):
+            return replace(generated, usage=usage)
+        text = f"{generated.text}\n{nearest.text} [{nearest.number}]"
+        return replace(generated, text=text, usage=usage, notes=(*generated.notes, QUOTED))
 
 
 @contextmanager

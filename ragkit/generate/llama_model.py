@@ -1,8 +1,9 @@
 """A GGUF model in this process, by llama.cpp: from messages to pieces of text, one answer at a time.
 
 What the model has evaluated stays in its memory, and the next prompt is evaluated only from where it differs. That must
-not change the answer: the kernels work on 16 tokens at once and round otherwise where a part ends elsewhere, so the
-common beginning is reused in whole steps of 16, and an answer is the same with and without it.
+not change the answer: the kernels work on 16 tokens at once and round otherwise where a part ends elsewhere, and a part
+of less than 8. So the common beginning is reused in whole steps of 16, at least 16 tokens are evaluated again, and an
+answer is the same with and without it.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _BATCH = 128  # prompt tokens between two looks at whether the answer is still w
 _ROOM = 768  # tokens of the window beside context and answer: system prompt, question, the template's own
 _LONGEST_WINDOW = 131_072  # its memory is taken at once
 _SEED = 7
+_YES_NO = (("yes", "Yes"), ("no", "No"))
 
 
 @dataclass(slots=True)
@@ -131,16 +133,42 @@ class LlamaModel:
                 completion.text += held
                 yield held
 
+    def share_of_yes(self, prompt: list[int], wanted: Callable[[], bool] = lambda: True) -> tuple[float, Usage]:
+        """How much of the chance of the model's first word is on "yes", of that on "yes" and "no" together: 0 to 1.
+
+        0.5 for a model that has neither in mind, or when the answer was given up meanwhile.
+        """
+        read = Completion()
+        with self._turn(wanted) as has_turn:
+            if not has_turn or not self._read(prompt, read, wanted):
+                return 0.5, read.usage
+            self._llama.eval(prompt[self._llama.n_tokens :])
+            chances = self._chances()
+            yes, no = (sum(chances[self._first_token(word)] for word in words) for words in _YES_NO)
+        return (float(yes / (yes + no)) if yes + no > 0 else 0.5), read.usage
+
+    def _chances(self) -> Any:
+        """Of each token of the vocabulary to be the next one, up to a factor."""
+        import numpy as np
+
+        logits = np.ctypeslib.as_array(self._llama._ctx.get_logits(), (self._llama.n_vocab(),)).astype(np.float64)
+        return np.exp(logits - logits.max())
+
+    def _first_token(self, word: str) -> int:
+        return int(self._llama.tokenize(word.encode(), add_bos=False, special=False)[0])
+
     def _read(self, prompt: list[int], completion: Completion, wanted: Callable[[], bool]) -> bool:
         """Evaluate all of the prompt but its last part; False if the answer was given up meanwhile."""
         llama = self._llama
-        kept = min(_common(llama.input_ids[: llama.n_tokens].tolist(), prompt), len(prompt) - 1) // _STEP * _STEP
+        common = _common(llama.input_ids[: llama.n_tokens].tolist(), prompt)
+        kept = max(0, min(common, len(prompt) - _STEP) // _STEP * _STEP)
         completion.usage = Usage(len(prompt), 0, kept)
         llama.n_tokens = kept
-        while len(prompt) - llama.n_tokens > _BATCH:
+        # Parts end at the same tokens wherever the first one begins.
+        for end in range((kept // _BATCH + 1) * _BATCH, len(prompt), _BATCH):
             if not wanted():
                 return False
-            llama.eval(prompt[llama.n_tokens : llama.n_tokens + _BATCH])
+            llama.eval(prompt[llama.n_tokens : end])
         return wanted()
 
     def _pieces(

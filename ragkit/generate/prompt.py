@@ -176,11 +176,6 @@ def build_messages(
     small models are shown once more. Where a model cites by numbers, the sentence of the default system prompt that
     asks for names is left out; one that asks for numbers takes its place unless a grammar or a schema sees to it.
     """
-    system_prompt = config.system_prompt
-    if config.citations != "names":
-        system_prompt = system_prompt.replace(CITE_BY_NAME, "").rstrip()
-    if config.citations == "tags" and CITE_BY_TAG not in system_prompt:
-        system_prompt = f"{system_prompt}\n{CITE_BY_TAG}"
     if chunks:
         citing = _CITING.get(config.citations)
         preamble = _MARKED.format(citing=citing, marker=fence_marker(chunks)) if citing else _NUMBERED
@@ -192,7 +187,17 @@ def build_messages(
         lines = [f"- {neutralise(text)}" for text in nearest]
         parts.append("\n".join(["<document of the sentences nearest to the question>", *lines, "</document>"]))
     parts.append("\n".join(filter(None, [f"Question: {neutralise(question)}", config.reminder])))
-    return [{"role": "system", "content": system_prompt}, {"role": "user", "content": "\n\n".join(parts)}]
+    return [{"role": "system", "content": system_prompt(config)}, {"role": "user", "content": "\n\n".join(parts)}]
+
+
+def system_prompt(config: Generation) -> str:
+    """The configured system prompt, with the way to cite that the configured form of citations asks for."""
+    text = config.system_prompt
+    if config.citations != "names":
+        text = text.replace(CITE_BY_NAME, "").rstrip()
+    if config.citations == "tags" and CITE_BY_TAG not in text:
+        text = f"{text}\n{CITE_BY_TAG}"
+    return text
 
 
 def render_blocks(chunks: Sequence[Chunk], citations: CitationStyle = "names") -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ragkit.config.schema import Bm25
 from ragkit.generate.injection import reads_as_order
@@ -18,24 +19,34 @@ _PAGE_NUMBER = re.compile(r"(?:^|\s)page \d+(?: of \d+)?$", re.IGNORECASE)
 _FEWEST_WORDS = 4
 
 
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """A sentence in one line, and the number of its chunk in the prompt, counted from 1."""
+
+    number: int
+    text: str
+
+
 def nearest_to(
     question: str, chunks: Sequence[Chunk], citations: CitationStyle, split_sentences: SplitSentences
 ) -> list[str]:
-    """The three sentences of the chunks that share most of the question's terms, the nearest first.
-
-    They are for small models, those that cite by numbers; for others the list is empty.
-    """
+    """What a prompt shows of `nearest_sentences`: for small models, those that cite by numbers; else nothing."""
     if citations not in ("tags", "grammar"):
         return []
+    return [sentence.text for sentence in nearest_sentences(question, chunks, split_sentences)]
+
+
+def nearest_sentences(question: str, chunks: Sequence[Chunk], split_sentences: SplitSentences) -> list[Nearest]:
+    """The three sentences of the chunks that share most of the question's terms, the nearest first."""
     found = [
-        (chunk, chunk.text[start:end])
-        for chunk in chunks
+        (number, chunk, chunk.text[start:end])
+        for number, chunk in enumerate(chunks, start=1)
         for start, end in split_sentences(chunk.text)
         if states_something(chunk, start, end)
     ]
-    shares = term_shares(question, found)
+    shares = term_shares(question, [(chunk, text) for _, chunk, text in found])
     ranked = sorted(zip(shares, found, strict=True), key=lambda pair: -pair[0])
-    return [" ".join(text.split()) for _, (_, text) in ranked[:_NEAREST]]
+    return [Nearest(number, " ".join(text.split())) for _, (number, _, text) in ranked[:_NEAREST]]
 
 
 def term_shares(question: str, sentences: Sequence[tuple[Chunk, str]]) -> list[float]:

@@ -14,6 +14,7 @@ from ragkit.errors import MissingExtra, ModelError
 from ragkit.generate.llama_cpp import LlamaCppGenerator
 from ragkit.generate.llama_model import Completion, LlamaModel
 from ragkit.generate.prompt import build_messages
+from ragkit.generate.second_look import QUOTED
 from ragkit.ingest.sentences import split_sentences
 from tests.generate.conftest import MODEL
 from tests.generate.test_contract import ALL, NOTES, QUESTION, RESULTS
@@ -91,6 +92,15 @@ class TestModel:
             answer(model, prompt[:kept], max_tokens=3)
             assert answer(model, prompt).text == cold.text
 
+    def test_what_was_evaluated_before_does_not_change_one_number(self, model: LlamaModel) -> None:
+        prompt = model.prompt([{"role": "user", "content": f"{NOTES['battery.txt']} Is it red? Reply yes or no."}])
+        for length in range(len(prompt) - 15, len(prompt) + 1, 3):
+            model.share_of_yes([1, 2, 3])
+            cold, _ = model.share_of_yes(prompt[:length])
+            for kept in (length - 17, length - 1):
+                model.share_of_yes(prompt[:kept])
+                assert model.share_of_yes(prompt[:length])[0] == cold, (length, kept)
+
     @pytest.mark.parametrize("temperature", [0.0, 0.8])
     def test_the_same_question_has_the_same_answer(self, model: LlamaModel, temperature: float) -> None:
         prompt = model.prompt(build_messages(Generation(system_prompt="Be brief."), ALL, CHUNKS))
@@ -110,6 +120,18 @@ class TestModel:
         prompt = model.prompt(build_messages(Generation(system_prompt="Be brief."), attack, [document]))
         begins = prompt[0]  # the token for <|im_start|>: of the system's message, the user's and the answer
         assert prompt.count(begins) == 3
+
+    def test_a_yes_or_no_is_read_from_its_first_word(self, model: LlamaModel) -> None:
+        def share(order: str) -> float:
+            return model.share_of_yes(model.prompt([{"role": "user", "content": order}]))[0]
+
+        assert share("Say yes.") > 0.9
+        assert share('Write the word "no" and nothing else.') < 0.1
+        prompt = model.prompt([{"role": "user", "content": "Is water wet? Reply yes or no."}])
+        first, usage = model.share_of_yes(prompt)
+        assert (usage.input_tokens, usage.output_tokens) == (len(prompt), 0)
+        assert model.share_of_yes(prompt)[0] == first, "with and without the cache"
+        assert model.share_of_yes(prompt, lambda: False)[0] == 0.5
 
     def test_a_thread_that_has_the_model_is_told_so_instead_of_waiting_for_itself(self, model: LlamaModel) -> None:
         prompt = model.prompt(build_messages(Generation(system_prompt="Be brief."), QUESTION, CHUNKS))
@@ -151,6 +173,33 @@ class TestGenerator:
     def test_a_prompt_without_passages(self, gguf: Path) -> None:
         asked = LlamaCppGenerator(settings(model=str(gguf), citations="grammar"), split_sentences)
         assert asked.generate(f"{NOTES['case.txt']} What does the lamp weigh?", []).text
+
+    def test_a_second_look_quotes_the_nearest_sentence_or_refuses(
+        self, gguf: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settled = settings(
+            model=str(gguf), citations="grammar", system_prompt="Answer in your own words.", refusal={"ask_model": True}
+        )
+        asked = LlamaCppGenerator(settled, split_sentences)
+
+        def found(confidence: float) -> None:
+            def evidence(question: str, results: object) -> float:
+                return confidence
+
+            monkeypatch.setattr("ragkit.generate.llama_cpp.confidence", evidence)
+
+        found(0.99)
+        *pieces, last = asked.stream(QUESTION, RESULTS)
+        assert not isinstance(last, str)
+        assert not last.refused
+        assert "".join(map(str, pieces)).strip() == last.text == asked.generate(QUESTION, RESULTS).text
+        assert NOTES["battery.txt"] in last.text
+        assert (QUOTED in last.notes) == last.text.endswith(f"\n{NOTES['battery.txt']} [1]")
+        assert last.usage.input_tokens > asked.model.count("".join(NOTES.values())) + asked.model.count(QUESTION) * 2
+        found(0.01)
+        doubted = asked.generate("Who wrote the third symphony of Mahler?", RESULTS)
+        assert doubted.refused
+        assert QUOTED not in doubted.notes
 
     def test_a_stream_and_many_questions_at_once_all_come_to_their_end(self, gguf: Path) -> None:
         asked = LlamaCppGenerator(settings(model=str(gguf), max_tokens=4), split_sentences)
