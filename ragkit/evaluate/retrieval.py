@@ -107,10 +107,13 @@ def default_cache() -> Path:
 
 
 def index_in(config: Config, folder: Path) -> Config:
-    """The same system with an embedded index in `folder`, one for each hash of the index settings."""
+    """The same system with an embedded index in `folder`, one for each hash of the index settings and each form that
+    ragkit gave indexes."""
     from ragkit.config.hashing import index_hash
+    from ragkit.ingest.settings import PARSER_VERSION, as_indexed
 
-    store = config.ingestion.store.model_copy(update={"backend": "qdrant_edge", "path": folder / index_hash(config)})
+    path = folder / f"{index_hash(as_indexed(config))}-{PARSER_VERSION}"
+    store = config.ingestion.store.model_copy(update={"backend": "qdrant_edge", "path": path})
     ingestion = config.ingestion.model_copy(update={"store": store})
     return config.model_copy(update={"ingestion": ingestion})
 

@@ -63,6 +63,16 @@ def test_figures_equal_a_direct_computation(dataset: Path, tmp_path: Path, strat
 
 
 @pytest.mark.integration
+def test_an_index_that_another_version_left_in_the_cache_does_no_harm(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report, _ = evaluate_retrieval(CONFIG, dataset, cache=tmp_path)
+    monkeypatch.setattr("ragkit.ingest.settings.PARSER_VERSION", 10_000)
+    again, _ = evaluate_retrieval(CONFIG, dataset, cache=tmp_path)
+    assert again == report
+
+
+@pytest.mark.integration
 def test_a_second_run_with_another_strategy_embeds_nothing_again(dataset: Path, tmp_path: Path) -> None:
     evaluate_retrieval(CONFIG, dataset, strategy="hybrid", cache=tmp_path)
     [generation] = tmp_path.glob("*/*/gen-*")
