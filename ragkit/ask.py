@@ -18,7 +18,7 @@ from ragkit.generate import Generated
 from ragkit.generate import Generator as AnswerGenerator
 from ragkit.generate.answerability import MIN_CONFIDENCE, confidence
 from ragkit.generate.citations import resolve
-from ragkit.generate.generated import whole_of
+from ragkit.generate.generated import says_nothing, whole_of
 from ragkit.generate.support import support_score
 from ragkit.ingest.sentences import split_sentences
 from ragkit.rerank import Reranker
@@ -131,11 +131,13 @@ def _weak_evidence(asked: _Question, stages: Stages) -> RefusalReason | None:
 def _verified(asked: _Question, stages: Stages, generated: Generated) -> Answer:
     """Check what the generator wrote: its refusal, its citations, and what no citation backs."""
     if generated.refused:
-        return _refuse(asked, stages, "model_refused", generated)
+        # The extractive generator has no opinion: it found nothing to quote.
+        extractive = stages.config.generation.backend == "extractive"
+        return _refuse(asked, stages, "evidence_too_weak" if extractive else "model_refused", generated)
     with asked.timed("verify"):
         split = sentence_splitter(stages.config)
         resolved = resolve(generated.text, generated.used, support_score, split, asked.text)
-    if not resolved.text.strip():  # nothing but citations
+    if says_nothing(resolved.plain):
         return _refuse(asked, stages, "model_refused", generated, resolved.removed)
     return Answer(
         text=resolved.text,

@@ -29,9 +29,12 @@ QUESTIONS = Path(__file__).parents[1] / "eval" / "samples_questions.jsonl"
 class SaysOnlyCitations:
     """A model at fault, as small ones are now and then."""
 
+    def __init__(self, says: str) -> None:
+        self.says = says
+
     def generate(self, question: str, results: Sequence[ScoredChunk]) -> Generated:
         chunks = tuple(result.chunk for result in results)
-        return generated_from("[1] [Source: nowhere.md]", usage=Usage(), model="m", finish_reason="stop", used=chunks)
+        return generated_from(self.says, usage=Usage(), model="m", finish_reason="stop", used=chunks)
 
     def stream(self, question: str, results: Sequence[ScoredChunk]) -> Iterator[str | Generated]:
         yield self.generate(question, results)
@@ -86,14 +89,17 @@ def test_off_topic_questions_are_refused_with_a_reason(rag: Ragkit) -> None:
 
 
 @pytest.mark.integration
-def test_a_reply_of_citations_alone_is_a_refusal_that_reports_them(rag: Ragkit) -> None:
+@pytest.mark.parametrize(
+    "says", ["[1] [Source: nowhere.md]", "- [1]\n- [Source: nowhere.md]", "Sources:\n([1]). [Source: nowhere.md]"]
+)
+def test_a_reply_of_citations_alone_is_a_refusal_that_reports_them(rag: Ragkit, says: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rag, "_generator", SaysOnlyCitations())
+        patch.setattr(rag, "_generator", SaysOnlyCitations(says))
         *_, streamed = rag.stream("How long is an RMA number valid?")
         answer = rag.ask("How long is an RMA number valid?")
     assert isinstance(streamed, Answer)
     assert (answer.refused, answer.reason, answer.text) == (True, "model_refused", REFUSAL_TEXT)
-    assert [removed.text for removed in answer.removed_citations] == ["[Source: nowhere.md]", "[1]"]
+    assert "[Source: nowhere.md]" in [removed.text for removed in answer.removed_citations]
     assert streamed.text == answer.text
 
 

@@ -10,7 +10,7 @@ from ragkit.generate.cited_chunks import Names, find_chunks, normalise_name
 from ragkit.types import Chunk, RemovedCitation
 
 NO_SPACE_BEFORE = frozenset(".,;:!?)]}'\"”’»|…")
-_QUOTED_CONTEXT = 20  # characters before a "[12]" that must stand in a chunk too for it to be the chunk's own
+_QUOTED_CONTEXT = 20  # characters beside a "[12]" that must stand in a chunk too for it to be the chunk's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +71,17 @@ def lift(text: str, context: Sequence[Chunk], names: Names) -> tuple[str, list[M
 
 
 def _is_quoted(text: str, mention: Mention, context: Sequence[Chunk]) -> bool:
-    """Whether a "[12]" is no citation of the model but stands so, with the words before it, in a source."""
+    """Whether a "[12]" is no citation of the model but stands so, with the words before or behind it, in a source."""
     if not all(reference.number is not None for reference in mention.references) or not mention.references:
         return False
     if text[mention.start : mention.end].lower().lstrip("[【［* ").startswith("s"):
         return False
-    before = text[max(0, mention.start - _QUOTED_CONTEXT) : mention.start]
-    quoted = before + text[mention.start : mention.end]
-    return len(before) == _QUOTED_CONTEXT and any(quoted in chunk.text for chunk in context)
+    number = text[mention.start : mention.end]
+    before = text[: mention.start][-_QUOTED_CONTEXT:]
+    behind = text[mention.end :][:_QUOTED_CONTEXT]
+    quotes = [before + number, number + behind]
+    long_enough = [" ".join(quote.split()) for quote in quotes if len(quote) == _QUOTED_CONTEXT + len(number)]
+    return any(quote in " ".join(chunk.text.split()) for chunk in context for quote in long_enough)
 
 
 def _cut(

@@ -14,7 +14,7 @@ from functools import cache
 from ragkit.generate.citation_format import format_citation
 from ragkit.generate.citation_lifting import NO_SPACE_BEFORE, Mark, lift
 from ragkit.generate.cited_chunks import cited_page, names_of
-from ragkit.generate.generated import is_refusal
+from ragkit.generate.generated import is_refusal, says_nothing
 from ragkit.generate.prompt import SplitSentences, restore
 from ragkit.generate.support import SUPPORTED, SupportScorer, support_score
 from ragkit.types import Chunk, Citation, RemovedCitation, Span
@@ -31,11 +31,12 @@ _LIST_MARK = re.compile(r"^[\s*#>-]*(?:\(?\d{1,3}[.)]\s+)?(?=\S)")
 class Resolved:
     """A checked answer: `text` with canonical citations only, what they resolve to, and what went wrong.
 
-    `citations` are in the order of the text. `unsupported` are the sentences of `text` that no citation
-    backs with a support of at least 0.5.
+    `plain` is the text without citations. `citations` are in the order of the text. `unsupported` are the sentences of
+    `text` that no citation backs with a support of at least 0.5.
     """
 
     text: str
+    plain: str
     citations: tuple[Citation, ...]
     removed: tuple[RemovedCitation, ...]
     unsupported: tuple[Span, ...]
@@ -95,7 +96,9 @@ def resolve(
     backed = {
         index
         for index, claim in enumerate(claims)
-        if is_refusal(claim) or _is_backed(claim, [place for place in places if place.sentence == index], support)
+        if is_refusal(claim)
+        or says_nothing(claim)
+        or _is_backed(claim, [place for place in places if place.sentence == index], support)
     }
     for index in sorted(set(range(len(claims))) - backed):
         if plain[sentences[index][0]] == "#":
@@ -110,6 +113,7 @@ def resolve(
     spans = [_moved(start, end, shifts) for start, end in sentences]
     return Resolved(
         text=final,
+        plain=plain,
         citations=_citations(places, spans),
         removed=tuple(removed),
         unsupported=tuple(span for index, span in enumerate(spans) if index not in backed),

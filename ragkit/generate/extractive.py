@@ -19,7 +19,7 @@ from ragkit.generate.answerability import name_share
 from ragkit.generate.citation_format import format_citation
 from ragkit.generate.generated import Generated
 from ragkit.generate.prompt import SplitSentences
-from ragkit.generate.sentence_terms import has_figure, states_something, term_shares
+from ragkit.generate.sentence_terms import ends_sentence, has_figure, states_something, term_shares
 from ragkit.generate.table_rows import with_column_names
 from ragkit.types import Chunk, ScoredChunk, Usage
 
@@ -90,8 +90,7 @@ class ExtractiveGenerator:
         # The document found first comes first; within one, as it is read, whichever chunk a sentence came from.
         documents = list(dict.fromkeys(chunk.document_id for chunk in chunks))
         chosen.sort(key=lambda evidence: (documents.index(evidence.chunk.document_id), evidence.place))
-        text = "".join(f"{_one_line(evidence.text)} {_citation(evidence)}{_behind(evidence)}" for evidence in chosen)
-        text = text.rstrip()
+        text = _joined(chosen)
         used = tuple(chunks)
         return Generated(text, Usage(), MODEL, refused=not chosen, finish_reason="stop", used=used)
 
@@ -203,9 +202,14 @@ def _citation(evidence: Evidence) -> str:
     return format_citation(chunk.source_document, page, chunk.section_heading)
 
 
-def _behind(evidence: Evidence) -> str:
-    """What parts it from the next one: a row, an item or a heading has no full stop, so its line must end."""
-    return " " if evidence.text.endswith((".", "!", "?")) else "\n"
+def _joined(chosen: Sequence[Evidence]) -> str:
+    """The sentences, each with its citation; a row, an item or a heading, without a full stop, on a line alone."""
+    text = ""
+    for before, evidence in zip([None, *chosen], chosen, strict=False):
+        if before is not None:
+            text += " " if ends_sentence(before.text) and ends_sentence(evidence.text) else "\n"
+        text += f"{_one_line(evidence.text)} {_citation(evidence)}"
+    return text
 
 
 def _one_line(text: str) -> str:

@@ -66,6 +66,19 @@ _PLEASANTRY = re.compile(
 _PLEASANTRY_WORDS = 12
 
 
+# What introduces an answer or its sources, and says nothing itself.
+_LABELS = frozenset({"answer", "response", "source", "sources", "reference", "references", "citation", "citations"})
+
+
+def says_nothing(text: str) -> bool:
+    """Whether a text (without its citations) holds nothing but list marks and labels such as "Sources:".
+
+    >>> says_nothing("Sources:\\n- \\n- "), says_nothing("().") , says_nothing("Answer: 42")
+    (True, True, False)
+    """
+    return all(word in _LABELS for word in re.findall(r"\w+", text.casefold()))
+
+
 def is_refusal(text: str) -> bool:
     """Whether the text is the refusal sentence, give or take, with nothing substantial beside it.
 
@@ -97,7 +110,7 @@ def is_refusal(text: str) -> bool:
 
 def _adds_nothing(clause: str) -> bool:
     words = re.findall(r"\w+", clause)
-    if not words:
+    if says_nothing(clause):
         return True
     if re.search(r"[\d\[\]【】]", clause) or len(words) > _PLEASANTRY_WORDS:
         return False

@@ -9,13 +9,16 @@ from __future__ import annotations
 import re
 
 _BEFORE = r"(?:previous|prior|preceding|earlier|above|foregoing|original|your|system|all other)"
-_MATTER = r"(?:instruction|prompt|rule|guideline|direction|command|order)s?"
+_MATTER = r"(?:instruction|prompt|rule|guideline|direction|command)s?"
+# A manual's "do not ignore", "if you forget", "to override" is for its reader.
+_NOT_FOR_THE_MODEL = r"(?<!not )(?<!never )(?<!if you )(?<!when you )(?<!to )"
 _ORDERS = re.compile(
     "|".join(
         (
             # "Ignore all previous instructions", "forget everything above", "disregard the above"
-            rf"\b(?:ignore|disregard|forget|override|bypass)\b[^.!?]{{0,20}}\b{_BEFORE}\b[^.!?]{{0,20}}\b{_MATTER}\b",
-            r"\b(?:ignore|disregard|forget)\b (?:everything|anything|all|the) (?:of the )?(?:above|before)\b",
+            rf"{_NOT_FOR_THE_MODEL}\b(?:ignore|disregard|forget|override|bypass)\b[^.!?]{{0,20}}\b{_BEFORE}\b[^.!?]{{0,20}}\b{_MATTER}\b",
+            rf"{_NOT_FOR_THE_MODEL}\b(?:ignore|disregard|forget)\b "
+            r"(?:everything|anything|all|the) (?:of the )?(?:above|before)\b",
             r"\b(?:new|updated|additional) (?:system )?instructions?\s*:",
             r"\b(?:from now on,? you|you must now (?:act|behave|pretend|answer|respond))\b",
             r"\b(?:reveal|print|repeat|output|show|leak)\b (?:your|the) (?:system prompt|hidden instructions)\b",

@@ -15,6 +15,7 @@ from ragkit.store.bm25 import Bm25Encoder
 from ragkit.types import Chunk
 
 _NEAREST = 3
+_SENTENCE_END = re.compile(r"[.!?…。！？｡؟۔।॥။።]['\"”’»)\]」』）]*$")
 _PAGE_NUMBER = re.compile(r"(?:^|\s)page \d+(?: of \d+)?$", re.IGNORECASE)
 _FEWEST_WORDS = 4
 
@@ -69,6 +70,15 @@ def has_figure(text: str) -> bool:
     return any(character.isdigit() for character in text)
 
 
+def ends_sentence(text: str) -> bool:
+    """Whether the text ends as a sentence of some script does, and not as a row, an item or a heading.
+
+    >>> [ends_sentence(text) for text in ("It is red.", "泵的保修期为两年。", 'He said "no."', "| a |")]
+    [True, True, True, False]
+    """
+    return _SENTENCE_END.search(text) is not None
+
+
 def states_something(chunk: Chunk, start: int, end: int) -> bool:
     """Whether a sentence can be an answer.
 
@@ -81,5 +91,4 @@ def states_something(chunk: Chunk, start: int, end: int) -> bool:
         return False
     if reads_as_order(text) or _PAGE_NUMBER.search(text) or is_column_names(chunk.text, end):
         return False
-    ends = text.endswith((".", "!", "?"))
-    return ends or len(text.split()) >= _FEWEST_WORDS or has_figure(text)
+    return ends_sentence(text) or len(text.split()) >= _FEWEST_WORDS or has_figure(text)

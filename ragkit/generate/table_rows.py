@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_RULE = re.compile(r"[ \t]*\|?[ \t:|-]*-[ \t:|-]*\|?[ \t]*$")
+_RULE = re.compile(r"[ \t]*\|[ \t:|-]*-[ \t:|-]*\|[ \t]*$")
 
 
 def with_column_names(text: str, start: int, end: int) -> str:
@@ -23,8 +23,9 @@ def with_column_names(text: str, start: int, end: int) -> str:
 
 def is_column_names(text: str, end: int) -> bool:
     """Whether the line that ends at `end` is the first row of a table, which says nothing by itself."""
+    row = text[:end].rpartition("\n")[2]
     below = text[end:].lstrip(" \t").removeprefix("\n").partition("\n")[0]
-    return "-" in below and _RULE.match(below) is not None
+    return row.lstrip().startswith("|") and _RULE.match(below) is not None
 
 
 def _column_names(before: str) -> str | None:

@@ -24,7 +24,7 @@ _TABLE_ROW = re.compile(r"[ \t]*\|.*\|[ \t]*$")
 _NUMBER = re.compile(r"[($]*[-+]?[\d.,]*\d[%)]*")
 _END_OF_SENTENCE = re.compile(r"[.!?:;][\"'”’)\]]*$")
 # nupunkt takes a unit of one letter for an initial: "The cable is 3 m. It hangs."
-_AFTER_UNIT = re.compile(r"\d[ \u00a0]?[mglhsVW]\.\s+(?=[A-Z][a-z]|[AI]\s)")
+_AFTER_UNIT = re.compile(r"\d[ \u00a0]?[mglhs]\.\s+(?=[A-Z][a-z]|[AI]\s)")
 _HARD_BREAK_SHARE = 0.75
 # ISO 639-1. The splitter for other languages keeps no list of its own and splits an unknown one by general rules.
 _CODE_NAMES = (

@@ -31,6 +31,9 @@ def test_orders(sentence: str) -> None:
     [
         "Ignore the alarm and follow the instructions on the display.",
         "Do not ignore safety instructions.",
+        "Do not ignore the above safety instructions when the pump runs.",
+        "If you forget your order number, call the desk in Oslo.",
+        "To override the previous heating rule, hold the blue key.",
         "The hub is now in maintenance mode.",
         "Ignore this message if you have already paid.",
         "This release overrides the previous rules on retries.",

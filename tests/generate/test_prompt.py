@@ -194,6 +194,8 @@ REFUSALS = [
     "I'm sorry, but I don't have enough information to answer this question.",
     "I don't have enough information. The provided context is about pumps only.",
     "Based on the context, I don't have enough information about Mars.",
+    "Answer: I don't have enough information.",
+    "I don't have enough information.\n\nSources:\n- ",
 ]
 ANSWERS = [
     "",

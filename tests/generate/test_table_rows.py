@@ -32,3 +32,5 @@ def test_the_row_above_the_rule_names_the_columns() -> None:
     assert not is_column_names(TABLE, row("| Basic | EUR 9 |")[1])
     assert not is_column_names(TABLE, len(TABLE))
     assert not is_column_names("A title\n\nA - b", 7)
+    assert not is_column_names("It is due.\n-- \nAnn", 10)
+    assert not is_column_names("It is due.\n---\n", 10)
