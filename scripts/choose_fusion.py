@@ -57,10 +57,14 @@ def main() -> None:
         for label, fusion in SETTINGS:
             for candidates in CANDIDATES:
                 retrieval = placed.retrieval.model_copy(
-                    update={"fusion": placed.retrieval.fusion.model_copy(update=fusion), "candidates": candidates}
+                    update={
+                        "strategy": "hybrid",
+                        "fusion": placed.retrieval.fusion.model_copy(update=fusion),
+                        "candidates": candidates,
+                    }
                 )
                 run = ranked_documents(
-                    placed.model_copy(update={"retrieval": retrieval}), data.queries, snapshot, known, "hybrid", None
+                    placed.model_copy(update={"retrieval": retrieval}), data.queries, snapshot, known, None
                 )
                 values = evaluate_run(run, data.qrels, ignore_identical_ids=given.ignore_identical_ids)["ndcg@10"]
                 table.setdefault((label, candidates), {})[folder.name] = (

@@ -50,7 +50,8 @@ _READ_IF: Mapping[str, tuple[str, frozenset[Any]]] = {
 
 
 def config_hash(config: Config) -> str:
-    """16 hexadecimal digits over every key that changes results; a default written out counts as left out.
+    """16 hexadecimal digits over every key that changes results; a default written out counts as left out, but for the
+    sizes of chunks, which the model's window decides where they are left out.
 
     A key that nothing reads under this config (`fusion.k` unless fusion is rrf) does not count.
 
@@ -66,8 +67,8 @@ def config_hash(config: Config) -> str:
 def index_settings(config: Config) -> dict[str, Any]:
     """The settings that an index may depend on, by dotted key, as plain JSON values.
 
-    >>> index_settings(Config())["ingestion.chunking.chunk_size"]
-    512
+    >>> index_settings(Config())["ingestion.chunking.strategy"]
+    'semantic'
     """
     return {
         key: value for key, value in _settings(config).items() if key in _INDEX_KEYS or key.startswith(_INDEX_PREFIXES)
@@ -124,6 +125,9 @@ def _settings(config: Config) -> dict[str, Any]:
             for step in path:
                 value = getattr(value, step)
             settings[dotted(path)] = _plain(value)
+    # Left out, these follow from the model's window, which may make other values of them than their defaults.
+    for name in {"chunk_size", "overlap"} - config.ingestion.chunking.model_fields_set:
+        settings[f"ingestion.chunking.{name}"] = None
     return settings
 
 

@@ -183,7 +183,8 @@ def allowed(node: Mapping[str, Any]) -> str:
         return _listed([str(value) for value in node["enum"]])
     kind = node.get("type", "")
     if kind == "array":
-        return f"a list, each item {allowed(node['items'])}" if "items" in node else "a list"
+        most = f" of at most {node['maxItems']}" if "maxItems" in node else ""
+        return f"a list{most}, each item {allowed(node['items'])}" if "items" in node else f"a list{most}"
     if kind == "object" and "properties" in node:
         return f"a section with the keys {', '.join(node['properties'])}"
     if kind == "string":

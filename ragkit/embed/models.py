@@ -94,6 +94,31 @@ def model_dimensions(folder: Path) -> int | None:
     return length
 
 
+def model_positions(folder: Path) -> int | None:
+    """The longest input that the model's weights have positions for, special tokens included; None if it has no limit
+    or does not say.
+
+    >>> model_positions(model_folder("all-MiniLM-L6-v2"))
+    512
+    """
+    settings = _read_json(folder / "config.json")
+    positions = settings.get("max_position_embeddings")
+    if not isinstance(positions, int) or positions < 1:
+        return None
+    # Models of RoBERTa's kind count positions from behind the padding token.
+    behind_padding = settings.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet")
+    return positions - settings.get("pad_token_id", 1) - 1 if behind_padding else positions
+
+
+def check_window(embedding: Embedding, positions: int | None) -> None:
+    """Raise ConfigError if the config says that the model reads more than it has positions for."""
+    if positions and embedding.max_tokens and embedding.max_tokens > positions:
+        raise ConfigError(
+            f"ingestion.embedding.max_tokens is {embedding.max_tokens}, but {embedding.model} has {positions}",
+            mend="lower it, or leave it out to take what the model was trained with",
+        )
+
+
 def check_dimensions(embedding: Embedding, length: int | None) -> None:
     """Raise ConfigError if the config wants longer vectors than a model of this vector length gives."""
     if length and embedding.dimensions and embedding.dimensions > length:

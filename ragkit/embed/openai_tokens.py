@@ -29,22 +29,6 @@ def offline_encoding() -> tiktoken.Encoding:
     return tiktoken.get_encoding(_OFFLINE_ENCODING)
 
 
-def is_exact(model: str | None) -> bool:
-    """Whether `count_tokens` is exact for this model, or an estimate with cl100k_base.
-
-    >>> is_exact("gpt-4-turbo"), is_exact("gpt-4o-mini"), is_exact("qwen2.5-1.5b"), is_exact(None)
-    (True, False, False, False)
-    """
-    from tiktoken.model import encoding_name_for_model
-
-    if model is None:
-        return False
-    try:
-        return encoding_name_for_model(model) == "cl100k_base"
-    except KeyError:
-        return False
-
-
 def count_tokens(text: str) -> int:
     """Tokens of the text in cl100k_base; text that looks like a special token counts as plain text.
 

@@ -81,18 +81,3 @@ def evaluate_run(run: Run, qrels: Qrels, *, ignore_identical_ids: bool = True) -
     for metric in ir_measures.iter_calc(list(names), grades, scores):
         values[names[metric.measure]][metric.query_id] = float(metric.value)
     return values
-
-
-def means(values: PerQuery) -> dict[str, float]:
-    """The mean of each measure over its queries.
-
-    Raises ValueError if there are no queries.
-
-    >>> means({"mrr@10": {"q1": 0.5, "q2": 0.0}})
-    {'mrr@10': 0.25}
-    """
-    from math import fsum
-
-    if not all(values.values()):
-        raise ValueError("no query was measured")
-    return {name: fsum(by_query.values()) / len(by_query) for name, by_query in values.items()}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ragkit.config.hashing import config_hash
-from ragkit.config.schema import Config
+from ragkit.config.schema import Config, Reranking
 from ragkit.embed import Embedder, make_embedder
 from ragkit.evaluate.beir import dataset_hash, read_dataset
 from ragkit.evaluate.metrics import PerQuery, documents_from_chunks, evaluate_run
@@ -57,6 +57,7 @@ def evaluate_retrieval(
     A document counts by its best chunk. `ignore_identical_ids` takes a document out of the result of the query that has
     its id (BEIR's rule for data sets whose queries are documents). Raises RagkitError if the folder is no data set.
     """
+    config = _as_asked(config, strategy, rerank)
     data = read_dataset(dataset, split)
     hashed = dataset_hash(dataset, split)
     placed = index_in(config, (cache or default_cache()) / hashed.split("-")[0])
@@ -64,15 +65,15 @@ def evaluate_retrieval(
     build_index(placed, [data.corpus_path], embedder=embedder, wait_s=3600, progress=progress)
     snapshot = open_snapshot(placed)
     try:
-        reranker = make_reranker(config.retrieval.reranking) if rerank else None
+        reranker = make_reranker(config.retrieval.reranking)
         known = EmbeddedQuestions(list(data.queries.values()), embedder)
-        run = ranked_documents(placed, data.queries, snapshot, known, strategy, reranker)
+        run = ranked_documents(placed, data.queries, snapshot, known, reranker)
     finally:
         snapshot.close()
     values = evaluate_run(run, data.qrels, ignore_identical_ids=ignore_identical_ids)
     return {
         **retrieval_report(values, documents=data.documents),
-        "strategy": strategy or config.retrieval.strategy,
+        "strategy": config.retrieval.strategy,
         "reranked": reranker is not None,
         "config_hash": config_hash(config),
         "data_hash": hashed,
@@ -80,17 +81,23 @@ def evaluate_retrieval(
     }, values
 
 
+def _as_asked(config: Config, strategy: Strategy | None, rerank: bool) -> Config:
+    """The config that is measured, so that its hash is that of what was measured."""
+    changes: dict[str, Any] = {"strategy": strategy or config.retrieval.strategy}
+    if not rerank:
+        changes["reranking"] = Reranking()
+    return config.model_copy(update={"retrieval": config.retrieval.model_copy(update=changes)})
+
+
 def ranked_documents(
     config: Config,
     queries: Mapping[str, str],
     snapshot: Snapshot,
     embedder: Embedder,
-    strategy: Strategy | None,
     reranker: Reranker | None,
 ) -> dict[str, list[tuple[str, float]]]:
     """For each query the ids of the data set's documents, best first, as deep as the configured candidates reach."""
-    changes: dict[str, Any] = {"top_k": _DEEPEST, "strategy": strategy or config.retrieval.strategy}
-    retrieval = config.retrieval.model_copy(update=changes)
+    retrieval = config.retrieval.model_copy(update={"top_k": _DEEPEST})
     run: dict[str, list[tuple[str, float]]] = {}
     for query_id, text in queries.items():
         found = retrieve(text, snapshot.store, embedder, retrieval, reranker)

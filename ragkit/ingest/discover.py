@@ -24,6 +24,7 @@ from ragkit.ingest.area import Area, as_text, base_of, lies_in, path_of, pattern
 from ragkit.ingest.walk import Unread, walk
 
 _LONGEST_ROW = 64 * 1024 * 1024
+_MOST_PAGES = 100  # of one row; a chunk of a document has a few
 _DEEPEST_ROW = 100
 _TOO_DEEP = f"it is nested deeper than {_DEEPEST_ROW} levels"
 
@@ -181,8 +182,8 @@ def _hash_file(path: Path) -> str:
 def _rows(path: Path, file_name: str, root: str) -> Iterator[Source | Rejected]:
     """Rows `{"id", "text", "metadata"}`; `_id` (BEIR) and `title` are understood. The name of a row is FILE#ID.
 
-    A null is no value, anywhere. Of metadata, `page_number` and `date_created` mean something to ragkit, and so a row
-    in which they are of another type is refused.
+    A null is no value, anywhere. Of metadata, `page_number`, `page_end`, `section_heading` and `date_created` mean
+    something to ragkit, and so a row in which they are of another type is refused.
     """
     seen: set[str] = set()
     after, blank = 0, True
@@ -278,14 +279,21 @@ def _row_fault(fields: dict[str, Any]) -> str | None:
     if not isinstance(metadata, dict):
         return 'has a "metadata" that is no object'
     known = cast("dict[str, Any]", metadata)
-    page, date = known.get("page_number"), known.get("date_created")
-    # Citations name it, and a citation is checked against it.
-    is_page = isinstance(page, int) and not isinstance(page, bool) and 1 <= page < 2**63
-    if page is not None and not is_page:
-        return f'has a "page_number" that is no page: {_short(page)}'
-    if not isinstance(date, str | None):
-        return f'has a "date_created" that is no text: {_short(date)}'
+    # Citations name them, and a citation is checked against them.
+    for name in ("page_number", "page_end"):
+        if not _is_page(known.get(name)):
+            return f'has a "{name}" that is no page: {_short(known[name])}'
+    first, last = known.get("page_number"), known.get("page_end")
+    if last is not None and (first is None or not first <= last <= first + _MOST_PAGES):
+        return f'has a "page_end" that does not go with its "page_number": {_short(last)}'
+    for name in ("date_created", "section_heading"):
+        if not isinstance(known.get(name), str | None):
+            return f'has a "{name}" that is no text: {_short(known[name])}'
     return None
+
+
+def _is_page(value: object) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**63)
 
 
 def _short(value: object) -> str:

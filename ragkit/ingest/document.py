@@ -68,7 +68,11 @@ def metadata_changes(given: Mapping[str, Any]) -> list[str]:
     ['metadata "score": NaN and infinity are left out', 'metadata "n": integers beyond 64 bits are kept as text']
     """
     found: dict[str, None] = {}
+    seen: set[str] = set()
     for name, value in _leaves(given):
+        if name in seen:
+            found[f'metadata "{name}": said twice, once as an object; the last one is kept'] = None
+        seen.add(name)
         if name in _OURS and value is not None:
             found[f'metadata "{name}": left out, since ragkit gives this field itself'] = None
             continue

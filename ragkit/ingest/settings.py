@@ -11,7 +11,7 @@ from ragkit.config.hashing import explain_difference, index_settings
 from ragkit.config.schema import Chunking, Config
 from ragkit.config.written_at import written_at
 from ragkit.embed import make_token_counter
-from ragkit.embed.models import check_dimensions, model_dimensions, model_folder
+from ragkit.embed.models import check_dimensions, check_window, model_dimensions, model_folder, model_positions
 from ragkit.embed.tokens import TokenCounter
 from ragkit.errors import ConfigError, IndexMismatch
 from ragkit.ingest import sentences
@@ -41,8 +41,11 @@ def as_indexed(config: Config) -> Config:
     embedding = config.ingestion.embedding
     tokens = token_counter_of(config)
     if embedding.backend == "sentence_transformers":
+        folder = model_folder(embedding.model)
         with written_at(config, "ingestion.embedding.dimensions"):
-            check_dimensions(embedding, model_dimensions(model_folder(embedding.model)))
+            check_dimensions(embedding, model_dimensions(folder))
+        with written_at(config, "ingestion.embedding.max_tokens"):
+            check_window(embedding, model_positions(folder))
     chunking = fitted_chunking(config, tokens)
     return config.model_copy(update={"ingestion": config.ingestion.model_copy(update={"chunking": chunking})})
 
@@ -115,7 +118,7 @@ def fitted_chunking(config: Config, tokens: TokenCounter) -> Chunking:
     header = chunking.header_tokens + 1 if chunking.contextual_header else 0
     room = tokens.window - tokens.special_tokens - prefix - header
     if chunking.chunk_size <= room:
-        return chunking
+        return chunking.model_copy(update={"chunk_size": chunking.chunk_size, "overlap": chunking.overlap})
     if "chunk_size" in chunking.model_fields_set:
         beside = f", {header} of them for the contextual header" if header else ""
         with written_at(config, "ingestion.chunking.chunk_size"):

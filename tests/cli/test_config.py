@@ -58,6 +58,7 @@ def test_check_compares_the_chunks_with_what_the_model_reads(capsys: pytest.Capt
         ("ingestion: {chunking: {\noverlap: 300}}", "3: ingestion.chunking.overlap (300) must be smaller"),
         ("ingestion: {chunking: {\nlanguage: english}}", "3: ingestion.chunking.language: 'english' is no"),
         ("ingestion: {embedding: {\nmax_tokens: 20}}", "3: all-MiniLM-L6-v2 reads 20 tokens, which leaves no room"),
+        ("ingestion: {embedding: {\nmax_tokens: 4000}}", "3: ingestion.embedding.max_tokens is 4000, but"),
         ("ingestion: {embedding: {\nmodel: no/such}}", "3: embedding model 'no/such' is neither"),
         ("ingestion: {embedding: {\ndimensions: 999}}", "3: ingestion.embedding.dimensions is 999, but"),
         ("retrieval: {bm25: {\nlanguage: klingon}}", "3: retrieval.bm25.language: there is no stemmer for 'klingon'"),

@@ -96,6 +96,7 @@ READ_UNDER: dict[str, tuple[str, object]] = {
     "retrieval.fusion.alpha": ("retrieval.fusion.method", "weighted"),
     **{f"retrieval.reranking.{name}": ("retrieval.reranking.backend", "http") for name in READ_BY_RERANKERS},
     **{f"generation.{name}": ("generation.backend", "openai") for name in READ_BY_MODELS},
+    "generation.refusal.ask_model": ("generation.backend", "llama_cpp"),
 }
 NOT_READ_UNDER: dict[str, tuple[str, object]] = {
     "ingestion.chunking.breakpoint_percentile": ("ingestion.chunking.strategy", "recursive"),
@@ -107,6 +108,7 @@ NOT_READ_UNDER: dict[str, tuple[str, object]] = {
     **{f"retrieval.reranking.{name}": ("retrieval.reranking.backend", "none") for name in READ_BY_RERANKERS},
     **{f"generation.{name}": ("generation.backend", "extractive") for name in READ_BY_MODELS},
     "generation.max_sentences": ("generation.backend", "vllm"),
+    "generation.refusal.ask_model": ("generation.backend", "openai"),
 }
 
 
@@ -160,8 +162,18 @@ def test_a_hash_is_sixteen_hexadecimal_digits_and_stable() -> None:
 
 def test_a_default_written_out_counts_as_left_out(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
-    file.write_text("ingestion: {chunking: {chunk_size: 512}}\nretrieval: {fusion: {alpha: 0.5}}", encoding="utf-8")
+    file.write_text("ingestion: {chunking: {window: 3}}\nretrieval: {fusion: {method: dbsf}}", encoding="utf-8")
     assert config_hash(load_config(file).config) == config_hash(Config())
+
+
+@pytest.mark.parametrize("size", ["chunk_size: 512", "overlap: 50"])
+def test_sizes_of_chunks_that_are_left_out_are_not_their_defaults_for_the_model_decides(
+    size: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(f"ingestion: {{chunking: {{{size}}}}}", encoding="utf-8")
+    assert index_hash(load_config(file).config) != index_hash(Config())
+    assert config_hash(load_config(file).config) != config_hash(Config())
 
 
 def test_a_date_and_the_same_characters_as_text_are_different_filters() -> None:

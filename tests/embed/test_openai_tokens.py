@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from ragkit.embed.openai_tokens import count_tokens, is_exact
+from ragkit.embed.openai_tokens import count_tokens
 
 # (text, tokens in cl100k_base), as OpenAI's own tokenizer page gives them.
 KNOWN = [("", 0), ("hello world", 2), ("tiktoken is great!", 6), ("antidisestablishmentarianism", 6)]
@@ -23,14 +23,6 @@ def test_text_that_looks_like_a_special_token_is_plain_text() -> None:
     assert count_tokens("<|endoftext|>") > 1
 
 
-@pytest.mark.parametrize(
-    ("model", "exact"),
-    [("gpt-4", True), ("gpt-4o", False), ("o3-mini", False), ("llama3.2", False), (None, False)],
-)
-def test_only_models_with_this_very_encoding_are_exact(model: str | None, exact: bool) -> None:
-    assert is_exact(model) is exact
-
-
 def test_counting_never_opens_a_connection() -> None:
     """In a fresh process without tiktoken's cache: any attempt to connect ends it."""
     code = """
@@ -38,8 +30,7 @@ import socket, sys
 def refuse(*args, **kwargs):
     sys.exit("a connection was opened")
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
-from ragkit.embed.openai_tokens import count_tokens, is_exact
-is_exact("gpt-4o")
+from ragkit.embed.openai_tokens import count_tokens
 print(count_tokens("hello world"))
 """
     environment = os.environ | {"TIKTOKEN_CACHE_DIR": "", "DATA_GYM_CACHE_DIR": ""}

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytrec_eval
 
+from ragkit.config.hashing import config_hash
 from ragkit.config.load import load_config
 from ragkit.embed import make_embedder
 from ragkit.evaluate.beir import read_dataset
@@ -49,15 +50,17 @@ def test_figures_equal_a_direct_computation(dataset: Path, tmp_path: Path, strat
     report, values = evaluate_retrieval(CONFIG, dataset, strategy=strategy, cache=tmp_path)
     data = read_dataset(dataset)
     embedder = make_embedder(CONFIG.ingestion.embedding)
-    placed = index_in(CONFIG, tmp_path / "direct")
+    asked = CONFIG.model_copy(update={"retrieval": CONFIG.retrieval.model_copy(update={"strategy": strategy})})
+    placed = index_in(asked, tmp_path / "direct")
     build_index(placed, [data.corpus_path], embedder=embedder)
     snapshot = open_snapshot(placed)
-    run = ranked_documents(placed, data.queries, snapshot, embedder, strategy, None)
+    run = ranked_documents(placed, data.queries, snapshot, embedder, None)
     snapshot.close()
     direct: Any = pytrec_eval.RelevanceEvaluator({q: dict(r) for q, r in data.qrels.items()}, {"ndcg_cut_10"})
     expected = direct.evaluate({q: {d: float(-rank) for rank, (d, _) in enumerate(hits)} for q, hits in run.items()})
     for query, measured in values["ndcg@10"].items():
         assert measured == pytest.approx(expected.get(query, {"ndcg_cut_10": 0.0})["ndcg_cut_10"], abs=1e-9)
+    assert report["config_hash"] == config_hash(asked)
     assert report["queries"] == 3
     assert report["documents"] == 4
 

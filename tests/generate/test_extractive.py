@@ -148,7 +148,10 @@ def test_a_row_stands_on_a_line_of_its_own(generator: ExtractiveGenerator) -> No
 
 
 def test_numbers_in_brackets_of_a_document_are_no_citations_of_others(generator: ExtractiveGenerator) -> None:
-    refs = "[2] The Brindle engine was certified by Lloyd in 1997.\nThe Brindle engine weighs 44 tonnes, says\nthe yard [2]."
+    refs = (
+        "[2] The Brindle engine was certified by Lloyd in 1997.\n"
+        "The Brindle engine weighs 44 tonnes, says\nthe yard [2]."
+    )
     found = [chunk(refs, "refs.md"), chunk("A ship has an engine.", "other.md")]
     for question in ("In which year was the Brindle engine certified by Lloyd?", "How much does the engine weigh?"):
         generated = generator.generate(question, found)

@@ -86,6 +86,8 @@ def test_what_a_store_cannot_hold_is_told() -> None:
         "a": {"b": [1, float("inf"), float("nan")]},
         "n": [2**63],
         "l": [[1], {"x": 1}],
+        "x": {"y": 1},
+        "x.y": 2,
         "none": None,
         "ok": [1, "x"],
     }
@@ -93,4 +95,5 @@ def test_what_a_store_cannot_hold_is_told() -> None:
         'metadata "a.b": NaN and infinity are left out',
         'metadata "n": integers beyond 64 bits are kept as text',
         'metadata "l": lists and objects inside a list are left out',
+        'metadata "x.y": said twice, once as an object; the last one is kept',
     ]
