@@ -121,6 +121,7 @@ def test_filters_that_are_none_are_refused(rag: Ragkit, filters: Any) -> None:
         list(rag.stream("alarm limits", filters=filters))
 
 
+@pytest.mark.integration
 def test_filters_hold_in_search(rag: Ragkit) -> None:
     results = rag.search("alarm limits", filters=[Filter(field="folder", eq="training")])
     assert results

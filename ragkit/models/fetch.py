@@ -27,6 +27,7 @@ Progress = Callable[[str, int, int | None], None]
 
 SUMS = "SHA256SUMS"
 _JOURNAL = "joined.json"
+_HUB_TIMEOUT_S = 20.0
 _OFFLINE = {"1", "true", "yes", "on"}
 
 
@@ -123,8 +124,9 @@ def fetch_snapshot(source: HubSource, files: tuple[ModelFile, ...], progress: Pr
     try:
         wanted: list[str] = [file.name for file in files]
         if not wanted:
-            listed: list[str] = hub.list_repo_files(source.repo, revision=source.revision)
-            wanted = _loadable(listed)
+            # Its list_repo_files asks again for half a minute where there is no network.
+            info = hub.repo_info(source.repo, revision=source.revision, timeout=_HUB_TIMEOUT_S)
+            wanted = _loadable([file.rfilename for file in info.siblings])
     except Exception as error:  # the client raises errors of half a dozen libraries
         raise OutOfReach(f"the Hub does not give it ({_first_line(error)})") from error
     try:

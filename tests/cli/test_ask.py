@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import pytest
+
 from ragkit.cli.ask import answer_text, as_dict
 from ragkit.types import Answer, Citation, Span
+
+pytestmark = pytest.mark.integration  # the system fixture runs the engine and the model
 
 Run = Callable[..., str]
 QUESTION = "How long is the RMA number valid?"

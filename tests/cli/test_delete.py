@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import pytest
+
+pytestmark = pytest.mark.integration  # the system fixture runs the engine and the model
+
 Run = Callable[..., str]
 
 

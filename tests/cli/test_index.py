@@ -13,6 +13,8 @@ import pytest
 
 from ragkit.system import Ragkit
 
+pytestmark = pytest.mark.integration  # the system fixture runs the engine and the model
+
 Run = Callable[..., str]
 
 

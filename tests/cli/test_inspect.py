@@ -6,6 +6,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.integration  # the system fixture runs the engine and the model
+
 Run = Callable[..., str]
 
 

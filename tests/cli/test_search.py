@@ -11,6 +11,8 @@ import pytest
 from ragkit.cli.main import main
 from ragkit.cli.printing import MATCH, clean, passage
 
+pytestmark = pytest.mark.integration  # the system fixture runs the engine and the model
+
 Run = Callable[..., str]
 QUESTION = "How long is an RMA number valid?"
 

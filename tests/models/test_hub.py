@@ -36,7 +36,7 @@ class _Hub(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         if path.rpartition("/")[2] in self.broken:
-            self.send_error(500)
+            self.send_error(403)
         elif path.startswith("/api/models/org/kettle/tree/"):
             rows = [{"type": "file", "path": name, "size": len(body), "oid": "0" * 40} for name, body in FILES.items()]
             self._send(json.dumps(rows).encode())

@@ -198,6 +198,7 @@ def test_a_missing_folder_is_named_and_nothing_is_fetched(tmp_path: Path) -> Non
         load_cross_encoder("bge-rerankr-base")
 
 
+@pytest.mark.integration
 def test_a_model_in_the_cache_of_the_hub_is_found_by_its_name(
     folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
