@@ -114,7 +114,8 @@ def check_window(embedding: Embedding, positions: int | None) -> None:
     """Raise ConfigError if the config says that the model reads more than it has positions for."""
     if positions and embedding.max_tokens and embedding.max_tokens > positions:
         raise ConfigError(
-            f"ingestion.embedding.max_tokens is {embedding.max_tokens}, but {embedding.model} has {positions}",
+            f"ingestion.embedding.max_tokens is {embedding.max_tokens}, but {embedding.model} has positions for "
+            f"{positions}",
             mend="lower it, or leave it out to take what the model was trained with",
         )
 
