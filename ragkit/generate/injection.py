@@ -10,13 +10,15 @@ import re
 
 _BEFORE = r"(?:previous|prior|preceding|earlier|above|foregoing|original|your|system|all other)"
 _MATTER = r"(?:instruction|prompt|rule|guideline|direction|command)s?"
-# A manual's "do not ignore", "if you forget", "to override" is for its reader.
-_NOT_FOR_THE_MODEL = r"(?<!not )(?<!never )(?<!if you )(?<!when you )(?<!to )"
+# A manual's "do not ignore" and "if you forget" are for its reader.
+_NOT_FOR_THE_MODEL = r"(?<!not )(?<!never )(?<!if you )(?<!when you )"
 _ORDERS = re.compile(
     "|".join(
         (
             # "Ignore all previous instructions", "forget everything above", "disregard the above"
-            rf"{_NOT_FOR_THE_MODEL}\b(?:ignore|disregard|forget|override|bypass)\b[^.!?]{{0,20}}\b{_BEFORE}\b[^.!?]{{0,20}}\b{_MATTER}\b",
+            rf"{_NOT_FOR_THE_MODEL}\b(?:ignore|disregard|forget)\b[^.!?]{{0,20}}\b{_BEFORE}\b[^.!?]{{0,20}}\b{_MATTER}\b",
+            # Devices have rules that are overridden, too.
+            rf"\b(?:override|bypass)\b[^.!?]{{0,20}}\b{_BEFORE}\b[^.!?]{{0,20}}\b(?:instructions|prompts?|guidelines)\b",
             rf"{_NOT_FOR_THE_MODEL}\b(?:ignore|disregard|forget)\b "
             r"(?:everything|anything|all|the) (?:of the )?(?:above|before)\b",
             r"\b(?:new|updated|additional) (?:system )?instructions?\s*:",
