@@ -103,11 +103,11 @@ def model_positions(folder: Path) -> int | None:
     """
     settings = _read_json(folder / "config.json")
     positions = settings.get("max_position_embeddings")
-    if not isinstance(positions, int) or positions < 1:
+    if not isinstance(positions, int) or positions < 1 or settings.get("position_biased_input") is False:
         return None
     # Models of RoBERTa's kind count positions from behind the padding token.
     behind_padding = settings.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet")
-    return positions - settings.get("pad_token_id", 1) - 1 if behind_padding else positions
+    return positions - (settings.get("pad_token_id") or 1) - 1 if behind_padding else positions
 
 
 def check_window(embedding: Embedding, positions: int | None) -> None:

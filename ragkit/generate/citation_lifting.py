@@ -10,6 +10,8 @@ from ragkit.generate.cited_chunks import Names, find_chunks, normalise_name
 from ragkit.types import Chunk, RemovedCitation
 
 NO_SPACE_BEFORE = frozenset(".,;:!?)]}'\"”’»|…")
+_LINE = 200
+_QUOTED_LETTERS = 10
 _QUOTED_CONTEXT = 20  # characters beside a "[12]" that must stand in a chunk too for it to be the chunk's own
 
 
@@ -77,11 +79,12 @@ def _is_quoted(text: str, mention: Mention, context: Sequence[Chunk]) -> bool:
     if text[mention.start : mention.end].lower().lstrip("[【［* ").startswith("s"):
         return False
     number = text[mention.start : mention.end]
-    before = text[: mention.start][-_QUOTED_CONTEXT:]
-    behind = text[mention.end :][:_QUOTED_CONTEXT]
-    quotes = [before + number, number + behind]
-    long_enough = [" ".join(quote.split()) for quote in quotes if len(quote) == _QUOTED_CONTEXT + len(number)]
-    return any(quote in " ".join(chunk.text.split()) for chunk in context for quote in long_enough)
+    before, behind = text[: mention.start][-_LINE:], text[mention.end :][:_LINE]
+    # White space once, for a source may have been wrapped there.
+    quotes = [" ".join(f"{before}{number}".split())[-_QUOTED_CONTEXT - len(number) :]]
+    quotes.append(" ".join(f"{number}{behind}".split())[: _QUOTED_CONTEXT + len(number)])
+    telling = [quote for quote in quotes if sum(map(str.isalnum, quote.replace(number, ""))) >= _QUOTED_LETTERS]
+    return any(quote in " ".join(chunk.text.split()) for chunk in context for quote in telling)
 
 
 def _cut(

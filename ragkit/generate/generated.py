@@ -67,7 +67,7 @@ _PLEASANTRY_WORDS = 12
 
 
 # What introduces an answer or its sources, and says nothing itself.
-_LABELS = frozenset({"answer", "response", "source", "sources", "reference", "references", "citation", "citations"})
+_LABELS = ("answer", "response", "sources?", "references?", "citations?")
 
 
 def says_nothing(text: str) -> bool:
@@ -76,7 +76,9 @@ def says_nothing(text: str) -> bool:
     >>> says_nothing("Sources:\\n- \\n- "), says_nothing("().") , says_nothing("Answer: 42")
     (True, True, False)
     """
-    return all(word in _LABELS for word in re.findall(r"\w+", text.casefold()))
+    # A tick or a euro is an answer; dashes, dots and brackets are none.
+    bare = re.sub(rf"\b(?:{'|'.join(_LABELS)})\b\s*:|[-*•()\[\]{{}}.,:;#>\"'`_\s]", "", text.casefold())
+    return not bare
 
 
 def is_refusal(text: str) -> bool:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 
 _BEFORE = r"(?:previous|prior|preceding|earlier|above|foregoing|original|your|system|all other)"
-_MATTER = r"(?:instruction|prompt|rule|guideline|direction|command)s?"
+_MATTER = r"(?:instruction|prompt|rule|guideline|direction|command|order)s?"
 # A manual's "do not ignore" and "if you forget" are for its reader.
-_NOT_FOR_THE_MODEL = r"(?<!not )(?<!never )(?<!if you )(?<!when you )"
+_NOT_FOR_THE_MODEL = r"(?<!\bdo not )(?<!\bnever )(?<!\bif you )(?<!\bwhen you )"
 _ORDERS = re.compile(
     "|".join(
         (

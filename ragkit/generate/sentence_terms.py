@@ -15,8 +15,11 @@ from ragkit.store.bm25 import Bm25Encoder
 from ragkit.types import Chunk
 
 _NEAREST = 3
-_SENTENCE_END = re.compile(r"[.!?…。！？｡؟۔।॥။።]['\"”’»)\]」』）]*$")
-_PAGE_NUMBER = re.compile(r"(?:^|\s)page \d+(?: of \d+)?$", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[.!?…。！？｡؟۔।॥։།]['\"”’»)\]」』）]*$")
+# Letters of scripts that put no space between words: Thai and Lao, Burmese, Khmer, kana and Han.
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+_FEWEST_LETTERS = 6
+_PAGE_NUMBER = re.compile(r"(?:^page \d+|(?:^|\s)page \d+ of \d+)$", re.IGNORECASE)
 _FEWEST_WORDS = 4
 
 
@@ -91,4 +94,6 @@ def states_something(chunk: Chunk, start: int, end: int) -> bool:
         return False
     if reads_as_order(text) or _PAGE_NUMBER.search(text) or is_column_names(chunk.text, end):
         return False
-    return ends_sentence(text) or len(text.split()) >= _FEWEST_WORDS or has_figure(text)
+    words = sum(1 for word in text.split() if any(map(str.isalnum, word)))
+    unspaced = len(_UNSPACED.findall(text))
+    return ends_sentence(text) or words >= _FEWEST_WORDS or has_figure(text) or unspaced >= _FEWEST_LETTERS

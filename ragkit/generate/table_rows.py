@@ -22,10 +22,17 @@ def with_column_names(text: str, start: int, end: int) -> str:
 
 
 def is_column_names(text: str, end: int) -> bool:
-    """Whether the line that ends at `end` is the first row of a table, which says nothing by itself."""
-    row = text[:end].rpartition("\n")[2]
+    """Whether the line that ends at `end` is the first row of a table and names its columns: it says nothing by itself.
+
+    A table without a header has data there, since every table in Markdown has a first row; figures give it away.
+    """
+    row = text[:end].rpartition("\n")[2].strip()
     below = text[end:].lstrip(" \t").removeprefix("\n").partition("\n")[0]
-    return row.lstrip().startswith("|") and _RULE.match(below) is not None
+    return _names_columns(row) and _RULE.match(below) is not None
+
+
+def _names_columns(row: str) -> bool:
+    return row.startswith("|") and not re.search(r"\d", row)
 
 
 def _column_names(before: str) -> str | None:
@@ -35,7 +42,7 @@ def _column_names(before: str) -> str | None:
     for line in reversed(before.removesuffix("\n").split("\n")):
         if not line.lstrip().startswith("|"):
             break
-        if _RULE.match(below):
+        if _RULE.match(below) and _names_columns(line.strip()):
             names = line.strip()
         below = line
     return names

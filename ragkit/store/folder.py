@@ -137,21 +137,20 @@ def start_building(folder: Path, fresh: bool) -> Path:
 
 def _copy_with_holes(source: str | Path, target: str | Path) -> None:
     """Copy a file and leave out what was never written: the engine makes files of 32 MB to write a few kB in each."""
-    with Path(source).open("rb") as read, Path(target).open("wb") as write:
+    with Path(source).open("rb", buffering=0) as read, Path(target).open("wb") as write:
         end = 0
-        while (start := _next_data(read, end)) is not None:
+        while (start := _next_data(read.fileno(), end)) is not None:
             end = os.lseek(read.fileno(), start, os.SEEK_HOLE)
-            read.seek(start)
             write.seek(start)
-            while start < end and (piece := read.read(min(end - start, _COPIED_AT_ONCE))):
+            while start < end and (piece := os.pread(read.fileno(), min(end - start, _COPIED_AT_ONCE), start)):
                 start += write.write(piece)
         write.truncate(os.fstat(read.fileno()).st_size)
     shutil.copystat(source, target)
 
 
-def _next_data(file: IO[bytes], after: int) -> int | None:
+def _next_data(file: int, after: int) -> int | None:
     try:
-        return os.lseek(file.fileno(), after, os.SEEK_DATA)
+        return os.lseek(file, after, os.SEEK_DATA)
     except OSError as error:
         if error.errno != errno.ENXIO:
             raise

@@ -175,6 +175,14 @@ def test_a_reference_number_that_the_source_itself_has_is_no_citation() -> None:
     assert resolved.removed == ()
 
 
+def test_blanks_beside_a_citation_do_not_make_it_the_source_s_own() -> None:
+    made = [chunk("1", "a.md", "The tank holds 20 litres. See [1] for it."), chunk("2", "b.md", "The colour is blue.")]
+    for answer in (f"The colour is blue [2]{' ' * 25}| Tank |", f"The colour is blue.\n\n{' ' * 25}[2]"):
+        resolved = resolve(answer, made, support_score, split_sentences)
+        assert {citation.source_document for citation in resolved.citations} == {"b.md"}
+        assert "[2]" not in resolved.text
+
+
 def test_the_quote_is_the_sentence_that_backs_the_claim() -> None:
     [citation] = check("It needs 2 hours to charge [Source: a.pdf].").citations
     assert citation.quote == "It charges in 2 hours."

@@ -165,9 +165,25 @@ def test_the_sentence_before_the_rule_of_a_signature_can_be_quoted(generator: Ex
     assert generator.generate("How often is the membrane of the pump replaced?", [mail]).text.startswith("The membrane")
 
 
-def test_sentences_of_a_script_without_spaces_can_be_quoted(generator: ExtractiveGenerator) -> None:
-    ranked = rank_sentences("泵的保修期", [chunk("泵的保修期为两年。").chunk], WordVectors(), split_sentences)
-    assert [sentence.text for sentence in ranked] == ["泵的保修期为两年。"]
+@pytest.mark.parametrize(
+    "text", ["泵的保修期为两年。", "- ポンプの保証期間は購入日から二年間です", "ปั๊มมีการรับประกันสองปี"]
+)
+def test_sentences_of_a_script_without_spaces_can_be_quoted(text: str) -> None:
+    ranked = rank_sentences("?", [chunk(text).chunk], WordVectors(), split_sentences)
+    assert [sentence.text for sentence in ranked] == [text]
+
+
+def test_the_first_row_of_a_table_without_a_header_can_be_quoted(generator: ExtractiveGenerator) -> None:
+    table = "| Tank capacity | 20 litres |\n| --- | --- |\n| Weight | 3 kg |\n| Colour | ✓ |"
+    generated = generator.generate("What is the tank capacity?", [chunk(table)])
+    assert generated.text.startswith("| Tank capacity | 20 litres |")
+    ranked = rank_sentences("Colour?", [chunk(table).chunk], WordVectors(), split_sentences)
+    assert "| Colour | ✓ |" not in [sentence.text for sentence in ranked], "too little to be an answer"
+
+
+def test_a_line_that_ends_in_a_page_can_be_quoted() -> None:
+    text = "- The warranty terms are listed on page 12"
+    assert rank_sentences("?", [chunk(text).chunk], WordVectors(), split_sentences)
 
 
 def test_overlapping_chunks_give_a_sentence_once() -> None:

@@ -117,7 +117,16 @@ def test_a_building_starts_as_a_copy_unless_fresh(tmp_path: Path) -> None:
     assert not (start_building(tmp_path, fresh=True) / "text").exists()
 
 
-@pytest.mark.parametrize("parts", [[], [(0, 9)], [(5_000_000, 9)], [(0, 9), (3_000_000, 2_500_000), (32_000_000, 1)]])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [],
+        [(0, 9)],
+        [(5_000_000, 9)],
+        [(0, 9), (3_000_000, 2_500_000), (32_000_000, 1)],
+        [(at, 4096) for at in range(0, 2_000_000, 8192)],
+    ],
+)
 def test_a_copy_holds_the_same_bytes_and_takes_no_more_of_the_disk(
     parts: list[tuple[int, int]], tmp_path: Path
 ) -> None:
