@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections import defaultdict
 from pathlib import Path
 from typing import cast
 
@@ -29,14 +30,14 @@ FALSE_REFUSALS = 0.025
 SEED = 11
 
 
-def rows_of(data: Path, model: str, count: int) -> list[tuple[str, Rows]]:
-    """Per question its article and a row for `fit`: the logits of confidence and of yes."""
+def rows_of(data: Path, model: str, count: int) -> dict[str, Rows]:
+    """By article a row for `fit` per question: the logits of confidence and of yes."""
     index = Path(tempfile.gettempdir()) / "ragkit-answers" / "index"
     with Ragkit.from_config(CONFIG, [f"generation.model={model}", f"ingestion.store.path={index}"]) as rag:
         rag.index([data / "corpus.jsonl"])
         llama = cast(LlamaCppGenerator, rag.generator).model
         split, generation = sentence_splitter(rag.config), rag.config.generation
-        rows: list[tuple[str, Rows]] = []
+        rows: dict[str, Rows] = defaultdict(list)
         for question in questions_of(data, "tune", count, SEED):
             results = rag.search(question.text, filters=question.filters)
             chunks = [result.chunk for result in results[: generation.context_chunks]]
@@ -47,22 +48,25 @@ def rows_of(data: Path, model: str, count: int) -> list[tuple[str, Rows]]:
             values = (logit(confidence(question.text, results)), logit(yes))
             kind = "answerable" if question.answerable else "paragraph removed"
             article = question.document.partition("#")[2].partition("-")[0]
-            rows.append((article, [(kind, int(question.answerable), values)]))
+            rows[article].append((kind, int(question.answerable), values))
     return rows
 
 
-def report(model: str, rows: list[tuple[str, Rows]], everything: list[tuple[str, Rows]]) -> None:
+def report(model: str, rows: dict[str, Rows], everything: list[dict[str, Rows]]) -> None:
     refused: dict[str, list[bool]] = {"answerable": [], "paragraph removed": []}
-    for article in sorted({article for article, _ in rows}):
-        weights, intercept, threshold = constants([row for other, one in everything if other != article for row in one])
-        for _, [(kind, _, values)] in [row for row in rows if row[0] == article]:
-            refused[kind].append(bool(chance(values, weights, intercept) < threshold))
+    for article, here in rows.items():
+        weights, intercept, threshold = constants(everything, without=article)
+        for kind, _, values in here:
+            refused[kind].append(chance(values, weights, intercept) < threshold)
     print(f"\n{model}, each article by the constants of the others")
     print(f"  false refusals    {share(sum(refused['answerable']), len(refused['answerable']))}")
     print(f"  rightly refused   {share(sum(refused['paragraph removed']), len(refused['paragraph removed']))}")
 
 
-def constants(rows: Rows) -> tuple[np.ndarray, float, float]:
+def constants(everything: list[dict[str, Rows]], without: str | None = None) -> tuple[np.ndarray, float, float]:
+    rows = [
+        row for by_article in everything for article, here in by_article.items() if article != without for row in here
+    ]
     weights, intercept, _ = fit(rows)
     chances = [chance(values, weights, intercept) for kind, _, values in rows if kind == "answerable"]
     return weights, intercept, float(np.quantile(chances, FALSE_REFUSALS))
@@ -80,8 +84,8 @@ def main() -> None:
     given = parser.parse_args()
     models: list[str] = given.model or ["qwen2.5-coder-1.5b-instruct", "qwen2.5-coder-0.5b-instruct"]
     by_model = {model: rows_of(given.data, model, given.questions) for model in models}
-    everything = [row for rows in by_model.values() for row in rows]
-    weights, intercept, threshold = constants([row for _, one in everything for row in one])
+    everything = list(by_model.values())
+    weights, intercept, threshold = constants(everything)
     print(f"COEFFICIENTS = {tuple(round(float(weight), 2) for weight in weights)}")
     print(f"INTERCEPT = {intercept:.2f}")
     print(f"MIN_CHANCE = {threshold:.2f}")

@@ -4,8 +4,6 @@ A small model states something whatever it is given, and rewords what it was tol
 asked for one word, whether the sentence of the passages nearest to the question answers it. Its doubt and the evidence
 together decide on a refusal; where its answer is no sentence of the passages, or has nothing of the nearest one, that
 sentence is quoted behind it.
-
-On the tuning articles of XQuAD-en answers that a 1.5B model had copied were right in 29 of 30 cases, others in 5 of 10.
 """
 
 from __future__ import annotations
