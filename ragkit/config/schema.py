@@ -298,6 +298,9 @@ class Origins(dict[str, str]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Origins)
 
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
     __hash__ = None  # pyright: ignore[reportAssignmentType] - as of any dict
 
 

@@ -10,8 +10,8 @@ from ragkit.generate.cited_chunks import Names, find_chunks, normalise_name
 from ragkit.types import Chunk, RemovedCitation
 
 NO_SPACE_BEFORE = frozenset(".,;:!?)]}'\"”’»|…")
-_LINE = 200
-_QUOTED_LETTERS = 10
+_LINE = 200  # characters looked at on either side of a number, white space and all
+_QUOTED_LETTERS = 10  # of them, so that blanks and rules alone are no context
 _QUOTED_CONTEXT = 20  # characters beside a "[12]" that must stand in a chunk too for it to be the chunk's own
 
 
