@@ -24,7 +24,7 @@ from ragkit.ingest.sentences import split_sentences
 from ragkit.rerank import Reranker
 from ragkit.retrieve.retriever import Retrieved, retrieve
 from ragkit.store import StoreReader
-from ragkit.types import REFUSAL_TEXT, Answer, CostLine, RefusalReason, RemovedCitation, ScoredChunk, Usage
+from ragkit.types import REFUSAL_TEXT, Answer, CostLine, RefusalReason, RemovedCitation, ScoredChunk, Stage, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class _Question:
     results: list[ScoredChunk] = field(default_factory=list[ScoredChunk])
     confidence: float = 0.0
     refusal: RefusalReason | None = None
+    ranked: dict[Stage, tuple[str, ...]] = field(default_factory=dict[Stage, tuple[str, ...]])
     timings: dict[str, float] = field(default_factory=dict[str, float])
     began: float = field(default_factory=time.perf_counter)
 
@@ -113,6 +114,7 @@ def _retrieve(question: str, stages: Stages, filters: Sequence[Filter]) -> _Ques
         question, stages.store, stages.embedder, stages.config.retrieval, stages.reranker, filters
     )
     asked.results = found.results
+    asked.ranked = found.ranked
     asked.timings.update(found.timings_ms)
     asked.refusal = _weak_evidence(asked, stages)
     return asked
@@ -147,6 +149,8 @@ def _verified(asked: _Question, stages: Stages, generated: Generated) -> Answer:
         unsupported=resolved.unsupported,
         notes=generated.notes,
         results=tuple(asked.results),
+        ranked=asked.ranked,
+        context=tuple(chunk.id for chunk in generated.used),
         model=generated.model,
         usage=generated.usage,
         cost=_cost(stages.config, generated),
@@ -171,6 +175,8 @@ def _refuse(
         citations=(),
         removed_citations=removed,
         results=tuple(asked.results),
+        ranked=asked.ranked,
+        context=tuple(chunk.id for chunk in generated.used) if generated else (),
         model=generated.model if generated else "none",
         usage=generated.usage if generated else Usage(),
         notes=generated.notes if generated else (),

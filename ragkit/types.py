@@ -180,7 +180,9 @@ class Answer:
 
     `unsupported` marks the sentences of `text` that no cited passage backs. `notes` say what did not go as asked, such
     as passages that did not fit the prompt. `results` is the evidence that was
-    retrieved, best first, including what was not put into the prompt. `timings_ms` has one entry per stage and "total".
+    retrieved, best first, including what was not put into the prompt; `context` are the ids of the chunks that were,
+    in the order of the prompt. `ranked` has for each stage that ran the ids of all chunks that it ranked, best first.
+    `timings_ms` has one entry per stage and "total".
     """
 
     text: str
@@ -199,6 +201,8 @@ class Answer:
     usage: Usage = Usage()
     cost: tuple[CostLine, ...] = ()
     cache: str = "off"
+    context: tuple[str, ...] = ()
+    ranked: Mapping[Stage, tuple[str, ...]] = field(default_factory=dict[Stage, tuple[str, ...]])
 
     @property
     def cost_usd(self) -> float | None:

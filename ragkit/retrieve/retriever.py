@@ -18,10 +18,14 @@ from ragkit.types import ScoredChunk, Stage, StageScore
 
 @dataclass(frozen=True, slots=True)
 class Retrieved:
-    """Ranked chunks, and milliseconds by stage (`embed` is the model's share, the others are ragkit's)."""
+    """Ranked chunks, and milliseconds by stage (`embed` is the model's share, the others are ragkit's).
+
+    `ranked` has for each stage that ran the ids of all chunks that it ranked, best first.
+    """
 
     results: list[ScoredChunk]
     timings_ms: dict[str, float] = field(default_factory=dict[str, float])
+    ranked: dict[Stage, tuple[str, ...]] = field(default_factory=dict[Stage, tuple[str, ...]])
 
 
 def retrieve(
@@ -48,13 +52,17 @@ def retrieve(
         dense, sparse = store.search(retrieval.candidates, vector, text, [*retrieval.filters, *filters])
     with _timed(timings, "fuse"):
         ranked = _ranked(dense, sparse, retrieval)
+    stages: dict[Stage, tuple[str, ...]] = {"fused": tuple(chunk_id for chunk_id, _ in ranked)}
+    lists: tuple[tuple[Stage, list[Hit]], ...] = (("dense", dense), ("sparse", sparse))
+    stages |= {stage: tuple(hit.chunk_id for hit in hits) for stage, hits in lists if hits}
     depth = retrieval.top_k if reranker is None else max(retrieval.top_k, retrieval.reranking.candidates)
     with _timed(timings, "fetch"):
         results = _scored_chunks(ranked[:depth], dense, sparse, store)
     if reranker is not None:
         with _timed(timings, "rerank"):
             results = _reranked(question, results, reranker, retrieval)
-    return Retrieved(results[: retrieval.top_k], timings)
+        stages["reranked"] = tuple(result.chunk.id for result in results)
+    return Retrieved(results[: retrieval.top_k], timings, stages)
 
 
 def _check(filters: Sequence[Filter]) -> None:
