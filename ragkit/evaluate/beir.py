@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from ragkit.errors import ParseError, RagkitError
+from ragkit.evaluate.cases import Case, Evidence
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
 """A longer line is an error: it is no row of a data set but, say, one JSON array of the whole."""
@@ -110,6 +111,35 @@ def iter_corpus(path: Path | str) -> Iterator[CorpusRow]:
         if title is not None and not isinstance(title, str):
             raise _bad(file, number, '"title" must be a string')
         yield CorpusRow(id_, title or "", _text(file, number, row), cast("dict[str, Any]", metadata or {}))
+
+
+def beir_cases(path: Path | str, split: str = "test") -> tuple[list[Case], Path]:
+    """The judged queries of a BEIR folder as cases of a suite, and its corpus. Raises as `read_dataset`.
+
+    A query's metadata may have `answers` (a list of texts); BEIR itself labels documents only. Documents graded 0 are
+    left out, and a query without any other is unanswerable only if it says so (`answerable: false` in its metadata).
+    """
+    dataset = read_dataset(path, split)
+    metadata: dict[str, dict[str, Any]] = {
+        id_: row.get("metadata") or {} for _, id_, row in _rows(dataset.path / "queries.jsonl")
+    }
+    cases: list[Case] = []
+    for query, text in dataset.queries.items():
+        said: dict[str, Any] = metadata[query]
+        answerable = said.get("answerable") is not False
+        relevant = [(document, grade) for document, grade in dataset.qrels[query].items() if grade > 0]
+        evidence = [Evidence(document=f"{dataset.corpus_path.name}#{name}", grade=grade) for name, grade in relevant]
+        answers = [answer for answer in said.get("answers") or () if isinstance(answer, str) and answer]
+        cases.append(
+            Case(
+                id=query,
+                question=text,
+                answers=tuple(answers) if answerable else (),
+                evidence=tuple(evidence) if answerable else (),
+                answerable=answerable,
+            )
+        )
+    return cases, dataset.corpus_path
 
 
 def dataset_hash(path: Path | str, split: str = "test") -> str:

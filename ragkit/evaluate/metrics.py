@@ -24,6 +24,8 @@ MEASURES = {
     "recall@10": "R@10",
     "recall@100": "R@100",
     "mrr@10": "RR@10",
+    "map@100": "AP@100",
+    "precision@3": "P@3",
     "success@1": "Success@1",
     "success@3": "Success@3",
 }

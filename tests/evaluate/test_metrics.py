@@ -61,6 +61,8 @@ def test_all_measures_on_a_small_case() -> None:
         "recall@10": 0.5,
         "recall@100": 0.5,
         "mrr@10": pytest.approx(1 / 3),
+        "map@100": pytest.approx(1 / 3 / 2),
+        "precision@3": pytest.approx(1 / 3),
         "success@1": 0.0,
         "success@3": 1.0,
     }
@@ -83,6 +85,7 @@ def test_only_ten_documents_count_for_mrr() -> None:
 def test_queries_without_results_count_as_zero() -> None:
     values = evaluate_run({"q1": [("a", 1.0)], "q2": []}, {"q1": {"a": 1}, "q2": {"a": 1}, "q3": {"a": 1}})
     assert values.keys() == MEASURES.keys()
+    assert values.pop("precision@3") == {"q1": pytest.approx(1 / 3), "q2": 0.0, "q3": 0.0}
     assert all(by_query == {"q1": 1.0, "q2": 0.0, "q3": 0.0} for by_query in values.values())
 
 

@@ -1,0 +1,169 @@
+"""A suite: which questions are asked, of which documents, and what the system must reach to pass.
+
+One YAML file; paths in it are relative to it. Every key is checked, with file and line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from ragkit.config.document import read_document
+from ragkit.config.schema import Part
+from ragkit.errors import ConfigError
+from ragkit.evaluate.cases import Case, read_csv, read_jsonl
+from ragkit.evaluate.squad import read_squad
+from ragkit.evaluate.validation import in_words
+
+Format = Literal["jsonl", "csv", "squad", "beir"]
+
+SHOWN = (
+    "fused.document.ndcg@10",
+    "fused.chunk.recall@10",
+    "reranked.chunk.recall@10",
+    "contained",
+    "f1",
+    "citation_precision",
+    "citation_recall",
+    "unsupported_share",
+)
+
+
+class QuestionSet(Part):
+    """One file (or BEIR folder) of questions."""
+
+    path: str
+    format: Format | None = None
+    """jsonl, csv, squad or beir; left out, the ending says it."""
+    part: Literal["test", "tuning"] = "test"
+    """What the questions may be used for: `ragkit eval sweep` chooses on tuning and reports on test."""
+    split: str = "test"
+    """beir: which qrels/SPLIT.tsv."""
+    card: str | None = None
+    """Data card of the set: source, licence, size, known faults."""
+
+
+class Gate(Part):
+    """A bound on a metric of the run, for all questions or those of one segment."""
+
+    metric: str
+    at_least: float | None = None
+    at_most: float | None = None
+    segment: str = ""
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Gate:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("a gate needs either at_least or at_most")
+        return self
+
+
+class Suite(Part):
+    """The whole file. Gates decide the exit code of `ragkit eval run`."""
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    description: str = ""
+    seed: int = 0
+    """Of the bootstrap."""
+    corpus: list[str] = Field(default_factory=list[str])
+    """Files and folders that are indexed for this suite, apart from the config's own index; left out, the documents
+    that squad and beir sets bring along, or else the config's index as it is."""
+    data: Annotated[list[QuestionSet], Field(min_length=1)]
+    metrics: list[str] = Field(default_factory=lambda: list(SHOWN))
+    """What the summary shows; every metric is recorded."""
+    gates: list[Gate] = Field(default_factory=list[Gate])
+    budget_usd: float | None = Field(default=None, ge=0)
+    """Most that an answer may cost on average."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSuite:
+    """A suite with its questions and the documents that it wants indexed (empty: the config's own index)."""
+
+    suite: Suite
+    path: Path
+    cases: tuple[Case, ...]
+    corpus: tuple[Path, ...]
+    tuning: frozenset[str] = frozenset()
+    """Ids of the cases that may be used for tuning; the others are for reporting."""
+
+    @property
+    def data_hash(self) -> str:
+        """Hash of the questions and their labels (sha256, 16 hexadecimal digits)."""
+        rows = "\n".join(case.model_dump_json() for case in self.cases)
+        return hashlib.sha256(rows.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def load_suite(path: Path, scratch: Path) -> LoadedSuite:
+    """Read a suite and its questions. `scratch` is a folder for documents that are taken out of squad files.
+
+    Raises ConfigError with file and line for the suite, ParseError with file and line for a question.
+    """
+    suite = _read(path)
+    cases: list[Case] = []
+    tuning: set[str] = set()
+    corpus = [_beside(path, given) for given in suite.corpus]
+    several = len(suite.data) > 1
+    for data in suite.data:
+        file = _beside(path, data.path)
+        found, documents = _questions(file, data, scratch)
+        if documents is not None and not suite.corpus:
+            corpus.append(documents)
+        # Ids are unique within a set; several sets may count alike.
+        named = [case.model_copy(update={"id": f"{file.stem}/{case.id}"}) for case in found] if several else found
+        cases += named
+        if data.part == "tuning":
+            tuning.update(case.id for case in named)
+    return LoadedSuite(suite, path, tuple(cases), tuple(corpus), frozenset(tuning))
+
+
+def _questions(file: Path, data: QuestionSet, scratch: Path) -> tuple[list[Case], Path | None]:
+    """The cases of a set, and the documents that it brings along."""
+    kind = data.format or _format_of(file)
+    if kind == "beir":
+        from ragkit.evaluate.beir import beir_cases
+
+        return beir_cases(file, data.split)
+    if kind == "squad":
+        return read_squad(file, scratch)
+    return (read_csv if kind == "csv" else read_jsonl)(file), None
+
+
+def _format_of(file: Path) -> Format:
+    if file.is_dir():
+        return "beir"
+    kinds: dict[str, Format] = {".jsonl": "jsonl", ".csv": "csv", ".json": "squad"}
+    if file.suffix.lower() not in kinds:
+        raise ConfigError(f"{file}: what format is this?", mend="name one: format: jsonl, csv, squad or beir")
+    return kinds[file.suffix.lower()]
+
+
+def _read(path: Path) -> Suite:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read the suite {path} ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start})") from None
+    document = read_document(text, str(path), os.environ)
+    problems = [f"{problem.origin}: {problem.text}" for problem in document.problems]
+    try:
+        suite = Suite.model_validate(document.data)
+    except ValidationError as error:
+        for each in error.errors(include_url=False):
+            places = (each["loc"][:end] for end in range(len(each["loc"]), -1, -1))
+            origin = next((document.origins[place] for place in places if place in document.origins), path)
+            problems.append(f"{origin}: {in_words(each, Suite)}")
+        suite = None
+    if suite is None or problems:
+        raise ConfigError("\n  ".join(problems))
+    return suite
+
+
+def _beside(path: Path, given: str) -> Path:
+    return Path(os.path.normpath(path.parent / given))

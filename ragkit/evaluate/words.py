@@ -1,0 +1,57 @@
+"""Texts compared by their words: the measures of SQuAD, but for numbers, which keep their separators."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+_TOKEN = re.compile(r"(?:[^\W_]|(?<=\d)[.,:](?=\d))+|[%€$£°]")
+_ARTICLES = frozenset({"a", "an", "the"})
+
+
+def tokens(text: str) -> list[str]:
+    """Words and numbers in lower case, without articles; a number keeps its separators.
+
+    >>> tokens("The price rose by 8.3%, to $1,364.")
+    ['price', 'rose', 'by', '8.3', '%', 'to', '$', '1,364']
+    """
+    return [token for token in _TOKEN.findall(text.casefold()) if token not in _ARTICLES]
+
+
+def contains(text: str, answers: Sequence[str]) -> bool:
+    """Whether the words of one of the answers stand in the text, in a row.
+
+    >>> contains("It serves up to 64 Nodes.", ["64"]), contains("It costs 164.", ["64"])
+    (True, False)
+    """
+    words = f" {' '.join(tokens(text))} "
+    found = (f" {' '.join(tokens(answer))} " in words for answer in answers if tokens(answer))
+    # What has no words (a script without spaces, a sign) is looked for as it stands.
+    return any(found) or any(answer.casefold() in text.casefold() for answer in answers if _unspaced(answer))
+
+
+def _unspaced(text: str) -> bool:
+    return not tokens(text) or any("\u0e00" <= sign <= "\u0fff" or "\u3040" <= sign <= "\u9fff" for sign in text)
+
+
+def exact_match(text: str, answer: str) -> float:
+    """1.0 if text and answer have the same words (Rajpurkar et al. 2016, SQuAD; numbers keep their separators).
+
+    >>> exact_match("The Norsemen.", "norsemen")
+    1.0
+    """
+    return float(tokens(text) == tokens(answer))
+
+
+def token_f1(text: str, answer: str) -> float:
+    """Harmonic mean of the precision and recall of words (Rajpurkar et al. 2016); two empty texts agree.
+
+    >>> token_f1("in the 10th and 11th", "10th and 11th centuries")
+    0.75
+    """
+    said, wanted = Counter(tokens(text)), Counter(tokens(answer))
+    if not said or not wanted:
+        return float(said == wanted)
+    shared = (said & wanted).total()
+    return 2 * shared / (said.total() + wanted.total())

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ragkit.errors import ParseError, RagkitError
+from ragkit.evaluate.cases import Evidence
+from ragkit.evaluate.squad import read_squad
+
+
+def written(tmp_path: Path, *questions: dict[str, Any]) -> Path:
+    path = tmp_path / "set.json"
+    paragraph = {"context": "It lasts 8 hours.", "qas": list(questions)}
+    path.write_text(json.dumps({"version": "v2.0", "data": [{"title": "Battery", "paragraphs": [paragraph]}]}))
+    return path
+
+
+def test_paragraphs_become_documents_and_answers_places(tmp_path: Path) -> None:
+    answers = [{"text": "8 hours", "answer_start": 9}, {"text": "8", "answer_start": 9}]
+    path = written(tmp_path, {"id": "q", "question": " How long? ", "answers": answers})
+    (case,), documents = read_squad(path, tmp_path / "out")
+    assert (case.question, case.answers, case.answerable) == ("How long?", ("8 hours", "8"), True)
+    assert case.evidence == (
+        Evidence(document="set.jsonl#0-0", start=9, end=10),
+        Evidence(document="set.jsonl#0-0", start=9, end=16),
+    )
+    row = json.loads(documents.read_text(encoding="utf-8"))
+    assert row == {"id": "0-0", "text": "It lasts 8 hours.", "metadata": {"title": "Battery"}}
+
+
+def test_an_impossible_question_is_unanswerable(tmp_path: Path) -> None:
+    answers = [{"text": "8 hours", "answer_start": 9}]
+    impossible = {"id": 1, "question": "How hot?", "answers": answers, "is_impossible": True}
+    (case,), _ = read_squad(written(tmp_path, impossible), tmp_path)
+    assert (case.id, case.answerable, case.answers, case.evidence) == ("1", False, (), ())
+
+
+def test_an_answer_that_stands_elsewhere_keeps_its_text(tmp_path: Path) -> None:
+    question = {"id": "q", "question": "How long?", "answers": [{"text": "8 hours", "answer_start": 2}]}
+    (case,), _ = read_squad(written(tmp_path, question), tmp_path)
+    assert (case.answers, case.evidence) == (("8 hours",), (Evidence(document="set.jsonl#0-0"),))
+
+
+def test_an_id_that_is_used_again_gets_a_number(tmp_path: Path) -> None:
+    question = {"id": "q", "question": "How long?"}
+    cases, _ = read_squad(written(tmp_path, question, question), tmp_path)
+    assert [case.id for case in cases] == ["q", "q-2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{}", "data: field required"),
+        ("[", "invalid JSON"),
+        ('{"data": [{"paragraphs": [{}]}]}', "context: field required"),
+    ],
+)
+def test_a_file_of_another_form_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "set.json"
+    path.write_text(text)
+    with pytest.raises(ParseError, match="not in SQuAD's form") as error:
+        read_squad(path, tmp_path)
+    assert said.lower() in str(error.value).lower()
+
+
+def test_a_file_without_questions_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RagkitError, match="holds no question"):
+        read_squad(written(tmp_path), tmp_path)

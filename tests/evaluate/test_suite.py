@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ragkit.errors import ConfigError
+from ragkit.evaluate.suite import load_suite
+
+ROOT = Path(__file__).parents[2]
+
+
+def suite(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "suite.yaml"
+    path.write_text(text, encoding="utf-8")
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.jsonl").write_text('{"id": "a", "question": "x?"}\n', encoding="utf-8")
+    return path
+
+
+def test_paths_are_relative_to_the_suite(tmp_path: Path) -> None:
+    path = suite(tmp_path, "name: s\ncorpus: [docs]\ndata:\n  - {path: one.jsonl}\n")
+    loaded = load_suite(path, tmp_path)
+    assert loaded.corpus == (tmp_path / "docs",)
+    assert [case.id for case in loaded.cases] == ["a"]
+
+
+def test_questions_of_several_sets_are_told_apart(tmp_path: Path) -> None:
+    path = suite(tmp_path, "name: s\ndata:\n  - {path: one.jsonl, part: tuning}\n  - {path: two.jsonl}\n")
+    loaded = load_suite(path, tmp_path)
+    assert [case.id for case in loaded.cases] == ["one/a", "two/a"]
+    assert loaded.tuning == {"one/a"}
+
+
+def test_the_data_hash_changes_with_questions_and_labels(tmp_path: Path) -> None:
+    path = suite(tmp_path, "name: s\ndata:\n  - {path: one.jsonl}\n")
+    before = load_suite(path, tmp_path).data_hash
+    assert load_suite(path, tmp_path).data_hash == before
+    (tmp_path / "one.jsonl").write_text('{"id": "a", "question": "x?", "answers": ["y"]}\n')
+    assert load_suite(path, tmp_path).data_hash != before
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("name: s\ndta: []\n", 2, "unknown key dta; did you mean data?"),
+        ("name: s\ndata:\n  - {path: one.jsonl, prt: test}\n", 3, "unknown key data.0.prt; did you mean part?"),
+        ("name: s\ndata:\n  - {path: one.jsonl, format: xml}\n", 3, "data.0.format: input should be"),
+        ("name: a b\ndata:\n  - {path: one.jsonl}\n", 1, "name: string should match pattern"),
+        ("name: s\ndata: []\n", 2, "data: list should have at least 1 item"),
+        ("name: s\ndata:\n  - {path: one.jsonl}\ngates:\n  - {metric: f1}\n", 5, "either at_least or at_most"),
+    ],
+)
+def test_a_wrong_key_is_named_by_file_and_line(tmp_path: Path, text: str, line: int, said: str) -> None:
+    path = suite(tmp_path, text)
+    with pytest.raises(ConfigError) as error:
+        load_suite(path, tmp_path)
+    assert f"{path}:{line}: " in str(error.value)
+    assert said in str(error.value)
+
+
+def test_a_file_of_an_unknown_kind_needs_a_format(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="what format is this"):
+        load_suite(suite(tmp_path, "name: s\ndata:\n  - {path: one.txt}\n"), tmp_path)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "eval" / "suites").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_suite_of_the_project_loads(path: Path, tmp_path: Path) -> None:
+    loaded = load_suite(path, tmp_path)
+    assert loaded.cases
+    for data in loaded.suite.data:
+        assert data.card is not None
+        assert (path.parent / data.card).is_file()
