@@ -1,0 +1,129 @@
+"""Run a suite against a config: read - index - ask every question - keep each record - done.
+
+A run that was cut off goes on where it was, as long as config, questions and documents are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from ragkit.config.schema import Config
+from ragkit.config.show import resolved
+from ragkit.errors import ConfigError
+from ragkit.evaluate.examine import Examiner
+from ragkit.evaluate.record import Record
+from ragkit.evaluate.retrieval import default_cache, index_in
+from ragkit.evaluate.runs import Run, Runs
+from ragkit.evaluate.suite import LoadedSuite
+from ragkit.ingest.index import Progress
+from ragkit.store.manifest import Manifest
+from ragkit.system import Ragkit
+
+Asked = Callable[[int, int, Record], None]
+"""Told after each question: how many are done, of how many, and the record."""
+
+_PACKAGES = ("ragkit", "qdrant-edge-py", "sentence-transformers", "torch", "ir-measures", "numpy", "scipy")
+
+
+def run_suite(
+    loaded: LoadedSuite,
+    config: Config,
+    runs: Runs,
+    *,
+    resume: bool = False,
+    concurrency: int = 1,
+    indexing: Progress | None = None,
+    asked: Asked | None = None,
+) -> Run:
+    """Ask every question of the suite and keep the records; gives back the run.
+
+    With `resume` the latest unfinished run of the same config, questions and documents goes on. `concurrency` questions
+    are asked at once, by threads; more than one is for models behind a server. Raises ConfigError for a concurrency
+    below 1, and what opening the index raises.
+    """
+    if concurrency < 1:
+        raise ConfigError(f"concurrency is {concurrency}", mend="ask at least 1 question at a time")
+    placed = placed_config(loaded, config)
+    with Ragkit(placed) as rag:
+        if loaded.corpus:
+            rag.index(list(loaded.corpus), wait_s=3600, progress=indexing)
+        snapshot = rag.snapshot()
+        same = {
+            "suite": loaded.suite.name,
+            "config_hash": rag.config_hash,
+            "data_hash": loaded.data_hash,
+            "index_hash": index_fingerprint(snapshot.manifest),
+        }
+        run = runs.unfinished(**same) if resume else None
+        run = run or runs.begin(
+            **same, seed=loaded.suite.seed, questions=len(loaded.cases), details=_details(loaded, config)
+        )
+        done = runs.done(run.id)
+        todo = [position for position in range(len(loaded.cases)) if position not in done]
+        for count, (position, record) in enumerate(_examined(rag, loaded, todo, concurrency), start=len(done) + 1):
+            runs.add(run.id, position, record)
+            if asked is not None:
+                asked(count, len(loaded.cases), record)
+        runs.finish(run.id)
+    return runs.find(run.id)
+
+
+def placed_config(loaded: LoadedSuite, config: Config) -> Config:
+    """The config with its index where it is: its own, or in the user's cache for a suite that names its documents."""
+    if not loaded.corpus:
+        return config
+    names = "\n".join(str(path.resolve()) for path in loaded.corpus)
+    return index_in(config, default_cache() / hashlib.sha256(names.encode()).hexdigest()[:16])
+
+
+def index_fingerprint(manifest: Manifest) -> str:
+    """Hash over names and contents of all indexed documents (sha256, 16 hexadecimal digits)."""
+    digest = hashlib.sha256()
+    for entry in manifest.entries():
+        digest.update(f"{entry.name}\x1f{entry.content_hash}\n".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:16]
+
+
+def _examined(rag: Ragkit, loaded: LoadedSuite, todo: list[int], concurrency: int) -> Iterator[tuple[int, Record]]:
+    examiner = Examiner(rag)
+    # Loaded before the clock of the first question runs.
+    rag.embedder.embed_question("warm up")
+    _ = rag.reranker, rag.generator
+    if concurrency == 1:
+        for position in todo:
+            yield position, examiner.examine(loaded.cases[position])
+        return
+    with ThreadPoolExecutor(concurrency) as pool:
+        cases = [loaded.cases[position] for position in todo]
+        yield from zip(todo, pool.map(examiner.examine, cases), strict=True)
+
+
+def _details(loaded: LoadedSuite, config: Config) -> dict[str, object]:
+    return {
+        "suite": loaded.suite.model_dump(mode="json"),
+        "suite_file": str(loaded.path),
+        "tuning": sorted(loaded.tuning),
+        "config": resolved(config),
+        "versions": {"python": platform.python_version(), **versions()},
+    }
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of the packages that decide on results."""
+    found: dict[str, str] = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def scratch_folder(suite: Path) -> Path:
+    """Where documents taken out of a suite's question files are written; deleting it costs only time."""
+    return default_cache() / "questions" / hashlib.sha256(str(suite.resolve()).encode()).hexdigest()[:16]
