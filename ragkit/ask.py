@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from ragkit.config.schema import Config, Filter
 from ragkit.embed import Embedder
+from ragkit.gateway.cost import cost_lines
 from ragkit.generate import Generated
 from ragkit.generate import Generator as AnswerGenerator
 from ragkit.generate.answerability import MIN_CONFIDENCE, confidence
@@ -153,7 +154,7 @@ def _verified(asked: _Question, stages: Stages, generated: Generated) -> Answer:
         context=tuple(chunk.id for chunk in generated.used),
         model=generated.model,
         usage=generated.usage,
-        cost=_cost(stages.config, generated),
+        cost=_cost(asked, stages, generated),
         confidence=asked.confidence,
         config_hash=stages.config_hash,
         trace_id=uuid.uuid4().hex,
@@ -180,7 +181,7 @@ def _refuse(
         model=generated.model if generated else "none",
         usage=generated.usage if generated else Usage(),
         notes=generated.notes if generated else (),
-        cost=_cost(stages.config, generated),
+        cost=_cost(asked, stages, generated),
         confidence=asked.confidence,
         config_hash=stages.config_hash,
         trace_id=uuid.uuid4().hex,
@@ -188,11 +189,9 @@ def _refuse(
     )
 
 
-def _cost(config: Config, generated: Generated | None) -> tuple[CostLine, ...]:
-    """Nothing is paid for work on this machine; a model behind an API has no price here yet, which is not zero."""
-    if generated is None or config.generation.backend != "openai":
-        return ()
-    return (CostLine("generate", None, f"no price known for {generated.model}"),)
+def _cost(asked: _Question, stages: Stages, generated: Generated | None) -> tuple[CostLine, ...]:
+    model, usage = (generated.model, generated.usage) if generated else (None, None)
+    return cost_lines(stages.config, asked.text, asked.timings, model, usage)
 
 
 def _total(asked: _Question) -> dict[str, float]:

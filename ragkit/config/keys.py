@@ -114,11 +114,17 @@ def schema_at(path: KeyPath) -> dict[str, Any]:
     node = json_schema()
     for step in path:
         node = _resolved(node)
-        below = node.get("items") if isinstance(step, int) else node.get("properties", {}).get(step)
+        below = node.get("items") if isinstance(step, int) else _named(node, step)
         if below is None:
             return {}
         node = below
     return _resolved(node)
+
+
+def _named(node: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    """What stands under a name: a key of a section, or any name where the user gives names."""
+    # `additionalProperties` is false in a section, whose names are fixed.
+    return node.get("properties", {}).get(name) or node.get("additionalProperties") or None
 
 
 def _resolved(node: Mapping[str, Any]) -> dict[str, Any]:

@@ -289,6 +289,27 @@ class Generation(Part):
         return self
 
 
+class Price(Part):
+    """US dollars for a million tokens, and for each call."""
+
+    input: float = Field(default=0.0, ge=0)
+    cached_input: Annotated[float, Field(ge=0)] | None = None
+    """Input that a prompt cache served; null takes input."""
+    output: float = Field(default=0.0, ge=0)
+    call: float = Field(default=0.0, ge=0)
+
+
+class Costs(Part):
+    prices: dict[str, Price] = runtime(
+        {},
+        description="Prices by model name, in US dollars for a million tokens (input, cached_input, output) and for a"
+        " call (call); they go before the table of genai-prices.",
+    )
+    machine_usd_per_hour: float = runtime(
+        0.0, ge=0, description="What an hour of this machine costs; models on it are charged by the second."
+    )
+
+
 class Origins(dict[str, str]):
     """For each key that was written somewhere, where: {"retrieval.top_k": "ragkit.yaml:4"}.
 
@@ -310,6 +331,7 @@ class Config(Part):
     ingestion: Ingestion = Ingestion()
     retrieval: Retrieval = Retrieval()
     generation: Generation = Generation()
+    costs: Costs = Costs()
     _origins: Origins = PrivateAttr(default_factory=Origins)
 
     @property

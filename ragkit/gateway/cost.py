@@ -1,0 +1,75 @@
+"""The cost lines of an answer: one for each stage that ran a model, whether it cost something or not.
+
+A model on this machine costs the seconds that it ran, at the rate that the config gives for the machine; a model behind
+an API costs its tokens. A stage whose price is not known has a line too, with no amount.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from ragkit.config.schema import Config
+from ragkit.embed import make_token_counter
+from ragkit.gateway.prices import nano, price_of
+from ragkit.types import CostLine, Usage
+
+_MS_AN_HOUR = Decimal(3_600_000)
+
+STAGES = ("embed", "rerank", "generate")
+"""Stages that run a model, as `timings_ms` names them."""
+
+
+def cost_lines(
+    config: Config, question: str, timings_ms: Mapping[str, float], model: str | None = None, usage: Usage | None = None
+) -> tuple[CostLine, ...]:
+    """A line for each of `STAGES` that `timings_ms` has.
+
+    `model` is the name that the generator answered with and `usage` its tokens; an API without usage has no price.
+
+    >>> cost_lines(Config(), "How hot?", {"embed": 20.0, "search": 3.0, "generate": 5.0})
+    (CostLine(stage='embed', nano_usd=0, detail='0.020 s'), CostLine(stage='generate', nano_usd=0, detail='0.005 s'))
+    """
+    lines: list[CostLine] = []
+    for stage in STAGES:
+        if stage not in timings_ms:
+            continue
+        if stage == "embed" and config.ingestion.embedding.backend == "openai":
+            lines.append(_embedding(config, question))
+        elif stage == "rerank" and config.retrieval.reranking.backend == "http":
+            reranking = config.retrieval.reranking
+            lines.append(_by_tokens(config, stage, reranking.model or "", Usage(), reranking.base_url))
+        elif stage == "generate" and config.generation.backend == "openai":
+            named = model or config.generation.model or ""
+            lines.append(_by_tokens(config, stage, named, usage, config.generation.base_url))
+        else:
+            lines.append(_by_seconds(config, stage, timings_ms[stage]))
+    return tuple(lines)
+
+
+def _by_seconds(config: Config, stage: str, milliseconds: float) -> CostLine:
+    rate = Decimal(str(config.costs.machine_usd_per_hour))
+    spent = nano(rate * Decimal(str(milliseconds)) / _MS_AN_HOUR)
+    return CostLine(stage, spent, f"{milliseconds / 1e3:.3f} s")
+
+
+def _by_tokens(config: Config, stage: str, model: str, usage: Usage | None, base_url: str | None) -> CostLine:
+    if usage is None:
+        return CostLine(stage, None, f"{model} said no tokens")
+    prices = config.costs.prices
+    # Rerankers are priced by the call, which no table of token prices knows.
+    known = stage != "rerank" or model in prices
+    # A server may answer with a dated name of the model that was asked for.
+    asked = config.generation.model
+    if stage == "generate" and model not in prices and asked is not None and asked in prices:
+        model = asked
+    spent = price_of(model, usage, prices, base_url) if known else None
+    if spent is None:
+        return CostLine(stage, None, f"no price known for {model}; set costs.prices")
+    return CostLine(stage, spent, f"{model}, {usage.input_tokens + usage.output_tokens:,} tokens")
+
+
+def _embedding(config: Config, question: str) -> CostLine:
+    embedding = config.ingestion.embedding
+    tokens = make_token_counter(embedding).count(embedding.query_prefix + question)
+    return _by_tokens(config, "embed", embedding.model, Usage(input_tokens=tokens), embedding.base_url)
