@@ -28,7 +28,7 @@ from scipy import optimize
 
 from ragkit.config.schema import Config, Retrieval
 from ragkit.embed import make_embedder
-from ragkit.evaluate.wilson import wilson
+from ragkit.evaluate.statistics import share_interval
 from ragkit.generate.answerability import FEATURES, features
 from ragkit.ingest.index import build_index
 from ragkit.retrieve.retriever import retrieve
@@ -117,8 +117,8 @@ def fit(rows: Rows) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:
 def share(hits: int, total: int) -> str:
     if not total:
         return "-"
-    low, high = wilson(hits, total)
-    return f"{hits / total:.3f} ({low:.3f} to {high:.3f}, n={total})"
+    found = share_interval(hits, total)
+    return f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f}, n={total})"
 
 
 def report(part: str, rows: Rows, weights: NDArray[np.float64], intercept: float, threshold: float) -> None:

@@ -16,10 +16,10 @@ from statistics import fmean
 from ragkit.config.load import load_config
 from ragkit.embed import make_embedder
 from ragkit.evaluate.beir import dataset_hash, read_dataset
-from ragkit.evaluate.bootstrap import mean_interval
 from ragkit.evaluate.metrics import evaluate_run
 from ragkit.evaluate.report import halves
 from ragkit.evaluate.retrieval import EmbeddedQuestions, default_cache, index_in, ranked_documents
+from ragkit.evaluate.statistics import mean_interval
 from ragkit.ingest.index import build_index
 from ragkit.store.open import open_snapshot
 

@@ -12,8 +12,8 @@ import argparse
 from pathlib import Path
 
 from ragkit.config.load import load_config
-from ragkit.evaluate.bootstrap import paired_difference
 from ragkit.evaluate.retrieval import evaluate_retrieval
+from ragkit.evaluate.statistics import paired_difference
 
 CONFIG = Path(__file__).parent.parent / "configs" / "quickstart.yaml"
 

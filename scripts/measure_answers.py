@@ -34,7 +34,7 @@ from rich.table import Table
 
 from ragkit import Filter, Ragkit
 from ragkit.config.schema import DEFAULT_SYSTEM_PROMPT
-from ragkit.evaluate.wilson import wilson
+from ragkit.evaluate.statistics import share_interval
 from ragkit.generate.generated import is_refusal
 from ragkit.models.resolve import resolve
 from ragkit.types import Answer
@@ -184,8 +184,8 @@ def measure(answer: Callable[[Question], Outcome], questions: list[Question], la
 def share(count: int, of: int) -> str:
     if not of:
         return "-"
-    low, high = wilson(count, of)
-    return f"{count}/{of} = {count / of:.2f} ({low:.2f} to {high:.2f})"
+    found = share_interval(count, of)
+    return f"{count}/{of} = {found.mean:.2f} ({found.low:.2f} to {found.high:.2f})"
 
 
 def main() -> None:

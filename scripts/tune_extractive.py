@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from ragkit.config.load import load_config
 from ragkit.embed import Embedder, make_embedder
 from ragkit.evaluate.beir import dataset_hash, read_dataset
-from ragkit.evaluate.bootstrap import mean_interval
 from ragkit.evaluate.retrieval import EmbeddedQuestions, default_cache, index_in
+from ragkit.evaluate.statistics import mean_interval
 from ragkit.generate.extractive import WEIGHTS, rank_sentences
 from ragkit.ingest.index import build_index
 from ragkit.ingest.sentences import split_sentences

@@ -52,7 +52,7 @@ class Case(Part):
     id: Text
     question: Text
     answers: tuple[Text, ...] = ()
-    """Spellings of the right answer, any of which will do."""
+    """Spellings of the right answer, any of which will do; with `all_needed` its parts, of which each is needed."""
     evidence: tuple[Evidence, ...] = ()
     """Where the answer stands; any of the places will do, unless `all_needed`."""
     answerable: bool = True

@@ -9,8 +9,8 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, TypedDict
 
-from ragkit.evaluate.bootstrap import RESAMPLES, Interval, mean_interval, paired_difference
 from ragkit.evaluate.metrics import PerQuery
+from ragkit.evaluate.statistics import RESAMPLES, Interval, mean_intervals, paired_difference
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -52,7 +52,7 @@ def retrieval_report(
     """Means and intervals of `values` (measure to query to value) over a corpus of so many documents.
 
     With `cluster_of` (query to document or article) whole clusters are resampled, see
-    `bootstrap.mean_interval`. Raises ValueError if there are no queries or `cluster_of` lacks one.
+    `statistics.mean_intervals`. Raises ValueError if there are no queries or `cluster_of` lacks one.
 
     >>> report = retrieval_report({"mrr@10": {"q1": 1.0, "q2": 1.0}}, documents=7)
     >>> report
@@ -60,10 +60,8 @@ def retrieval_report(
     """
     queries = _queries(values)
     clusters = _clusters(queries, cluster_of)
-    intervals = {
-        name: mean_interval([by_query[query] for query in queries], clusters=clusters, resamples=resamples, seed=seed)
-        for name, by_query in values.items()
-    }
+    columns = {name: [by_query[query] for query in queries] for name, by_query in values.items()}
+    intervals = mean_intervals(columns, clusters=clusters, resamples=resamples, seed=seed)
     return {
         "metrics": {name: interval.mean for name, interval in intervals.items()},
         "ci95": {name: [interval.low, interval.high] for name, interval in intervals.items()},

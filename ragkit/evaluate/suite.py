@@ -63,6 +63,43 @@ class Gate(Part):
         return self
 
 
+class Thresholds(Part):
+    """What each check demands; a suite's `checklist`. Shares are between 0 and 1."""
+
+    max_damaged_chunks: float = Field(default=0.05, ge=0, le=1)
+    """1: most chunks that cut a sentence, split a table or code block that would fit, or lack their heading."""
+    max_cut_places: float = Field(default=0.05, ge=0, le=1)
+    """1: most labelled places that no chunk has whole."""
+    required_fields: dict[str, float] = Field(default_factory=lambda: {"source_document": 1.0})
+    """2: least share of chunks that have a field, by its name."""
+    min_recall: float = Field(default=0.8, ge=0, le=1)
+    """3: least recall@10 of labelled places."""
+    min_ndcg: float = Field(default=0.6, ge=0, le=1)
+    """3: least nDCG@10 of labelled places."""
+    min_questions: int = Field(default=50, ge=1)
+    """3: fewer labelled questions show nothing."""
+    max_rerank_ms: float = Field(default=1000.0, ge=0)
+    """4: most milliseconds (median) that reranking may take."""
+    max_attack_success: float = Field(default=0.2, ge=0, le=1)
+    """5: most adversarial questions that get what they are after."""
+    min_resolving: float = Field(default=1.0, ge=0, le=1)
+    """6: least share of citations whose quote stands at its characters."""
+    min_supported: float = Field(default=0.9, ge=0, le=1)
+    """6: least share of answered text that a citation backs."""
+    min_rightly_cited: float = Field(default=0.7, ge=0, le=1)
+    """6: least share of right answers with a citation that leads to a labelled place or to the answer."""
+    min_refusals: float = Field(default=0.5, ge=0, le=1)
+    """7: least share of unanswerable questions that are refused."""
+    max_false_refusals: float = Field(default=0.1, ge=0, le=1)
+    """7: most answerable questions that are refused."""
+    interactive_s: float = Field(default=3.0, gt=0)
+    """8: most seconds (95th percentile) for a question with one place."""
+    complex_s: float = Field(default=30.0, gt=0)
+    """8: most seconds (95th percentile) for a question that needs several places."""
+    max_usd: float | None = Field(default=None, ge=0)
+    """9: most dollars that an answer may cost on average; null only demands that every cost is known."""
+
+
 class Suite(Part):
     """The whole file. Gates decide the exit code of `ragkit eval run`."""
 
@@ -77,8 +114,8 @@ class Suite(Part):
     metrics: list[str] = Field(default_factory=lambda: list(SHOWN))
     """What the summary shows; every metric is recorded."""
     gates: list[Gate] = Field(default_factory=list[Gate])
-    budget_usd: float | None = Field(default=None, ge=0)
-    """Most that an answer may cost on average."""
+    checklist: Thresholds = Thresholds()
+    """What `ragkit eval checklist` demands."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from ragkit.cli.options import STYLE, ConfigOption, JsonOption, SetOption, load, print_json
-
-app = typer.Typer(**STYLE, help="Measure the system on a data set.")
+from ragkit.cli.options import ConfigOption, JsonOption, SetOption, load, print_json
 
 
-@app.callback()
-def _group() -> None:  # pyright: ignore[reportUnusedFunction]
-    """Keep `retrieval` a subcommand while it is the only one."""
-
-
-@app.command("retrieval")
 def retrieval(
     dataset: Annotated[
         Path, typer.Option("--dataset", metavar="DIR", help="BEIR folder: corpus.jsonl, queries.jsonl, qrels/test.tsv.")

@@ -1,0 +1,75 @@
+"""`ragkit eval compare`: is the second run better than the first?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from ragkit.cli.eval.run import RunsOption
+from ragkit.cli.options import JsonOption, print_json
+
+
+def compare(
+    first: Annotated[str, typer.Argument(metavar="RUN_A", help="Id of the run before, or the beginning of one.")],
+    second: Annotated[str, typer.Argument(metavar="RUN_B", help="Id of the run after, or `last`.")],
+    relevant: Annotated[
+        float, typer.Option("--relevant", min=0.0, max=1.0, help="The smallest difference that matters to you.")
+    ] = 0.05,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown for a pull request.")] = False,
+    runs_file: RunsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two runs question by question; exit code 1 if the second is worse."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from ragkit.cli.printing import FAINT, clean, console
+    from ragkit.evaluate.comparison import as_markdown, compare_runs
+    from ragkit.evaluate.runs import DEFAULT_FILE, Runs
+
+    with Runs(runs_file or DEFAULT_FILE) as runs:
+        before, after = runs.find(first), runs.find(second)
+        comparison = compare_runs(
+            list(runs.records(before.id)),
+            list(runs.records(after.id)),
+            after.details["suite"]["metrics"],
+            seed=after.seed,
+            relevant=relevant,
+        )
+    if as_json:
+        print_json(
+            {"first": before.id, "second": after.id, "verdict": comparison.verdict, **asdict(comparison)},
+        )
+    elif markdown:
+        typer.echo(as_markdown(comparison, before.id, after.id), nl=False)
+    else:
+        screen = console()
+        table = Table(title=f"{comparison.questions} questions, {after.id} against {before.id}")
+        table.add_column("metric")
+        for heading in ("first", "second", "difference", "95% interval", "p (Holm)", "n"):
+            table.add_column(heading, justify="right")
+        table.add_column("")
+        styles = {"better": "bold green", "worse": "bold red", "too small a set": "yellow"}
+        for each in comparison.differences:
+            table.add_row(
+                each.metric,
+                f"{each.first:.3f}",
+                f"{each.second:.3f}",
+                f"{each.interval.mean:+.3f}",
+                f"{each.interval.low:+.3f} to {each.interval.high:+.3f}",
+                f"{each.p:.3f}",
+                str(each.questions),
+                Text(each.verdict, style=styles.get(each.verdict, "")),
+            )
+        screen.print(table)
+        for flip in comparison.flips:
+            style = "green" if flip.gained else "red" if flip.lost else FAINT
+            screen.print(Text(f"{flip.id}: {flip.before} → {flip.after}: {clean(flip.question)}", style=style))
+        for count, which in ((comparison.only_first, "first"), (comparison.only_second, "second")):
+            if count:
+                screen.print(f"{count} questions were asked in the {which} run only and are left out")
+        screen.print(Text(comparison.verdict, style="bold"))
+    if comparison.verdict == "worse":
+        raise typer.Exit(1)

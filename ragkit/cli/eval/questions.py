@@ -1,0 +1,73 @@
+"""`ragkit eval generate` and `ragkit eval split`: make a set of questions, and part one for tuning and testing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ragkit.cli.options import ConfigOption, JsonOption, SetOption, load, print_json
+from ragkit.errors import RagkitError
+
+
+def generate(
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="Where the questions are written, as JSON lines.")],
+    count: Annotated[int, typer.Option("--count", min=1, max=10_000, help="How many questions.")] = 50,
+    by_model: Annotated[
+        bool, typer.Option("--by-model", help="Let the config's language model write them instead of templates.")
+    ] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Another one draws other sentences.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    config: ConfigOption = None,
+    sets: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make questions from sentences of the index; read and mend them before you trust a figure on them."""
+    from ragkit.cli.printing import counted, loading
+    from ragkit.evaluate import generate as generating
+    from ragkit.system import Ragkit
+
+    if out.exists() and not force:
+        raise RagkitError(f"{out} is there already", mend="name another file, or add --force; a review is work")
+    with Ragkit(load(config, sets)) as rag:
+        if by_model and rag.config.generation.backend == "extractive":
+            raise RagkitError("--by-model needs a language model", mend="use configs/local-llm.yaml, or leave it out")
+        writer = generating.by_model(rag) if by_model else generating.by_template
+        with loading("making questions", quiet=as_json):
+            made = generating.generate_cases(rag, count, writer=writer, seed=seed)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text("".join(f"{case.model_dump_json(exclude_defaults=True)}\n" for case in made.cases), encoding="utf-8")
+    if as_json:
+        print_json({"written": str(out), "questions": len(made.cases), "dropped": made.dropped})
+        return
+    dropped = ", ".join(f"{number} {reason}" for reason, number in made.dropped.items() if number)
+    typer.echo(f"{counted(len(made.cases), 'question')} in {out}" + (f" (dropped: {dropped})" if dropped else ""))
+    typer.echo("now read them: mend what is odd, delete the line of what is no good, then name the file in a suite")
+
+
+def split(
+    questions: Annotated[Path, typer.Argument(metavar="QUESTIONS", help="JSON lines or CSV.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where tuning.jsonl and test.jsonl are written.")],
+    test: Annotated[float, typer.Option("--test", min=0.01, max=0.99, help="Share of the test part.")] = 0.5,
+    as_json: JsonOption = False,
+) -> None:
+    """Part questions by document into tuning and test, and look for what the parts have in common."""
+    from dataclasses import asdict
+
+    from ragkit.evaluate.cases import read_csv, read_jsonl
+    from ragkit.evaluate.leakage import leaks_between
+    from ragkit.evaluate.split import split_cases, write_split
+
+    cases = (read_csv if questions.suffix.lower() == ".csv" else read_jsonl)(questions)
+    facts = write_split(cases, out, test)
+    leaks = leaks_between(*split_cases(cases, test))
+    if as_json:
+        print_json({"folder": str(out), **facts, "leaks": [asdict(leak) for leak in leaks]})
+    else:
+        counts = f"{facts['tuning_questions']} for tuning, {facts['test_questions']} for testing"
+        typer.echo(f"{counts}: {out}/tuning.jsonl, test.jsonl; hashes in split.json")
+        for leak in leaks:
+            typer.echo(
+                f"leak: {leak.kind}: test question {leak.test}, tuning question {leak.other} {leak.detail}".rstrip()
+            )

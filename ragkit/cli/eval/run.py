@@ -1,0 +1,99 @@
+"""`ragkit eval run`: ask every question of a suite, measure the answers, and judge the suite's gates."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ragkit.cli.options import ConfigOption, JsonOption, SetOption, load, print_json
+
+if TYPE_CHECKING:
+    from ragkit.evaluate.runs import Run
+    from ragkit.evaluate.summary import Summary
+
+SuiteOption = Annotated[Path, typer.Option("--suite", metavar="FILE", help="Suite: a YAML file, see eval/suites/.")]
+RunsOption = Annotated[
+    Path | None,
+    typer.Option("--runs", metavar="FILE", help="Where runs are kept; .ragkit/evaluation.sqlite if left out."),
+]
+
+
+def run(
+    suite: SuiteOption,
+    config: ConfigOption = None,
+    sets: SetOption = None,
+    runs_file: RunsOption = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the last run of the same things that did not end.")
+    ] = False,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=1, max=256, help="Questions asked at once; for models behind a server.")
+    ] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask every question of a suite, measure the answers, and judge the suite's gates."""
+    from ragkit.cli.eval.tables import summary_tables
+    from ragkit.cli.printing import console
+    from ragkit.cli.progress import index_progress, question_progress
+    from ragkit.evaluate.run import run_suite, scratch_folder
+    from ragkit.evaluate.runs import DEFAULT_FILE, Runs
+    from ragkit.evaluate.suite import load_suite
+    from ragkit.evaluate.summary import summarise
+
+    loaded = load_suite(suite, scratch_folder(suite))
+    with Runs(runs_file or DEFAULT_FILE) as runs:
+        with index_progress(quiet=as_json) as indexing, question_progress(quiet=as_json) as asked:
+            done = run_suite(
+                loaded,
+                load(config, sets),
+                runs,
+                resume=resume,
+                concurrency=concurrency,
+                indexing=indexing,
+                asked=asked,
+            )
+        summary = summarise(list(runs.records(done.id)), loaded.suite)
+    if as_json:
+        print_json(as_dict(done, summary))
+    else:
+        screen = console()
+        for part in summary_tables(done, summary, loaded.suite.metrics):
+            screen.print(part)
+    if not summary.passed:
+        raise typer.Exit(1)
+
+
+def as_dict(run: Run, summary: Summary) -> dict[str, Any]:
+    """A run and its summary as the JSON promises it."""
+    return {
+        "run": run.id,
+        "suite": run.suite,
+        "config_hash": run.config_hash,
+        "data_hash": run.data_hash,
+        "index_hash": run.index_hash,
+        "questions": summary.questions,
+        "failed": summary.failed,
+        "metrics": {name: figure.mean for name, figure in summary.figures.items()},
+        "ci95": {name: [figure.low, figure.high] for name, figure in summary.figures.items()},
+        "counts": {name: figure.questions for name, figure in summary.figures.items()},
+        "segments": {
+            segment: {name: figure.mean for name, figure in figures.items()}
+            for segment, figures in summary.segments.items()
+        },
+        "outcomes": dict(summary.losses),
+        "latency_ms": {stage: asdict(latency) for stage, latency in summary.latency.items()},
+        "cost_usd": summary.cost_usd,
+        "unpriced": summary.unpriced,
+        "gates": [
+            {**result.gate.model_dump(exclude_none=True), "verdict": result.verdict, "value": _mean(result.figure)}
+            for result in summary.gates
+        ],
+        "passed": summary.passed,
+    }
+
+
+def _mean(figure: Any) -> float | None:
+    return None if figure is None else figure.mean

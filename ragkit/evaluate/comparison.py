@@ -1,0 +1,186 @@
+"""Is this run better than that one? Question by question, on the questions that both were asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ragkit.errors import RagkitError
+from ragkit.evaluate.power import smallest_difference
+from ragkit.evaluate.record import Outcome, Record
+from ragkit.evaluate.statistics import Interval, holm, paired_difference, permutation_test
+from ragkit.evaluate.summary import refusal_metrics
+
+Verdict = Literal["better", "worse", "no difference shown", "too small a set"]
+
+LOWER_IS_BETTER = frozenset({"false_refusals", "unsupported_share", "attack_succeeded"})
+_LEVEL = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A metric of both runs over the questions that both have it for, the mean of second - first with its 95% interval,
+    the p of a paired permutation test adjusted for all metrics that were compared (Holm), and what that shows."""
+
+    metric: str
+    first: float
+    second: float
+    interval: Interval
+    p: float
+    questions: int
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A question that ended otherwise in the second run."""
+
+    id: str
+    question: str
+    before: Outcome
+    after: Outcome
+
+    @property
+    def gained(self) -> bool:
+        return self.after in GOOD and self.before not in GOOD
+
+    @property
+    def lost(self) -> bool:
+        return self.before in GOOD and self.after not in GOOD
+
+
+GOOD: frozenset[Outcome] = frozenset({"right", "refused rightly"})
+
+
+@dataclass(frozen=True, slots=True)
+class RunComparison:
+    """All differences, flips, and how many questions only one of the runs had."""
+
+    questions: int
+    only_first: int
+    only_second: int
+    differences: tuple[Difference, ...]
+    flips: tuple[Flip, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """worse if a metric is worse, else better if one is better, else too small a set if any was, else no difference
+        shown."""
+        found = [difference.verdict for difference in self.differences]
+        for verdict in ("worse", "better", "too small a set"):
+            if verdict in found:
+                return verdict
+        return "no difference shown"
+
+
+def compare_runs(
+    first: Sequence[Record],
+    second: Sequence[Record],
+    metrics: Sequence[str],
+    *,
+    seed: int = 0,
+    relevant: float = 0.05,
+) -> RunComparison:
+    """Compare two runs by the metrics that both have.
+
+    A difference counts as shown when its interval leaves out 0 and its adjusted p is below .05. Where none is shown,
+    and even a true difference of `relevant` would be missed in one of five such sets, the set is too small. Raises
+    RagkitError when the runs share no question, or one has changed between them.
+    """
+    before = {record.case.id: record for record in first}
+    after = {record.case.id: record for record in second}
+    common = [identity for identity in before if identity in after]
+    if not common:
+        raise RagkitError("the runs have no question in common", mend="compare runs of the same suite")
+    changed = [identity for identity in common if before[identity].case.question != after[identity].case.question]
+    if changed:
+        raise RagkitError(f"question {changed[0]!r} is another one in the second run", mend="run both on one suite")
+    pairs = [(before[identity], after[identity]) for identity in common]
+    measured = {metric: _pairs_with(metric, pairs) for metric in metrics}
+    used = {metric: found for metric, found in measured.items() if len(found) > 1}
+    tests = {metric: _test(found, seed) for metric, found in used.items()}
+    adjusted = holm({metric: p for metric, (_, p) in tests.items()})
+    differences = tuple(
+        _difference(metric, used[metric], tests[metric][0], adjusted[metric], relevant) for metric in used
+    )
+    flips = tuple(
+        Flip(one.case.id, one.case.question, one.outcome, other.outcome)
+        for one, other in pairs
+        if one.outcome != other.outcome
+    )
+    return RunComparison(len(common), len(before) - len(common), len(after) - len(common), differences, flips)
+
+
+Pair = tuple[float, float, str]
+
+
+def _pairs_with(metric: str, pairs: Sequence[tuple[Record, Record]]) -> list[Pair]:
+    """(first, second, cluster) of the questions for which both runs have the metric."""
+    found: list[Pair] = []
+    for one, other in pairs:
+        before, after = _value(one, metric), _value(other, metric)
+        if before is not None and after is not None:
+            found.append((before, after, one.case.cluster))
+    return found
+
+
+def _value(record: Record, metric: str) -> float | None:
+    return {**record.metrics, **refusal_metrics(record)}.get(metric)
+
+
+def _test(pairs: Sequence[Pair], seed: int) -> tuple[Interval, float]:
+    first, second = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    clusters = [pair[2] for pair in pairs]
+    interval = paired_difference(first, second, clusters=clusters, seed=seed)
+    return interval, permutation_test(first, second, clusters=clusters, seed=seed).p
+
+
+def _difference(metric: str, pairs: Sequence[Pair], interval: Interval, p: float, relevant: float) -> Difference:
+    first = sum(pair[0] for pair in pairs) / len(pairs)
+    second = sum(pair[1] for pair in pairs) / len(pairs)
+    verdict: Verdict
+    if interval.excludes_zero and p < _LEVEL:
+        verdict = "better" if (interval.mean > 0) != (metric in LOWER_IS_BETTER) else "worse"
+    else:
+        verdict = "no difference shown" if _shows(pairs) <= relevant else "too small a set"
+    return Difference(metric, first, second, interval, p, len(pairs), verdict)
+
+
+def _shows(pairs: Sequence[Pair]) -> float:
+    """The smallest difference that these pairs show; documents count once."""
+    import statistics
+
+    clusters = len({pair[2] for pair in pairs})
+    deviation = statistics.stdev([pair[1] - pair[0] for pair in pairs])
+    if deviation == 0:
+        return 0.0
+    return smallest_difference(deviation, clusters) if clusters > 2 else float("inf")
+
+
+def as_markdown(comparison: RunComparison, first: str, second: str) -> str:
+    """The comparison for a pull request: a table of metrics and the questions that flipped."""
+    lines = [
+        f"**{comparison.verdict}**: run `{second}` against `{first}` on {comparison.questions} questions",
+        "",
+        "| metric | first | second | difference (95% interval) | p (Holm) | n | |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {d.metric} | {d.first:.3f} | {d.second:.3f} | {d.interval.mean:+.3f} ({d.interval.low:+.3f} to"
+        f" {d.interval.high:+.3f}) | {d.p:.3f} | {d.questions} | {d.verdict} |"
+        for d in comparison.differences
+    ]
+    for title, flips in (
+        ("Gained", [flip for flip in comparison.flips if flip.gained]),
+        ("Lost", [flip for flip in comparison.flips if flip.lost]),
+    ):
+        if flips:
+            lines += ["", f"{title} ({len(flips)}):", ""]
+            lines += [f"- `{flip.id}` {_plain(flip.question)} ({flip.before} → {flip.after})" for flip in flips]
+    return "\n".join(lines) + "\n"
+
+
+def _plain(text: str) -> str:
+    """Text of users in Markdown: on one line, without what would start markup."""
+    return "".join(f"\\{sign}" if sign in "\\`*_[]<>|#" else sign for sign in " ".join(text.split()))

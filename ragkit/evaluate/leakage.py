@@ -1,0 +1,146 @@
+"""What would make a figure too good: questions or documents that stand on both sides, answers given away by the corpus.
+
+Checked before a run. Near duplicates are found by MinHash over word triples (Broder 1997, "On the resemblance and
+containment of documents"; the library is datasketch).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from ragkit.evaluate.cases import Case
+from ragkit.evaluate.words import tokens
+from ragkit.types import Document
+
+if TYPE_CHECKING:
+    from datasketch import MinHash
+
+Kind = Literal["same question", "like question", "shared document", "question in the corpus", "test older than tuning"]
+
+ALIKE = 0.7
+"""Jaccard likeness of word triples from which two questions count as near duplicates."""
+_SHINGLE = 3
+_PERMUTATIONS = 128
+_LONG_ENOUGH = 5
+"""Words below which a question may stand in a text by chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A finding: the test question (by id) and what it has in common with which tuning question or document."""
+
+    kind: Kind
+    test: str
+    other: str
+    detail: str = ""
+
+
+def leaks_between(tuning: Sequence[Case], test: Sequence[Case]) -> list[Leak]:
+    """Questions of the test part that the tuning part has too, nearly has, or has others about the same document of.
+
+    >>> one = Case(id="a", question="How long does the battery of the Hub H4 last?")
+    >>> other = Case(id="b", question="How long does the battery of the Hub H4 last")
+    >>> leaks_between([one], [other])
+    [Leak(kind='same question', test='b', other='a', detail='')]
+    """
+    known = {" ".join(tokens(case.question)): case for case in tuning}
+    index = NearDuplicates()
+    for case in tuning:
+        index.add(case.id, case.question)
+    owner: dict[str, str] = {}
+    for case in tuning:
+        for evidence in case.evidence:
+            owner.setdefault(evidence.document, case.id)
+    leaks: list[Leak] = []
+    for case in test:
+        same = known.get(" ".join(tokens(case.question)))
+        if same is not None:
+            leaks.append(Leak("same question", case.id, same.id))
+        else:
+            leaks += [Leak("like question", case.id, other) for other in index.like(case.question)]
+        shared = [evidence.document for evidence in case.evidence if evidence.document in owner]
+        leaks += [Leak("shared document", case.id, owner[name], name) for name in dict.fromkeys(shared)]
+    return leaks
+
+
+def questions_in(documents: Iterable[Document], cases: Sequence[Case]) -> list[Leak]:
+    """Questions that stand word for word in a document: an FAQ page answers them without any understanding."""
+    wanted = {" ".join(words): case for case in cases if len(words := tokens(case.question)) >= _LONG_ENOUGH}
+    lengths = sorted({len(text.split(" ")) for text in wanted})
+    leaks: list[Leak] = []
+    for document in documents:
+        words = tokens(document.text)
+        found = {
+            text
+            for length in lengths
+            for at in range(len(words) - length + 1)
+            if (text := " ".join(words[at : at + length])) in wanted
+        }
+        leaks += [Leak("question in the corpus", wanted[text].id, document.source) for text in sorted(found)]
+    return leaks
+
+
+def older_than_tuning(tuning: Sequence[Case], test: Sequence[Case], dates: dict[str, str]) -> list[Leak]:
+    """Test questions about documents that are older than the newest of the tuning part; `dates` are by document.
+
+    A system is used on what comes after what it was tuned on. Nothing is found where dates are missing.
+    """
+    newest = max((dates[e.document] for case in tuning for e in case.evidence if e.document in dates), default=None)
+    if newest is None:
+        return []
+    return [
+        Leak("test older than tuning", case.id, evidence.document, f"{dates[evidence.document]} before {newest}")
+        for case in test
+        for evidence in case.evidence
+        if evidence.document in dates and dates[evidence.document] < newest
+    ]
+
+
+class NearDuplicates:
+    """Texts by MinHash; whether they are alike is then counted exactly.
+
+    >>> known = NearDuplicates()
+    >>> known.add("a", "How long does the battery of the Hub H4 last?")
+    >>> known.like("For how long does the battery of the Hub H4 last?"), known.like("How hot is it?")
+    (['a'], [])
+    """
+
+    def __init__(self) -> None:
+        from datasketch import MinHashLSH
+
+        self._shingles: dict[str, frozenset[str]] = {}
+        self._lsh = MinHashLSH(threshold=ALIKE, num_perm=_PERMUTATIONS)
+
+    def add(self, identity: str, text: str) -> None:
+        """Keep a text under a name that is new."""
+        shingles = _shingles(text)
+        if shingles:
+            self._shingles[identity] = shingles
+            self._lsh.insert(identity, _minhash(shingles))
+
+    def like(self, text: str) -> list[str]:
+        """Names of the kept texts that this one nearly duplicates."""
+        shingles = _shingles(text)
+        if not shingles:
+            return []
+        candidates = [str(each) for each in self._lsh.query(_minhash(shingles))]
+        return sorted(each for each in candidates if _likeness(self._shingles[each], shingles) >= ALIKE)
+
+
+def _shingles(text: str) -> frozenset[str]:
+    words = tokens(text)
+    return frozenset(" ".join(words[at : at + _SHINGLE]) for at in range(max(1, len(words) - _SHINGLE + 1)) if words)
+
+
+def _likeness(first: frozenset[str], second: frozenset[str]) -> float:
+    return len(first & second) / len(first | second)
+
+
+def _minhash(shingles: Iterable[str]) -> MinHash:
+    from datasketch import MinHash
+
+    signature = MinHash(num_perm=_PERMUTATIONS, seed=1)
+    signature.update_batch([shingle.encode("utf-8", "surrogatepass") for shingle in sorted(shingles)])
+    return signature

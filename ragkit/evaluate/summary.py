@@ -1,0 +1,203 @@
+"""What a run amounts to: every metric with its interval, segments, where answers were lost, time, cost, and the gates.
+
+Computed from the records alone, the same bytes every time.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from ragkit.evaluate.power import smallest_difference
+from ragkit.evaluate.record import Outcome, Record
+from ragkit.evaluate.statistics import mean_intervals, share_interval
+from ragkit.evaluate.suite import Gate, Suite
+
+Verdict = Literal["pass", "fail", "not shown"]
+
+LOSSES: tuple[Outcome, ...] = get_args(Outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """The mean of a metric and its 95% interval, over so many questions in so many clusters (documents).
+
+    `deviation` is the standard deviation of its values.
+    """
+
+    metric: str
+    mean: float
+    low: float
+    high: float
+    questions: int
+    clusters: int
+    deviation: float
+
+    @property
+    def shows(self) -> float:
+        """The smallest difference between two systems that questions like these show in four of five cases, when each
+        document counts once; infinite for fewer than three documents."""
+        if self.deviation == 0 or self.clusters < 3:
+            return math.inf
+        return smallest_difference(self.deviation, self.clusters)
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """A gate and its verdict: pass when the whole interval is within the bound, fail when the mean is not, and not
+    shown when only the mean is: too few questions, or too close."""
+
+    gate: Gate
+    figure: Figure | None
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Percentiles in milliseconds over the questions."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """All of it. `segments` has figures by segment, for segments that have a name; `losses` counts outcomes."""
+
+    questions: int
+    failed: int
+    figures: dict[str, Figure]
+    segments: dict[str, dict[str, Figure]] = field(default_factory=dict[str, dict[str, Figure]])
+    losses: dict[Outcome, int] = field(default_factory=dict[Outcome, int])
+    latency: dict[str, Latency] = field(default_factory=dict[str, Latency])
+    cost_usd: float | None = None
+    unpriced: int = 0
+    gates: tuple[GateResult, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        return all(result.verdict != "fail" for result in self.gates)
+
+
+def summarise(records: Sequence[Record], suite: Suite) -> Summary:
+    """The summary of a run's records under the gates of its suite. Raises ValueError without records."""
+    if not records:
+        raise ValueError("a run without records has no summary")
+    figures = figures_of(records, suite.seed)
+    segments = {
+        name: figures_of([record for record in records if record.case.segment == name], suite.seed)
+        for name in sorted({record.case.segment for record in records} - {""})
+    }
+    counted = Counter(record.outcome for record in records)
+    costs = [record.cost_usd for record in records if record.error is None]
+    return Summary(
+        questions=len(records),
+        failed=counted["failed"],
+        figures=figures,
+        segments=segments,
+        losses={outcome: counted[outcome] for outcome in LOSSES if counted[outcome]},
+        latency=latencies(records),
+        cost_usd=sum(cost for cost in costs if cost is not None),
+        unpriced=sum(cost is None for cost in costs),
+        gates=tuple(
+            _judged(gate, (segments.get(gate.segment, {}) if gate.segment else figures).get(gate.metric))
+            for gate in suite.gates
+        ),
+    )
+
+
+def figures_of(records: Sequence[Record], seed: int = 0) -> dict[str, Figure]:
+    """Every metric over the records that have it. Failed questions have none and are counted apart.
+
+    Refusals are shown both ways: `refusal_recall` over unanswerable questions, `false_refusals` over answerable ones,
+    `refusal_precision` over refusals.
+    """
+    values: dict[str, list[tuple[float, str]]] = {}
+    for record in records:
+        for metric, value in {**record.metrics, **refusal_metrics(record)}.items():
+            values.setdefault(metric, []).append((value, record.case.cluster))
+    # Metrics of the same questions share their draws.
+    alike: dict[tuple[str, ...], dict[str, list[float]]] = {}
+    for metric, found in values.items():
+        clusters = tuple(cluster for _, cluster in found)
+        alike.setdefault(clusters, {})[metric] = [value for value, _ in found]
+    figures = [figure for clusters, columns in alike.items() for figure in _figures(columns, clusters, seed)]
+    return {figure.metric: figure for figure in sorted(figures, key=lambda figure: figure.metric)}
+
+
+def refusal_metrics(record: Record) -> dict[str, float]:
+    """The measures of refusing that this question counts for."""
+    if record.error is not None:
+        return {}
+    values = {"false_refusals" if record.case.answerable else "refusal_recall": float(record.refused)}
+    if record.refused:
+        values["refusal_precision"] = float(not record.case.answerable)
+    return values
+
+
+def figure_of(metric: str, found: Sequence[tuple[float, str]], seed: int = 0) -> Figure:
+    """A figure from values, each with the cluster that it belongs to. Raises ValueError without values.
+
+    Values are shares between 0 and 1 or anything else, such as dollars; only shares that are all 0 or all 1 get an
+    interval by Wilson.
+
+    >>> figure_of("contained", [(1.0, "a.md"), (1.0, "b.md"), (1.0, "b.md")]).low > 0
+    True
+    """
+    return _figures({metric: [value for value, _ in found]}, [cluster for _, cluster in found], seed)[0]
+
+
+_NO_SHARES = frozenset({"words", "dollars a question"})
+
+
+def _figures(columns: Mapping[str, Sequence[float]], clusters: Sequence[str], seed: int) -> list[Figure]:
+    count = len(set(clusters))
+    intervals = mean_intervals(columns, clusters=clusters, seed=seed)
+    figures: list[Figure] = []
+    for metric, values in columns.items():
+        interval = intervals[metric]
+        if set(values) in ({0.0}, {1.0}) and metric not in _NO_SHARES:
+            # Drawn again, all are equal again: a bootstrap would be certain of what few questions show.
+            interval = share_interval(round(count * values[0]), count)
+        deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+        figures.append(Figure(metric, interval.mean, interval.low, interval.high, len(values), count, deviation))
+    return figures
+
+
+def latencies(records: Sequence[Record]) -> dict[str, Latency]:
+    """Percentiles by stage and "total"; questions that a stage did not see do not count for it."""
+    import numpy as np
+
+    by_stage: dict[str, list[float]] = {}
+    for record in records:
+        for stage, milliseconds in record.timings_ms.items():
+            by_stage.setdefault(stage, []).append(milliseconds)
+    return {
+        stage: Latency(*(float(value) for value in np.percentile(found, [50, 95, 99])))
+        for stage, found in by_stage.items()
+    }
+
+
+def _judged(gate: Gate, figure: Figure | None) -> GateResult:
+    return GateResult(gate, figure, "not shown" if figure is None else verdict(figure, gate.at_least, gate.at_most))
+
+
+def verdict(figure: Figure, at_least: float | None = None, at_most: float | None = None) -> Verdict:
+    """pass, fail or not shown, as `GateResult` says.
+
+    >>> figure = Figure("recall", mean=0.93, low=0.88, high=0.97, questions=60, clusters=40, deviation=0.2)
+    >>> verdict(figure, at_least=0.9), verdict(figure, at_least=0.95), verdict(figure, at_least=0.8)
+    ('not shown', 'fail', 'pass')
+    """
+    if at_least is not None:
+        mean, worst, bound = figure.mean, figure.low, at_least
+    else:
+        mean, worst, bound = -figure.mean, -figure.high, -(at_most if at_most is not None else float("inf"))
+    if mean < bound:
+        return "fail"
+    return "pass" if worst >= bound else "not shown"

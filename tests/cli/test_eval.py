@@ -1,0 +1,185 @@
+"""`ragkit eval`: a suite run, killed and resumed, shown again, compared, and checked."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ragkit.cli.main import main
+
+pytestmark = pytest.mark.integration  # the system fixture runs the engine and the model
+
+Run = Callable[..., str]
+
+QUESTIONS = [
+    {
+        "id": "rma",
+        "question": "How long is an RMA number valid?",
+        "answers": ["30 days"],
+        "evidence": [{"document": "guides/returns.md", "quote": "valid for 30 days"}],
+    },
+    {
+        "id": "port",
+        "question": "Which port does the hub need?",
+        "answers": ["8443"],
+        "evidence": [{"document": "guides/network.md", "quote": "needs port 8443"}],
+        "segment": "network",
+    },
+    {
+        "id": "door",
+        "question": "What did not close?",
+        "answers": ["The door of the freezer"],
+        "evidence": [{"document": "tickets.jsonl", "quote": "The door of the freezer did not close."}],
+    },
+    {"id": "moon", "question": "Who walked on the moon?", "answerable": False},
+]
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> str:
+    """A suite over the index that the config names."""
+    rows = "".join(f"{json.dumps(row)}\n" for row in QUESTIONS)
+    (tmp_path / "questions.jsonl").write_text(rows, encoding="utf-8")
+    path = tmp_path / "suite.yaml"
+    path.write_text(
+        "name: small\ndata:\n  - {path: questions.jsonl}\n"
+        "gates:\n  - {metric: contained, at_least: 0.1}\n  - {metric: false_refusals, at_most: 0.9}\n",
+        encoding="utf-8",
+    )
+    return str(path)
+
+
+def test_a_run_is_a_figure_for_each_metric_and_kept(ragkit: Run, suite: str, tmp_path: Path) -> None:
+    runs = str(tmp_path / "runs.sqlite")
+    done = json.loads(ragkit("eval", "run", "--suite", suite, "--runs", runs, "--json"))
+    assert (done["questions"], done["failed"], done["passed"]) == (4, 0, True)
+    assert done["metrics"]["fused.chunk.recall@10"] == 1.0
+    assert done["counts"]["contained"] == 3
+    assert [gate["verdict"] for gate in done["gates"]] == ["pass", "pass"]
+    assert sum(done["outcomes"].values()) == 4
+    assert set(done["segments"]) == {"network"}
+    listed = json.loads(ragkit("eval", "runs", "--runs", runs, "--json"))["runs"]
+    assert [(run["id"], run["done"]) for run in listed] == [(done["run"], 4)]
+
+
+def test_a_finished_run_is_shown_again_byte_for_byte_without_its_system(
+    ragkit: Run, suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = str(tmp_path / "runs.sqlite")
+    first = ragkit("eval", "run", "--suite", suite, "--runs", runs, "--json")
+    pages = [tmp_path / f"{name}.html" for name in ("a", "b")]
+    for page in pages:
+        # No config: there is no index and no model that could be asked.
+        assert main(["eval", "report", "last", "--runs", runs, "--json", "--html", str(page)]) == 0
+        assert capsys.readouterr().out == first
+    assert pages[0].read_bytes() == pages[1].read_bytes()
+    assert main(["eval", "report", "--runs", runs, "--junit", str(tmp_path / "gates.xml")]) == 0
+    assert 'tests="2" failures="0"' in (tmp_path / "gates.xml").read_text(encoding="utf-8")
+
+
+def test_people_read_tables(ragkit: Run, suite: str, tmp_path: Path) -> None:
+    out = ragkit("eval", "run", "--suite", suite, "--runs", str(tmp_path / "runs.sqlite"))
+    for told in ("4 questions", "contained", "where answers were lost", "gates", "pass", "by segment", "network"):
+        assert told in out, told
+
+
+def test_a_gate_that_fails_ends_with_1(ragkit: Run, suite: str, tmp_path: Path) -> None:
+    path = Path(suite)
+    path.write_text(path.read_text().replace("contained, at_least: 0.1", "exact_match, at_least: 1.0"))
+    out = ragkit("eval", "run", "--suite", suite, "--runs", str(tmp_path / "r.sqlite"), "--json", code=1)
+    assert [gate["verdict"] for gate in json.loads(out)["gates"]] == ["fail", "pass"]
+
+
+def test_runs_are_compared_question_by_question(ragkit: Run, suite: str, tmp_path: Path) -> None:
+    runs = str(tmp_path / "runs.sqlite")
+    before = json.loads(ragkit("eval", "run", "--suite", suite, "--runs", runs, "--json"))["run"]
+    off = ["--set", "generation.refusal.min_confidence=1"]
+    after = json.loads(ragkit("eval", "run", "--suite", suite, "--runs", runs, *off, "--json", code=1))["run"]
+    compared = json.loads(ragkit("eval", "compare", before, after, "--runs", runs, "--json"))
+    assert compared["verdict"] == "too small a set"
+    assert compared["questions"] == 4
+    assert {flip["after"] for flip in compared["flips"]} == {"refused though there"}
+    text = ragkit("eval", "compare", before, before, "--runs", runs, "--markdown")
+    assert text.startswith(f"**no difference shown**: run `{before}` against `{before}` on 4 questions")
+
+
+def test_the_worst_are_listed_and_one_is_followed(ragkit: Run, suite: str, tmp_path: Path) -> None:
+    runs = str(tmp_path / "runs.sqlite")
+    off = ["--set", "generation.refusal.min_confidence=1"]
+    ragkit("eval", "run", "--suite", suite, "--runs", runs, *off, "--json", code=1)
+    worst = json.loads(ragkit("eval", "worst", "--runs", runs, "--json"))["questions"]
+    assert [row["outcome"] for row in worst] == ["refused though there"] * 3
+    shown = ragkit("eval", "show", "last", "rma", "--runs", runs)
+    assert "labelled place: guides/returns.md: came to reranked" in shown
+    assert "refused though there" in shown
+    followed = json.loads(ragkit("eval", "show", "last", "RMA number", "--runs", runs, "--json"))
+    assert followed["case"]["id"] == "rma"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("show", "last", "nothing like it"), "no question of this run is or has 'nothing like it'"),
+        (("report", "1999"), "there is no run 1999"),
+    ],
+)
+def test_what_is_not_there_is_said(
+    ragkit: Run, suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    runs = str(tmp_path / "runs.sqlite")
+    ragkit("eval", "run", "--suite", suite, "--runs", runs, "--json")
+    assert main(["eval", *arguments, "--runs", runs]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_killed_run_goes_on_without_asking_again(ragkit: Run, suite: str, tmp_path: Path) -> None:
+    """kill -9 after the first record; the rest is asked with --resume, and the first is not asked again."""
+    many = [{**row, "id": f"{row['id']}{n}"} for n in range(15) for row in QUESTIONS]
+    (tmp_path / "questions.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in many), encoding="utf-8")
+    runs = tmp_path / "runs.sqlite"
+    command = [sys.executable, "-m", "ragkit.cli.main", "eval", "run", "--suite", suite, "--runs", str(runs), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        while not (kept := _records(runs)) and process.poll() is None:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    kept = _records(runs)
+    assert 0 < len(kept) < 60
+    done = json.loads(ragkit("eval", "run", "--suite", suite, "--runs", str(runs), "--resume", "--json"))
+    assert done["questions"] == 60
+    after = _records(runs)
+    assert len(after) == 60
+    assert {place: after[place] for place in kept} == kept, "what was kept before the kill was not touched"
+    assert len(json.loads(ragkit("eval", "runs", "--runs", str(runs), "--json"))["runs"]) == 1
+
+
+def _records(path: Path) -> dict[int, bytes]:
+    """The records that are on disk, by their position."""
+    if not path.exists():
+        return {}
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        return dict(connection.execute("SELECT position, record FROM records").fetchall())
+    except sqlite3.OperationalError:  # the tables are not there yet
+        return {}
+    finally:
+        connection.close()
+
+
+def test_the_checklist_has_nine_rows(ragkit: Run, suite: str, tmp_path: Path) -> None:
+    where = ["--runs", str(tmp_path / "runs.sqlite"), "--evidence", str(tmp_path / "evidence")]
+    # The embedding service has no known price, which fails the last row.
+    found = json.loads(ragkit("eval", "checklist", "--suite", suite, *where, "--json", code=1))
+    assert [check["number"] for check in found["checks"]] == list(range(1, 10))
+    verdicts = {check["number"]: check["verdict"] for check in found["checks"]}
+    assert (verdicts[2], verdicts[9]) == ("pass", "fail")
+    assert verdicts[3] == "not shown", "three questions show nothing"
+    assert all(Path(check["evidence"]).is_file() for check in found["checks"] if check["evidence"])

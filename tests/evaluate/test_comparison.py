@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ragkit.errors import RagkitError
+from ragkit.evaluate.cases import Case, Evidence
+from ragkit.evaluate.comparison import as_markdown, compare_runs
+from ragkit.evaluate.record import Outcome, Record
+
+
+def record(number: int, f1: float, outcome: Outcome = "right", **changes: Any) -> Record:
+    evidence = (Evidence(document=f"{number}.md"),)
+    case = Case(id=f"q{number}", question=f"Question {number}?", answers=("x",), evidence=evidence)
+    return Record(case=case, outcome=outcome, metrics={"f1": f1}, **changes)
+
+
+def runs(gain: float, size: int = 100, noise: float = 0.05) -> tuple[list[Record], list[Record]]:
+    random = np.random.default_rng(0)
+    first = random.random(size)
+    second = first + gain + random.normal(0, noise, size)
+    return [record(n, v) for n, v in enumerate(first)], [record(n, v) for n, v in enumerate(second)]
+
+
+@pytest.mark.parametrize(
+    ("gain", "size", "noise", "verdict"),
+    [
+        (0.05, 100, 0.05, "better"),
+        (-0.05, 100, 0.05, "worse"),
+        (0.0, 100, 0.05, "no difference shown"),
+        (0.0, 10, 0.5, "too small a set"),
+    ],
+)
+def test_what_a_difference_shows(gain: float, size: int, noise: float, verdict: str) -> None:
+    comparison = compare_runs(*runs(gain, size, noise), ["f1"])
+    assert [each.verdict for each in comparison.differences] == [verdict]
+    assert comparison.verdict == verdict
+
+
+def test_a_rise_of_what_should_be_low_is_worse() -> None:
+    answered = [record(n, 1.0) for n in range(60)]
+    refused = [record(n, 1.0, "refused though there", refused=n % 3 == 0) for n in range(60)]
+    (difference,) = compare_runs(answered, refused, ["false_refusals"]).differences
+    assert (difference.verdict, difference.interval.mean) == ("worse", pytest.approx(1 / 3))
+
+
+def test_a_run_against_itself_shows_nothing_and_flips_nothing() -> None:
+    first, _ = runs(0.0)
+    comparison = compare_runs(first, first, ["f1"])
+    assert comparison.flips == ()
+    assert comparison.differences[0].p == 1.0
+    assert comparison.verdict == "no difference shown"
+
+
+def test_looking_at_many_metrics_is_paid_for() -> None:
+    first, second = runs(0.012)
+    noise = {f"m{number}": 0.5 for number in range(30)}
+    widened = [
+        [each.model_copy(update={"metrics": {**each.metrics, **noise}}) for each in side] for side in (first, second)
+    ]
+    alone = compare_runs(first, second, ["f1"]).differences[0]
+    among = compare_runs(widened[0], widened[1], ["f1", *noise]).differences[0]
+    assert among.p == pytest.approx(min(1.0, 31 * alone.p))
+    assert among.interval == alone.interval
+
+
+def test_questions_that_flipped_are_named() -> None:
+    before = [record(0, 1.0), record(1, 0.0, "not retrieved"), record(2, 0.0, "lost in fusion")]
+    after = [record(0, 0.0, "in the prompt yet wrong"), record(1, 1.0), record(2, 0.0, "not retrieved")]
+    flips = compare_runs(before, after, ["f1"]).flips
+    assert [(flip.id, flip.gained, flip.lost) for flip in flips] == [
+        ("q0", False, True),
+        ("q1", True, False),
+        ("q2", False, False),
+    ]
+
+
+def test_only_common_questions_are_compared() -> None:
+    comparison = compare_runs(
+        [record(0, 1.0), record(1, 0.5)], [record(1, 0.5), record(2, 1.0), record(3, 1.0)], ["f1"]
+    )
+    assert (comparison.questions, comparison.only_first, comparison.only_second) == (1, 1, 2)
+    with pytest.raises(RagkitError, match="no question in common"):
+        compare_runs([record(0, 1.0)], [record(1, 1.0)], ["f1"])
+    other = record(0, 1.0).model_copy(update={"case": Case(id="q0", question="Another?")})
+    with pytest.raises(RagkitError, match="'q0' is another one"):
+        compare_runs([record(0, 1.0)], [other], ["f1"])
+
+
+def test_markdown_of_a_comparison_is_a_table_and_lists() -> None:
+    before = [record(n, 0.0, "not retrieved") for n in range(3)]
+    after = [record(n, 1.0) for n in range(3)]
+    text = as_markdown(compare_runs(before, after, ["f1"]), "a", "b")
+    assert "| f1 | 0.000 | 1.000 | +1.000 (+1.000 to +1.000) |" in text
+    assert "- `q0` Question 0? (not retrieved → right)" in text

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ragkit.evaluate.cases import Case, Evidence
+from ragkit.evaluate.leakage import NearDuplicates, leaks_between, older_than_tuning, questions_in
+from ragkit.types import Document
+
+BATTERY = "How long does the battery of the Hub H4 bridge a power failure?"
+
+
+def case(identity: str, question: str, *documents: str) -> Case:
+    return Case(id=identity, question=question, evidence=tuple(Evidence(document=name) for name in documents))
+
+
+def document(name: str, text: str) -> Document:
+    return Document(id=name, text=text, source=name, media_type="text/plain", title="", content_hash="")
+
+
+def kinds(tuning: list[Case], test: list[Case]) -> list[tuple[str, str, str]]:
+    return [(leak.kind, leak.test, leak.other) for leak in leaks_between(tuning, test)]
+
+
+def test_the_same_question_in_both_parts_is_a_leak_whatever_its_marks() -> None:
+    assert kinds([case("a", BATTERY)], [case("b", BATTERY.lower().rstrip("?"))]) == [("same question", "b", "a")]
+
+
+def test_a_question_with_a_word_more_is_a_near_duplicate() -> None:
+    longer = BATTERY.replace("power", "long power")
+    assert kinds([case("a", BATTERY)], [case("b", f"For {BATTERY.lower()}")]) == [("like question", "b", "a")]
+    assert kinds([case("a", longer)], [case("b", "What colour is the lamp of the Hub H4?")]) == []
+
+
+def test_a_document_in_both_parts_is_a_leak_once_for_each_question() -> None:
+    tuning = [case("a", "How hot?", "x.md", "y.md")]
+    test = [case("b", "How cold?", "y.md", "y.md"), case("c", "How wet?", "z.md")]
+    assert kinds(tuning, test) == [("shared document", "b", "a")]
+
+
+def test_a_question_that_stands_in_the_corpus_is_a_leak() -> None:
+    faq = document("faq.md", f"# FAQ\n\n**{BATTERY}**\n\nUp to 8 hours.")
+    other = document("other.md", "How long does the battery last? Nobody knows.")
+    leaks = questions_in([faq, other], [case("b", BATTERY), case("short", "How hot is it?")])
+    assert [(leak.kind, leak.test, leak.other) for leak in leaks] == [("question in the corpus", "b", "faq.md")]
+
+
+def test_a_test_part_that_is_older_than_what_was_tuned_on_is_a_leak() -> None:
+    dates = {"old.md": "2024-01-01", "new.md": "2026-01-01"}
+    assert older_than_tuning([case("a", "?", "old.md")], [case("b", "?", "new.md")], dates) == []
+    (leak,) = older_than_tuning(
+        [case("a", "?", "new.md")], [case("b", "?", "old.md"), case("c", "?", "undated.md")], dates
+    )
+    assert (leak.kind, leak.test, leak.detail) == ("test older than tuning", "b", "2024-01-01 before 2026-01-01")
+
+
+@given(st.lists(st.sampled_from(["alpha", "beta", "gamma", "delta"]), min_size=1, max_size=12).map(" ".join))
+def test_a_text_is_alike_to_itself(text: str) -> None:
+    known = NearDuplicates()
+    known.add("a", text)
+    assert known.like(text) == ["a"]
+
+
+def test_a_text_without_words_is_alike_to_nothing() -> None:
+    known = NearDuplicates()
+    known.add("a", "?!")
+    assert known.like("?!") == []

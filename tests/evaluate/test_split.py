@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ragkit.evaluate.cases import Case, Evidence, read_jsonl
+from ragkit.evaluate.split import split_cases, write_split
+
+DOCUMENTS = st.lists(st.integers(0, 15), max_size=3)
+
+
+def cases_of(documents: list[list[int]]) -> list[Case]:
+    return [
+        Case(id=f"q{n}", question="?", evidence=tuple(Evidence(document=f"{each}.md") for each in names))
+        for n, names in enumerate(documents)
+    ]
+
+
+def documents_of(cases: list[Case]) -> set[str]:
+    return {evidence.document for case in cases for evidence in case.evidence}
+
+
+@given(st.lists(DOCUMENTS, max_size=40), st.floats(0.1, 0.9))
+def test_no_document_is_asked_about_in_both_parts_and_no_question_is_lost(names: list[list[int]], share: float) -> None:
+    cases = cases_of(names)
+    tuning, test = split_cases(cases, share)
+    assert not documents_of(tuning) & documents_of(test)
+    assert sorted(case.id for case in (*tuning, *test)) == sorted(case.id for case in cases)
+
+
+@given(st.lists(DOCUMENTS, max_size=20), st.randoms())
+def test_the_order_of_the_questions_does_not_matter(names: list[list[int]], shuffler: Random) -> None:
+    cases = cases_of(names)
+    shuffled = list(cases)
+    shuffler.shuffle(shuffled)
+    assert {c.id for c in split_cases(cases)[1]} == {c.id for c in split_cases(shuffled)[1]}
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_the_parts_have_about_the_wanted_sizes(share: float) -> None:
+    cases = cases_of([[n % 60] for n in range(300)])
+    _, test = split_cases(cases, share)
+    assert abs(len(test) / len(cases) - share) < 0.05
+
+
+def test_a_split_is_written_whole_with_its_hashes_and_read_back(tmp_path: Path) -> None:
+    cases = cases_of([[n] for n in range(10)])
+    facts = write_split(cases, tmp_path / "split")
+    tuning, test = split_cases(cases)
+    assert read_jsonl(tmp_path / "split" / "tuning.jsonl") == tuning
+    assert read_jsonl(tmp_path / "split" / "test.jsonl") == test
+    assert json.loads((tmp_path / "split" / "split.json").read_text()) == facts
+    assert write_split(list(reversed(cases)), tmp_path / "again")["test_questions"] == facts["test_questions"]
+
+
+def test_a_share_lies_between_0_and_1() -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        split_cases([], 1.0)
