@@ -67,18 +67,22 @@ def leaks_between(tuning: Sequence[Case], test: Sequence[Case]) -> list[Leak]:
 
 def questions_in(documents: Iterable[Document], cases: Sequence[Case]) -> list[Leak]:
     """Questions that stand word for word in a document: an FAQ page answers them without any understanding."""
-    wanted = {" ".join(words): case for case in cases if len(words := tokens(case.question)) >= _LONG_ENOUGH}
-    lengths = sorted({len(text.split(" ")) for text in wanted})
+    # By its first words, so that a text is read once however many questions there are.
+    wanted: dict[tuple[str, ...], list[tuple[list[str], Case]]] = {}
+    for case in cases:
+        words = tokens(case.question)
+        if len(words) >= _LONG_ENOUGH:
+            wanted.setdefault(tuple(words[:_SHINGLE]), []).append((words, case))
     leaks: list[Leak] = []
     for document in documents:
-        words = tokens(document.text)
+        text = tokens(document.text)
         found = {
-            text
-            for length in lengths
-            for at in range(len(words) - length + 1)
-            if (text := " ".join(words[at : at + length])) in wanted
+            case.id: case
+            for at in range(len(text) - _LONG_ENOUGH + 1)
+            for words, case in wanted.get(tuple(text[at : at + _SHINGLE]), ())
+            if text[at : at + len(words)] == words
         }
-        leaks += [Leak("question in the corpus", wanted[text].id, document.source) for text in sorted(found)]
+        leaks += [Leak("question in the corpus", identity, document.source) for identity in sorted(found)]
     return leaks
 
 

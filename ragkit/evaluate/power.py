@@ -32,8 +32,10 @@ def effective_size(values: Sequence[float], clusters: Sequence[Hashable]) -> flo
     count = int(groups.max()) + 1
     if count < 2:
         raise ValueError("effective_size needs at least two clusters")
-    if np.ptp(data) == 0:
+    spread = float(np.ptp(data))
+    if spread == 0:
         return float(count)
+    data = (data - data.min()) / spread
     sums = np.bincount(groups, weights=data - data.mean())
     over_clusters = count / (count - 1) * float(np.square(sums).sum()) / data.size**2
     over_queries = float(data.var(ddof=1)) / data.size
@@ -162,5 +164,6 @@ def _t_power(shift: float, freedom: float, level: float) -> float:
 
     critical = float(special.stdtrit(freedom, (1 + level) / 2))
     untyped: Any = special
-    below = float(untyped.nctdtr(freedom, shift, critical)) - float(untyped.nctdtr(freedom, shift, -critical))
-    return 1 - below
+    within, beyond = (float(untyped.nctdtr(freedom, shift, bound)) for bound in (critical, -critical))
+    # Probabilities too small for it come back as NaN.
+    return 1 - (0.0 if math.isnan(within) else within) + (0.0 if math.isnan(beyond) else beyond)

@@ -183,3 +183,57 @@ def test_the_checklist_has_nine_rows(ragkit: Run, suite: str, tmp_path: Path) ->
     assert (verdicts[2], verdicts[9]) == ("pass", "fail")
     assert verdicts[3] == "not shown", "three questions show nothing"
     assert all(Path(check["evidence"]).is_file() for check in found["checks"] if check["evidence"])
+
+
+@pytest.fixture
+def parted(tmp_path: Path) -> str:
+    """A suite whose tuning part is about other documents than its test part."""
+    for name, rows in (("tuning", QUESTIONS[:1]), ("test", QUESTIONS[1:])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    path = tmp_path / "parted.yaml"
+    path.write_text("name: parted\ndata:\n  - {path: tuning.jsonl, part: tuning}\n  - {path: test.jsonl}\n")
+    return str(path)
+
+
+@pytest.mark.parametrize("trials", [(), ("--trials", "3")], ids=["grid", "sampled"])
+def test_a_sweep_chooses_on_the_tuning_part_and_measures_once_on_the_test_part(
+    ragkit: Run, parted: str, tmp_path: Path, trials: tuple[str, ...]
+) -> None:
+    page = tmp_path / "frontier.html"
+    base = ["--set", "retrieval.strategy=sparse", "--metric", "fused.document.mrr@10"]
+    tried = ["--try", "retrieval.strategy=dense,hybrid", "--try", "retrieval.candidates=5,20", "--html", str(page)]
+    found = json.loads(ragkit("eval", "sweep", "--suite", parted, *base, *tried, *trials, "--json"))
+    assert found["questions"] == {"tuning": 1, "test": 2}
+    assert 1 <= len(found["trials"]) <= (3 if trials else 4)
+    # Every system finds the one tuning question at once, so nothing is better than the config as it is.
+    assert (found["winner"], found["test"]["gain"], found["better"]) == ({}, None, False)
+    assert "milliseconds a question" in page.read_text(encoding="utf-8")
+
+
+def test_a_sweep_needs_a_tuning_part_that_shares_nothing_with_the_test_part(
+    ragkit: Run, suite: str, parted: str, tmp_path: Path
+) -> None:
+    tried = ["--try", "retrieval.strategy=dense"]
+    assert "the suite has no tuning part" in ragkit("eval", "sweep", "--suite", suite, *tried, code=2)
+    (tmp_path / "tuning.jsonl").write_text((tmp_path / "test.jsonl").read_text())
+    said = ragkit("eval", "sweep", "--suite", parted, *tried, code=2)
+    assert "things in common, such as test question test/port and tuning question tuning/port (same question)" in said
+
+
+def test_a_wrong_value_of_a_sweep_is_said_before_any_work(ragkit: Run, parted: str) -> None:
+    said = ragkit("eval", "sweep", "--suite", parted, "--try", "retrieval.strategy=dense,spars", code=2)
+    assert "did you mean sparse?" in said
+    assert "write it as key=value" in ragkit("eval", "sweep", "--suite", parted, "--try", "retrieval.top_k", code=2)
+
+
+def test_questions_are_made_and_parted(ragkit: Run, tmp_path: Path) -> None:
+    made = tmp_path / "made.jsonl"
+    written = json.loads(ragkit("eval", "generate", str(made), "--count", "3", "--json"))
+    assert written["questions"] == len(made.read_text(encoding="utf-8").splitlines()) >= 1
+    assert '"synthetic":true' in made.read_text(encoding="utf-8")
+    assert "is there already" in ragkit("eval", "generate", str(made), code=2)
+    assert "needs a language model" in ragkit("eval", "generate", str(tmp_path / "b"), "--by-model", code=2)
+    (tmp_path / "q.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in QUESTIONS), encoding="utf-8")
+    parts = json.loads(ragkit("eval", "split", str(tmp_path / "q.jsonl"), "--out", str(tmp_path / "parts"), "--json"))
+    assert parts["tuning_questions"] + parts["test_questions"] == 4
+    assert parts["leaks"] == []

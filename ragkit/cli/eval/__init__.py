@@ -12,6 +12,7 @@ from ragkit.cli.eval.retrieval import retrieval
 from ragkit.cli.eval.run import run
 from ragkit.cli.eval.runs import runs
 from ragkit.cli.eval.show import show, worst
+from ragkit.cli.eval.sweep import sweep
 from ragkit.cli.options import STYLE
 
 app = typer.Typer(**STYLE, help="Measure the system on a data set.")
@@ -23,6 +24,7 @@ app.command("report", help="Print a finished run again, or write its HTML page; 
 app.command("runs", help="List the runs so far.")(runs)
 app.command("worst", help="List the questions of a run that went worst.")(worst)
 app.command("show", help="Follow one question of a run through every stage.")(show)
+app.command("sweep", help="Try config values on the tuning part; report the best once on the test part.")(sweep)
 app.command("generate", help="Make questions from the sentences of the index, for a person to review.")(generate)
 app.command("split", help="Part questions by document into a tuning and a test part.")(split)
 app.command("retrieval", help="Index a BEIR data set once (kept in the cache) and measure retrieval on it.")(retrieval)

@@ -117,6 +117,43 @@ def curve(points: Sequence[Point], title: str, x_label: str, y_label: str, *, di
     return _svg(top + size + 46, "".join(parts), title, width)
 
 
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """A point of a scatter plot; `label` shows when the pointer rests on it, `marked` ones stand out."""
+
+    x: float
+    y: float
+    label: str
+    marked: bool
+
+
+def scatter(dots: Sequence[Dot], title: str, x_label: str, y_label: str) -> str:
+    """Points on axes from the least to the greatest value, a little room around them."""
+    left, top, width, height = 70, 10, _WIDTH - 90, 260
+    xs, ys = [dot.x for dot in dots] or [0.0], [dot.y for dot in dots] or [0.0]
+    room_x, room_y = (max(values) - min(values) or abs(max(values)) or 1.0 for values in (xs, ys))
+    low_x, low_y = min(xs) - room_x * 0.08, min(ys) - room_y * 0.08
+    parts: list[str] = []
+    for share in (0.0, 0.5, 1.0):
+        x, y = left + width * share, top + height * (1 - share)
+        parts.append(f'<line x1="{x}" x2="{x}" y1="{top}" y2="{top + height}" class="grid"/>')
+        parts.append(f'<line x1="{left}" x2="{left + width}" y1="{y}" y2="{y}" class="grid"/>')
+        across, up = low_x + share * room_x * 1.16, low_y + share * room_y * 1.16
+        parts.append(f'<text x="{x}" y="{top + height + 16}" class="middle tick">{across:.4g}</text>')
+        parts.append(f'<text x="{left - 6}" y="{y + 4}" class="end tick">{up:.4g}</text>')
+    for dot in dots:
+        x = left + width * (dot.x - low_x) / (room_x * 1.16)
+        y = top + height * (1 - (dot.y - low_y) / (room_y * 1.16))
+        kind = "dot" if dot.marked else "dot plain"
+        label = f"<title>{escape(dot.label)}</title>"
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" class="{kind}">{label}</circle>')
+    parts.append(f'<text x="{left + width / 2}" y="{top + height + 36}" class="middle">{escape(x_label)}</text>')
+    middle = top + height / 2
+    turned = f'transform="rotate(-90 12 {middle})"'
+    parts.append(f'<text x="12" y="{middle}" class="middle" {turned}>{escape(y_label)}</text>')
+    return _svg(top + height + 46, "".join(parts), title)
+
+
 def histogram(values: Sequence[float], title: str, x_label: str, bins: int = 24) -> str:
     """How often values fall into ranges of one width; the longest hundredth is drawn at the right end."""
     left, height = 50, 180

@@ -27,7 +27,6 @@ _ENDS: frozenset[Outcome] = frozenset({"right", "refused rightly", "answered wit
 
 def page(run: Run, records: Sequence[Record], summary: Summary, metrics: Sequence[str]) -> str:
     """The whole report as HTML. The same records give the same bytes."""
-    style = resources.files("ragkit.evaluate.page").joinpath("style.css").read_text(encoding="utf-8")
     body = "\n".join(
         (
             _head(run, summary),
@@ -40,11 +39,17 @@ def page(run: Run, records: Sequence[Record], summary: Summary, metrics: Sequenc
             _foot(run),
         )
     )
+    return document(f"{run.suite}: run {run.id}", body)
+
+
+def document(title: str, body: str) -> str:
+    """A page that is complete in itself: style inside, no script, nothing loaded."""
+    style = resources.files("ragkit.evaluate.page").joinpath("style.css").read_text(encoding="utf-8")
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        f"<title>{escape(run.suite)}: run {escape(run.id)}</title>\n<style>\n{style}</style>\n</head>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
 

@@ -1,0 +1,252 @@
+"""Try values of config keys on the tuning part of a suite, and report the winner once on the test part.
+
+Only retrieval is run: trials share the index as long as its settings are the same, and the vectors of the questions as
+long as the embedding is. The test part is looked at once, for the one winner; how often the tuning part was looked at
+is paid for by Holm's correction.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ragkit.config.schema import Config
+from ragkit.errors import ConfigError
+from ragkit.evaluate.cases import Case
+from ragkit.evaluate.gold import GoldFinder
+from ragkit.evaluate.leakage import leaks_between
+from ragkit.evaluate.retrieval import EmbeddedQuestions
+from ragkit.evaluate.run import placed_config
+from ragkit.evaluate.stage_metrics import Places, stage_metrics
+from ragkit.evaluate.statistics import Interval, holm, paired_difference, permutation_test
+from ragkit.evaluate.suite import LoadedSuite
+from ragkit.retrieve.retriever import retrieve
+from ragkit.store.filters import parse_filter
+from ragkit.system import Ragkit
+
+Settings = Mapping[str, Any]
+"""Values by dotted key, such as {"retrieval.fusion.alpha": 0.3}."""
+
+Choose = Callable[[Callable[[Settings], float]], None]
+"""Asks for the scores of settings, one after another, until it has seen enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One setting on the tuning part: the mean of the metric, the value of each question, the median milliseconds of
+    retrieval outside the embedding model."""
+
+    settings: Settings
+    mean: float
+    values: dict[str, float]
+    milliseconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What was found. `base` is the config as it was given, `winner` the best trial on the tuning part.
+
+    `gain` is the winner's on the test part, over the base, question by question; None when the base is the winner.
+    `p_tuning` is that of the winner's gain on the tuning part, corrected for all trials.
+    """
+
+    metric: str
+    base: Trial
+    trials: tuple[Trial, ...]
+    winner: Trial
+    base_test: float
+    winner_test: float
+    gain: Interval | None
+    p_tuning: float
+    tuning_questions: int
+    test_questions: int
+
+    @property
+    def better(self) -> bool:
+        """Whether the gain on the test part is above 0 by the lower bound of its interval."""
+        return self.gain is not None and self.gain.low > 0
+
+
+def grid(choices: Mapping[str, Sequence[Any]]) -> Choose:
+    """Every combination of the values.
+
+    >>> seen = []
+    >>> grid({"a": [1, 2], "b": [3]})(lambda settings: seen.append(dict(settings)) or 0.0)
+    >>> seen
+    [{'a': 1, 'b': 3}, {'a': 2, 'b': 3}]
+    """
+
+    def choose(score: Callable[[Settings], float]) -> None:
+        for values in itertools.product(*choices.values()):
+            score(dict(zip(choices, values, strict=True)))
+
+    return choose
+
+
+def sampled(choices: Mapping[str, Sequence[Any]], trials: int, seed: int = 0) -> Choose:
+    """So many trials of Optuna's tree-structured Parzen estimator over the values; MissingExtra without Optuna."""
+
+    def choose(score: Callable[[Settings], float]) -> None:
+        optuna = _optuna()
+
+        def objective(trial: Any) -> float:
+            return score({key: trial.suggest_categorical(key, list(values)) for key, values in choices.items()})
+
+        study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+        study.optimize(objective, n_trials=trials)
+
+    return choose
+
+
+def _optuna() -> Any:
+    from ragkit.errors import MissingExtra
+
+    try:
+        import optuna
+    except ImportError:
+        raise MissingExtra("optuna", "sweep") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def sweep(
+    loaded: LoadedSuite,
+    configure: Callable[[Settings], Config],
+    choose: Choose,
+    metric: str,
+    *,
+    seed: int = 0,
+    tried: Callable[[Trial], None] | None = None,
+) -> Sweep:
+    """Score the settings that `choose` asks for on the tuning part, and the best of them, once, on the test part.
+
+    `configure` gives the config with some settings changed; without any it is the base.
+    Raises ConfigError when the suite has no tuning or no test part, when a question or document is in both, for a key
+    or value that the config does not know, and for a metric that no question has.
+    """
+    tuning = [case for case in loaded.cases if case.id in loaded.tuning and case.evidence]
+    test = [case for case in loaded.cases if case.id not in loaded.tuning and case.evidence]
+    _refuse_leaks(tuning, test)
+    bench = _Bench(loaded, configure, metric)
+    base = bench.trial({}, tuning)
+    trials: dict[str, Trial] = {}
+
+    def score(settings: Settings) -> float:
+        key = repr(sorted(settings.items()))
+        if key not in trials:
+            trials[key] = bench.trial(settings, tuning)
+            if tried is not None:
+                tried(trials[key])
+        return trials[key].mean
+
+    choose(score)
+    # Of equals the base, then the first: nothing is changed without a reason.
+    winner = max((base, *trials.values()), key=lambda trial: trial.mean)
+    before = bench.trial({}, test)
+    after = before if winner is base else bench.trial(winner.settings, test)
+    return Sweep(
+        metric=metric,
+        base=base,
+        trials=tuple(trials.values()),
+        winner=winner,
+        base_test=before.mean,
+        winner_test=after.mean,
+        gain=None if winner is base else _gain(before, after, test, seed),
+        p_tuning=_corrected_p(base, list(trials.values()), winner, tuning, seed),
+        tuning_questions=len(base.values),
+        test_questions=len(before.values),
+    )
+
+
+def _refuse_leaks(tuning: Sequence[Case], test: Sequence[Case]) -> None:
+    if not tuning or not test:
+        missing = "tuning" if not tuning else "test"
+        raise ConfigError(
+            f"the suite has no {missing} part with labelled places",
+            mend="part the questions with ragkit eval split, and mark one file with part: tuning",
+        )
+    leaks = leaks_between(tuning, test)
+    if leaks:
+        first = leaks[0]
+        raise ConfigError(
+            f"tuning and test part have {len(leaks)} things in common, such as test question {first.test} and tuning"
+            f" question {first.other} ({first.kind})",
+            mend="part them by document: ragkit eval split",
+        )
+
+
+@dataclass
+class _Bench:
+    """Runs trials; keeps the opened systems and the questions' vectors."""
+
+    loaded: LoadedSuite
+    configure: Callable[[Settings], Config]
+    metric: str
+    systems: dict[str, tuple[Ragkit, GoldFinder, Places]] = field(default_factory=dict[str, Any])
+    vectors: dict[str, EmbeddedQuestions] = field(default_factory=dict[str, EmbeddedQuestions])
+
+    def trial(self, settings: Settings, cases: Sequence[Case]) -> Trial:
+        config = self.configure(settings)
+        rag, finder, places = self._system(config)
+        embedder = self._vectors(rag, config)
+        store = rag.snapshot().store
+        reranker = rag.reranker if config.retrieval.reranking.backend != "none" else None
+        values: dict[str, float] = {}
+        milliseconds: list[float] = []
+        for case in cases:
+            filters = [parse_filter(each) for each in case.filters]
+            began = time.perf_counter()
+            found = retrieve(case.question, store, embedder, config.retrieval, reranker, filters)
+            milliseconds.append((time.perf_counter() - began) * 1e3)
+            measured = stage_metrics(found.ranked, finder.find(case), places)
+            if self.metric in measured:
+                values[case.id] = measured[self.metric]
+        if not values:
+            raise ConfigError(f"no question has the metric {self.metric}", mend="e.g. fused.chunk.ndcg@10")
+        return Trial(settings, statistics.fmean(values.values()), values, statistics.median(milliseconds))
+
+    def _system(self, config: Config) -> tuple[Ragkit, GoldFinder, Places]:
+        """The system with this reranker over the index that these settings make, which is built once."""
+        placed = placed_config(self.loaded, config)
+        key = f"{placed.ingestion.store.path}\x1f{config.retrieval.reranking!r}"
+        if key not in self.systems:
+            rag = Ragkit(placed)
+            if self.loaded.corpus:
+                rag.index(list(self.loaded.corpus), wait_s=3600)
+            snapshot = rag.snapshot()
+            self.systems[key] = rag, GoldFinder(snapshot.manifest, snapshot.store), Places(snapshot.store)
+        return self.systems[key]
+
+    def _vectors(self, rag: Ragkit, config: Config) -> EmbeddedQuestions:
+        key = repr(config.ingestion.embedding)
+        if key not in self.vectors:
+            questions = [case.question for case in self.loaded.cases]
+            self.vectors[key] = EmbeddedQuestions(list(dict.fromkeys(questions)), rag.embedder)
+        return self.vectors[key]
+
+
+def _gain(before: Trial, after: Trial, cases: Sequence[Case], seed: int) -> Interval:
+    common = [case for case in cases if case.id in before.values and case.id in after.values]
+    return paired_difference(
+        [before.values[case.id] for case in common],
+        [after.values[case.id] for case in common],
+        clusters=[case.cluster for case in common],
+        seed=seed,
+    )
+
+
+def _corrected_p(base: Trial, trials: Sequence[Trial], winner: Trial, cases: Sequence[Case], seed: int) -> float:
+    """The p of the winner's gain on the tuning part among those of all trials."""
+    if winner is base:
+        return 1.0
+    by_trial: dict[str, float] = {}
+    for number, trial in enumerate(trials):
+        common = [case for case in cases if case.id in base.values and case.id in trial.values]
+        first, second = ([each.values[case.id] for case in common] for each in (base, trial))
+        clusters = [case.cluster for case in common]
+        by_trial[str(number)] = permutation_test(first, second, clusters=clusters, seed=seed).p
+    return holm(by_trial)[str(trials.index(winner))]
