@@ -9,14 +9,12 @@ from ragkit.config.schema import Embedding
 from ragkit.embed import Embedder, make_token_counter
 from ragkit.errors import RagkitError
 from ragkit.evaluate.judges import Measure, asked, failures
-from ragkit.evaluate.judges.exhibit import Exhibit, sentences, version_of
+from ragkit.evaluate.judges.exhibit import RULES, Exhibit, sentences, source_of, version_of
 from ragkit.evaluate.judges.settings import JudgeSettings
 from ragkit.evaluate.record import Judgement
 
 if TYPE_CHECKING:
     from ragkit.embed.tokens import TokenCounter
-
-_REVISION = "1"  # of the formula below
 
 # For all-MiniLM-L6-v2, from BEGIN's dev part: scripts/measure_judges.py --tune. Other models spread their cosines
 # otherwise, so that only the order of scores means the same for them.
@@ -39,7 +37,7 @@ class EmbeddingJudge:
     def __init__(self, settings: JudgeSettings, embedding: Embedding, embedder: Embedder) -> None:
         every = {"support": Measure("embedding.support", SUPPORT_FROM)}
         self.measures = tuple(every[name] for name in settings.wanted)
-        self.version = version_of(_REVISION, embedding_version(embedding))
+        self.version = version_of(source_of(*RULES, __name__), embedding_version(embedding))
         self._config = embedding
         self._embedder = embedder
         self._counter: TokenCounter | None = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
+import inspect
 import json
 from dataclasses import asdict, dataclass
 
@@ -64,6 +66,15 @@ def sentences(text: str) -> list[str]:
     """The sentences of a text, list items and table rows counting as such; those without a letter or digit left out."""
     spans = split_sentences(text) or [(0, len(text))]
     return [piece for start, end in spans if any(map(str.isalnum, piece := text[start:end]))]
+
+
+RULES = ("ragkit.evaluate.judges.exhibit", "ragkit.ingest.sentences")
+"""The modules that decide how a text falls into sentences here."""
+
+
+def source_of(*modules: str) -> str:
+    """The text of modules: where the rules of a judge are code, this is the version of the rules."""
+    return "\n".join(inspect.getsource(importlib.import_module(name)) for name in modules)
 
 
 def version_of(*parts: str) -> str:

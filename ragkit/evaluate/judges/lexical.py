@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 from ragkit.evaluate.judges import Measure, asked
-from ragkit.evaluate.judges.exhibit import Exhibit, sentences, version_of
+from ragkit.evaluate.judges.exhibit import RULES, Exhibit, sentences, source_of, version_of
 from ragkit.evaluate.judges.settings import JudgeSettings
 from ragkit.evaluate.record import Judgement
-from ragkit.generate import support
 from ragkit.generate.support import stem, support_score
 
 _WINDOW = 3  # sentences of the evidence that may back one sentence together, as in a citation's quote
@@ -42,8 +40,7 @@ class LexicalJudge:
             "correctness": Measure("lexical.correctness", needs_references=True),
         }
         self.measures = tuple(every[name] for name in settings.wanted)
-        # The rules are code, so their text is their version.
-        self.version = version_of(*(Path(file).read_text("utf-8") for file in (__file__, str(support.__file__))))
+        self.version = version_of(source_of(*RULES, __name__, "ragkit.generate.support"))
 
     def judge(self, exhibit: Exhibit) -> Sequence[Judgement]:
         verdicts: list[Judgement] = []
@@ -92,6 +89,5 @@ def _runs(text: str) -> list[str]:
     return [
         " ".join(said[first : first + width])
         for width in range(1, _WINDOW + 1)
-        for first in range(max(1, len(said) - width + 1))
-        if said[first : first + width]
+        for first in range(len(said) - width + 1)
     ]
