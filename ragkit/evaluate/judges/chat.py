@@ -71,7 +71,7 @@ class ServerChat:
         where = shown_url(self._url)
         try:
             response = self._client.post(endpoint(self._url, "/chat/completions"), json=request)
-        except httpx.ConnectError:
+        except (httpx.ConnectError, httpx.ConnectTimeout):
             raise ServiceError(f"no server at {where}", mend="start it, or mend the judge's base_url") from None
         except httpx.TimeoutException:
             raise NoReplyError(f"no whole reply within {self._settings.timeout_s:g} s") from None

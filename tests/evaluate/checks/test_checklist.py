@@ -78,6 +78,11 @@ def test_every_row_of_the_sample_system_has_a_figure(
     assert all(file.read_text(encoding="utf-8").count("\n") == len(checks[n - 1].evidence) for n, file in files.items())
 
 
+def test_every_label_of_the_samples_stands_where_it_says(records: list[Record]) -> None:
+    missing = [record.case.id for record in records for place in record.places if place.reached == "nowhere"]
+    assert missing == []
+
+
 def verdicts(check: Check) -> dict[str, str]:
     return {part.name: part.verdict for part in check.parts}
 
