@@ -18,7 +18,7 @@ from ragkit.embed import make_embedder
 from ragkit.evaluate.beir import dataset_hash, read_dataset
 from ragkit.evaluate.metrics import evaluate_run
 from ragkit.evaluate.report import halves
-from ragkit.evaluate.retrieval import EmbeddedQuestions, default_cache, index_in, ranked_documents
+from ragkit.evaluate.retrieval import EmbeddedQuestions, default_cache, index_in, question_vectors, ranked_documents
 from ragkit.evaluate.statistics import mean_interval
 from ragkit.ingest.index import build_index
 from ragkit.store.open import open_snapshot
@@ -53,7 +53,7 @@ def main() -> None:
         }
         tuning, test = halves(list(data.qrels), clusters)
         snapshot = open_snapshot(placed)
-        known = EmbeddedQuestions(list(data.queries.values()), embedder)
+        known = EmbeddedQuestions(list(data.queries.values()), embedder, question_vectors(config))
         for label, fusion in SETTINGS:
             for candidates in CANDIDATES:
                 retrieval = placed.retrieval.model_copy(

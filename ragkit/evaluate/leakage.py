@@ -6,7 +6,7 @@ containment of documents"; the library is datasketch).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -35,6 +35,22 @@ class Leak:
     test: str
     other: str
     detail: str = ""
+
+
+def leaks_of(cases: Sequence[Case], tuning: Collection[str], documents: Iterable[Document]) -> list[Leak]:
+    """Everything that would make the figures of a suite too good, `tuning` being the ids of its tuning part."""
+    dates: dict[str, str] = {}
+
+    def noted() -> Iterator[Document]:
+        for document in documents:
+            if document.date_created:
+                dates[document.source] = document.date_created
+            yield document
+
+    leaks = questions_in(noted(), cases)
+    first = [case for case in cases if case.id in tuning]
+    second = [case for case in cases if case.id not in tuning]
+    return [*leaks_between(first, second), *older_than_tuning(first, second, dates), *leaks]
 
 
 def leaks_between(tuning: Sequence[Case], test: Sequence[Case]) -> list[Leak]:

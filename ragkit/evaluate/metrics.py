@@ -30,6 +30,8 @@ MEASURES = {
     "success@3": "Success@3",
 }
 
+_DEEPEST = 100  # no measure looks deeper
+
 
 def documents_from_chunks(chunks: Ranking) -> list[tuple[str, float]]:
     """Rank documents by their best chunk (MaxP: Dai and Callan 2019, "Deeper Text Understanding for IR").
@@ -73,6 +75,7 @@ def evaluate_run(run: Run, qrels: Qrels, *, ignore_identical_ids: bool = True) -
         ids = [id_ for id_, _ in run.get(query, ()) if not (ignore_identical_ids and id_ == query)]
         if len(set(ids)) < len(ids):
             raise ValueError(f"a document stands twice in the result of query {query!r}; use documents_from_chunks")
+        ids = ids[:_DEEPEST]
         # Whole numbers this small are exact in single precision, so no two of them tie.
         scores[query] = {id_: float(len(ids) - rank) for rank, id_ in enumerate(ids)}
     # pytrec_eval crashes the process on a query whose grades are all below 0.

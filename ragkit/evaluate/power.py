@@ -17,7 +17,7 @@ def effective_size(values: Sequence[float], clusters: Sequence[Hashable]) -> flo
     """How many independent queries tell as much about the mean as these clustered ones: `n / design effect`.
 
     The design effect is the variance of the mean over clusters by that over single queries (Kish 1965, "Survey
-    Sampling", section 5.4). It counts as 1 at least, since an estimate below 1 is mostly chance; if all values
+    Sampling"). It counts as 1 at least, since an estimate below 1 is mostly chance; if all values
     are equal each cluster counts as one query. Take the values from an earlier run, or its differences.
 
     Raises ValueError as `mean_interval` does, and for fewer than two clusters.
@@ -112,7 +112,7 @@ def share_power(difference: float, disagreement: float, n: int, *, level: float 
     most = most - (binomial.cdf(most, differing, 0.5) > (1 - level) / 2)
     gain = (disagreement + abs(difference)) / (2 * disagreement)
     shown = binomial.cdf(most, differing, gain) + binomial.sf(differing - most - 1, differing, gain)
-    return min(1.0, float(np.dot(binomial.pmf(differing, n, disagreement), shown)))
+    return min(1.0, float((binomial.pmf(differing, n, disagreement) * shown).sum()))
 
 
 def smallest_share_difference(disagreement: float, n: int, *, level: float = 0.95, power: float = 0.8) -> float:

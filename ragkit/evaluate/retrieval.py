@@ -6,6 +6,7 @@ strategy, fusion or depth embeds nothing again.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from ragkit.evaluate.beir import dataset_hash, read_dataset
 from ragkit.evaluate.metrics import PerQuery, documents_from_chunks, evaluate_run
 from ragkit.evaluate.report import RetrievalReport, retrieval_report
 from ragkit.ingest.index import Progress, build_index
+from ragkit.ingest.vectors import VectorJournal
 from ragkit.rerank import Reranker, make_reranker
 from ragkit.retrieve.retriever import retrieve
 from ragkit.store.open import Snapshot, open_snapshot
@@ -66,7 +68,7 @@ def evaluate_retrieval(
     snapshot = open_snapshot(placed)
     try:
         reranker = make_reranker(config.retrieval.reranking)
-        known = EmbeddedQuestions(list(data.queries.values()), embedder)
+        known = EmbeddedQuestions(list(data.queries.values()), embedder, question_vectors(config, cache))
         run = ranked_documents(placed, data.queries, snapshot, known, reranker)
     finally:
         snapshot.close()
@@ -125,12 +127,28 @@ def index_in(config: Config, folder: Path) -> Config:
     return config.model_copy(update={"ingestion": ingestion})
 
 
-class EmbeddedQuestions:
-    """All questions embedded in one go: the measure is of ranking, not of the time for one question."""
+def question_vectors(config: Config, cache: Path | None = None) -> VectorJournal:
+    """Where the vectors of questions are kept from run to run, for one embedding model and prefix."""
+    embedding = config.ingestion.embedding
+    parts = (embedding.backend, embedding.model, embedding.dimensions, embedding.query_prefix, embedding.max_tokens)
+    model = "\x1f".join(map(str, parts))
+    name = hashlib.sha256(model.encode()).hexdigest()[:16]
+    return VectorJournal((cache or default_cache()) / f"questions-{name}.sqlite", model)
 
-    def __init__(self, questions: Sequence[str], embedder: Embedder) -> None:
+
+class EmbeddedQuestions:
+    """All questions embedded in one go: the measure is of ranking, not of the time for one question. What `kept` has is
+    not embedded again."""
+
+    def __init__(self, questions: Sequence[str], embedder: Embedder, kept: VectorJournal) -> None:
         self._embedder = embedder
-        self._vectors = dict(zip(questions, embedder.embed_questions(questions), strict=True))
+        self._vectors = kept.get(questions)
+        fresh = sorted({question for question in questions if question not in self._vectors})
+        if fresh:
+            vectors = embedder.embed_questions(fresh)
+            kept.put(fresh, vectors)
+            self._vectors.update(zip(fresh, vectors, strict=True))
+        kept.close()
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return self._embedder.embed_passages(texts)

@@ -10,12 +10,14 @@ import importlib.metadata
 import platform
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
 from ragkit.config.schema import Config
 from ragkit.config.show import resolved
 from ragkit.errors import ConfigError
 from ragkit.evaluate.examine import Examiner
+from ragkit.evaluate.leakage import leaks_of
 from ragkit.evaluate.record import Record
 from ragkit.evaluate.retrieval import default_cache, index_in
 from ragkit.evaluate.runs import Run, Runs
@@ -23,6 +25,7 @@ from ragkit.evaluate.suite import LoadedSuite
 from ragkit.ingest.index import Progress
 from ragkit.store.manifest import Manifest
 from ragkit.system import Ragkit
+from ragkit.types import Document
 
 Asked = Callable[[int, int, Record], None]
 """Told after each question: how many are done, of how many, and the record."""
@@ -42,9 +45,10 @@ def run_suite(
 ) -> Run:
     """Ask every question of the suite and keep the records; gives back the run.
 
-    With `resume` the latest unfinished run of the same config, questions and documents goes on. `concurrency` questions
-    are asked at once, by threads; more than one is for models behind a server. Raises ConfigError for a concurrency
-    below 1, and what opening the index raises.
+    What would make the figures too good (see `leakage`) is looked for first and kept in the run's details. With
+    `resume` the latest unfinished run of the same config, questions and documents goes on. `concurrency` questions are
+    asked at once, by threads; more than one is for models behind a server. Raises ConfigError for a concurrency below 1,
+    and what opening the index raises.
     """
     if concurrency < 1:
         raise ConfigError(f"concurrency is {concurrency}", mend="ask at least 1 question at a time")
@@ -60,9 +64,10 @@ def run_suite(
             "index_hash": index_fingerprint(snapshot.manifest),
         }
         run = runs.unfinished(**same) if resume else None
-        run = run or runs.begin(
-            **same, seed=loaded.suite.seed, questions=len(loaded.cases), details=_details(loaded, config)
-        )
+        if run is None:
+            leaks = leaks_of(loaded.cases, loaded.tuning, _documents(snapshot.manifest))
+            details = _details(loaded, config) | {"leaks": [asdict(leak) for leak in leaks]}
+            run = runs.begin(**same, seed=loaded.suite.seed, questions=len(loaded.cases), details=details)
         done = runs.done(run.id)
         todo = [position for position in range(len(loaded.cases)) if position not in done]
         for count, (position, record) in enumerate(_examined(rag, loaded, todo, concurrency), start=len(done) + 1):
@@ -79,6 +84,13 @@ def placed_config(loaded: LoadedSuite, config: Config) -> Config:
         return config
     names = "\n".join(str(path.resolve()) for path in loaded.corpus)
     return index_in(config, default_cache() / hashlib.sha256(names.encode()).hexdigest()[:16])
+
+
+def _documents(manifest: Manifest) -> Iterator[Document]:
+    for entry in manifest.entries():
+        document = manifest.document(entry.id)
+        if document is not None:
+            yield document
 
 
 def index_fingerprint(manifest: Manifest) -> str:

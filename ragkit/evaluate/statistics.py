@@ -5,7 +5,7 @@ each query its document or article) treat whole clusters as what was drawn at ra
 
 Sources: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapters 13 (percentile interval) and 8.6
 (resampling whole groups); Hesterberg 2015, "What Teachers Should Know About the Bootstrap", The American
-Statistician 69, section 4.2 (expanded percentile interval); Sakai 2006, "Evaluating evaluation metrics based on
+Statistician 69 (expanded percentile interval); Sakai 2006, "Evaluating evaluation metrics based on
 the bootstrap" (paired, by query). What a set of queries can show at all is in `power`, agreement with people and
 judgments corrected by theirs in `agreement`.
 """
@@ -26,6 +26,8 @@ RESAMPLES = 10_000
 # would wait for each other longer than they add, and their rounding would depend on the machine. Another number here
 # gives other draws for the same seed.
 _BLOCK = 100_000
+# Rows of a block at least: a single row is a product of vectors, which is shared by threads much sooner.
+_ROWS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +301,7 @@ def resampled_sums(columns: Sequence[NDArray[Any]], *, resamples: int, seed: int
     size = len(columns[0])
     columns = [np.ascontiguousarray(column, dtype=np.float64) for column in columns]
     random = np.random.default_rng(seed)
-    step = max(1, _BLOCK // size)
+    step = max(_ROWS, _BLOCK // size)
     drawn = np.empty((len(columns), resamples))
     for start in range(0, resamples, step):
         rows = min(step, resamples - start)
@@ -315,8 +317,8 @@ def resampled_sums(columns: Sequence[NDArray[Any]], *, resamples: int, seed: int
 def even_clusters(sizes: NDArray[Any]) -> float:
     """How many clusters of equal size tell as much as these: (sum of sizes) squared by the sum of squared sizes.
 
-    As many as there are if they are even; few if a few large ones decide (Kish 1965, "Survey Sampling", section
-    11.7). Bounds expanded for the mere number of uneven clusters were too narrow in simulations.
+    As many as there are if they are even; few if a few large ones decide (Kish 1965, "Survey Sampling", on
+    unequal weights). Bounds expanded for the mere number of uneven clusters are too narrow.
     """
     import numpy as np
 
@@ -340,10 +342,10 @@ def expanded_percentiles(drawn: NDArray[np.float64], *, draws_of: float, level: 
 
 
 def _within_values(column: NDArray[np.float64], low: float, high: float) -> Interval:
-    """A mean lies within its values; rounding can put it a hair beyond, as with values that are all equal."""
+    """A mean lies within its values and its interval; rounding can put it a hair beyond if all are equal."""
     least, most = float(column.min()), float(column.max())
-    mean, low, high = (min(max(bound, least), most) for bound in (float(column.mean()), low, high))
-    return Interval(mean, low, high)
+    mean = min(max(float(column.mean()), least), most)
+    return Interval(mean, max(least, min(low, mean)), min(most, max(high, mean)))
 
 
 def _differences(first: Sequence[float], second: Sequence[float]) -> list[float]:
@@ -357,7 +359,7 @@ def _as_far(sums: NDArray[np.float64], edge: float, resamples: int, seed: int) -
     import numpy as np
 
     random = np.random.default_rng(seed)
-    step = max(1, _BLOCK // sums.size)
+    step = max(_ROWS, _BLOCK // sums.size)
     total = float(sums.sum())
     far = 0
     for start in range(0, resamples, step):

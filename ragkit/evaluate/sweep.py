@@ -19,7 +19,7 @@ from ragkit.errors import ConfigError
 from ragkit.evaluate.cases import Case
 from ragkit.evaluate.gold import GoldFinder
 from ragkit.evaluate.leakage import leaks_between
-from ragkit.evaluate.retrieval import EmbeddedQuestions
+from ragkit.evaluate.retrieval import EmbeddedQuestions, question_vectors
 from ragkit.evaluate.run import placed_config
 from ragkit.evaluate.stage_metrics import Places, stage_metrics
 from ragkit.evaluate.statistics import Interval, holm, paired_difference, permutation_test
@@ -225,7 +225,7 @@ class _Bench:
         key = repr(config.ingestion.embedding)
         if key not in self.vectors:
             questions = [case.question for case in self.loaded.cases]
-            self.vectors[key] = EmbeddedQuestions(list(dict.fromkeys(questions)), rag.embedder)
+            self.vectors[key] = EmbeddedQuestions(questions, rag.embedder, question_vectors(config))
         return self.vectors[key]
 
 

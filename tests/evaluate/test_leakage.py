@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ragkit.evaluate.cases import Case, Evidence
-from ragkit.evaluate.leakage import NearDuplicates, leaks_between, older_than_tuning, questions_in
+from ragkit.evaluate.leakage import NearDuplicates, leaks_between, leaks_of, older_than_tuning, questions_in
 from ragkit.types import Document
 
 BATTERY = "How long does the battery of the Hub H4 bridge a power failure?"
@@ -65,3 +67,14 @@ def test_a_text_without_words_is_alike_to_nothing() -> None:
     known = NearDuplicates()
     known.add("a", "?!")
     assert known.like("?!") == []
+
+
+def test_a_suite_is_looked_through_whole() -> None:
+    old, new = document("old.md", BATTERY), document("new.md", "Nothing.")
+    dated = [replace(old, date_created="2024-01-01"), replace(new, date_created="2026-01-01")]
+    cases = [case("a", "How hot is the Hub?", "new.md"), case("b", BATTERY, "old.md")]
+    leaks = leaks_of(cases, {"a"}, dated)
+    assert [(leak.kind, leak.test) for leak in leaks] == [
+        ("test older than tuning", "b"),
+        ("question in the corpus", "b"),
+    ]

@@ -91,6 +91,7 @@ def as_dict(run: Run, summary: Summary) -> dict[str, Any]:
             {**result.gate.model_dump(exclude_none=True), "verdict": result.verdict, "value": _mean(result.figure)}
             for result in summary.gates
         ],
+        "leaks": run.details.get("leaks", []),
         "passed": summary.passed,
     }
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from ragkit.cli.printing import FAINT, counted
+from ragkit.cli.printing import FAINT, clean, counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -30,9 +30,23 @@ def summary_tables(run: Run, summary: Summary, metrics: Sequence[str]) -> Iterat
     yield Text(_time_and_cost(summary), style=FAINT)
     if summary.gates:
         yield gates_table(summary)
+    yield from _leaks(run)
     yield Text(
         f"run {run.id} · config {run.config_hash} · questions {run.data_hash} · documents {run.index_hash}", style=FAINT
     )
+
+
+_LEAKS_SHOWN = 5
+
+
+def _leaks(run: Run) -> Iterator[Text]:
+    leaks = run.details.get("leaks", [])
+    for leak in leaks[:_LEAKS_SHOWN]:
+        yield Text(
+            clean(f"leak: {leak['kind']}: question {leak['test']}, {leak['other']} {leak['detail']}"), style="yellow"
+        )
+    if len(leaks) > _LEAKS_SHOWN:
+        yield Text(f"and {len(leaks) - _LEAKS_SHOWN} leaks more: see --json", style="yellow")
 
 
 def figures_table(summary: Summary, metrics: Sequence[str]) -> Table:

@@ -40,7 +40,7 @@ class Judge(Protocol):
     measures: tuple[Measure, ...]
 
     def judge(self, exhibit: Exhibit) -> Sequence[Judgement]:
-        """One judgement for each of `asked(self.measures, exhibit)`, in that order; score None and a reason if it failed.
+        """A judgement for each of `asked(self.measures, exhibit)`, in that order; one that failed has only a reason.
 
         Safe to call from several threads. Raises RagkitError only for what will fail the next exhibit too: no server,
         no such model, a refused key.

@@ -20,7 +20,7 @@ SUPPORT_FROM = 0.67
 
 
 class LexicalJudge:
-    """`support`: how far the words of the evidence back the answer; `correctness`: how far the answer is a labelled one.
+    """`support`: how far the evidence's words back the answer; `correctness`: how far the answer is a labelled one.
 
     Formulas::
 
