@@ -47,8 +47,8 @@ def run_suite(
 
     What would make the figures too good (see `leakage`) is looked for first and kept in the run's details. With
     `resume` the latest unfinished run of the same config, questions and documents goes on. `concurrency` questions are
-    asked at once, by threads; more than one is for models behind a server. Raises ConfigError for a concurrency below 1,
-    and what opening the index raises.
+    asked at once, by threads; more than one is for models behind a server. Raises ConfigError for a concurrency below
+    1, and what opening the index raises.
     """
     if concurrency < 1:
         raise ConfigError(f"concurrency is {concurrency}", mend="ask at least 1 question at a time")
