@@ -10,7 +10,7 @@ from ragkit.errors import RagkitError
 from ragkit.evaluate.power import smallest_difference
 from ragkit.evaluate.record import Outcome, Record
 from ragkit.evaluate.statistics import Interval, holm, paired_difference, permutation_test
-from ragkit.evaluate.summary import refusal_metrics
+from ragkit.evaluate.summary import all_metrics
 
 Verdict = Literal["better", "worse", "no difference shown", "too small a set"]
 
@@ -126,7 +126,7 @@ def _pairs_with(metric: str, pairs: Sequence[tuple[Record, Record]]) -> list[Pai
 
 
 def _value(record: Record, metric: str) -> float | None:
-    return {**record.metrics, **refusal_metrics(record)}.get(metric)
+    return all_metrics(record).get(metric)
 
 
 def _test(pairs: Sequence[Pair], seed: int) -> tuple[Interval, float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +17,9 @@ from ragkit.config.schema import Config
 from ragkit.config.show import resolved
 from ragkit.errors import ConfigError
 from ragkit.evaluate.examine import Examiner
+from ragkit.evaluate.judges import JudgeSettings, make_judge
+from ragkit.evaluate.judges.cache import JudgementCache
+from ragkit.evaluate.judges.judging import judge_all
 from ragkit.evaluate.leakage import leaks_of
 from ragkit.evaluate.record import Record
 from ragkit.evaluate.retrieval import default_cache, index_in
@@ -74,8 +77,26 @@ def run_suite(
             runs.add(run.id, position, record)
             if asked is not None:
                 asked(count, len(loaded.cases), record)
+        if loaded.suite.judges:
+            judge_run(runs, run, loaded.suite.judges, rag)
         runs.finish(run.id)
     return runs.find(run.id)
+
+
+def judge_run(
+    runs: Runs, run: Run, judges: Sequence[JudgeSettings], rag: Ragkit, *, retry_failed: bool = False
+) -> None:
+    """Let judges score the answers of a run; what they said is kept with the records, and not asked for twice.
+
+    With `retry_failed` judgements that failed before are asked for again. Raises what `make_judge` and `judge_all` do.
+    """
+    embedding = rag.config.ingestion.embedding
+    panel = [make_judge(settings, embedding, rag.embedder) for settings in judges]
+    records = list(runs.records(run.id))
+    with JudgementCache(runs.path) as cache:
+        judged = judge_all(records, panel, cache, retry_failed=retry_failed)
+    for position, record in zip(sorted(runs.done(run.id)), judged, strict=True):
+        runs.add(run.id, position, record)
 
 
 def placed_config(loaded: LoadedSuite, config: Config) -> Config:
@@ -117,7 +138,7 @@ def _examined(rag: Ragkit, loaded: LoadedSuite, todo: list[int], concurrency: in
 
 def _details(loaded: LoadedSuite, config: Config) -> dict[str, object]:
     return {
-        "suite": loaded.suite.model_dump(mode="json"),
+        "suite": loaded.suite.model_dump(mode="json", exclude={"judges": {"__all__": {"api_key"}}}),
         "suite_file": str(loaded.path),
         "tuning": sorted(loaded.tuning),
         "config": resolved(config),

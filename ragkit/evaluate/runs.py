@@ -58,7 +58,7 @@ class Runs:
     """The file. Every method may raise RagkitError when the file is no evaluation file."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=30.0)
@@ -153,7 +153,7 @@ class Runs:
             raise RagkitError(f"{wanted} may be {', '.join(run.id for run in found[:5])}", mend="write more of it")
         known = [run.id for run in self.all()[:5]]
         mend = f"the latest are {', '.join(known)}" if known else "run: ragkit eval run --suite FILE"
-        raise RagkitError(f"there is no run {wanted} in {self._path}", mend=mend)
+        raise RagkitError(f"there is no run {wanted} in {self.path}", mend=mend)
 
     def unfinished(self, *, suite: str, config_hash: str, data_hash: str, index_hash: str) -> Run | None:
         """The latest run of the same things that did not end."""

@@ -17,6 +17,7 @@ from ragkit.config.document import read_document
 from ragkit.config.schema import Part
 from ragkit.errors import ConfigError
 from ragkit.evaluate.cases import Case, read_csv, read_jsonl
+from ragkit.evaluate.judges.settings import JudgeSettings
 from ragkit.evaluate.squad import read_squad
 from ragkit.evaluate.validation import in_words
 
@@ -114,6 +115,8 @@ class Suite(Part):
     metrics: list[str] = Field(default_factory=lambda: list(SHOWN))
     """What the summary shows; every metric is recorded."""
     gates: list[Gate] = Field(default_factory=list[Gate])
+    judges: list[JudgeSettings] = Field(default_factory=list[JudgeSettings])
+    """Who scores the answers beside the labels; their metrics are called "lexical.support", "llm.groundedness", ..."""
     checklist: Thresholds = Thresholds()
     """What `ragkit eval checklist` demands."""
 

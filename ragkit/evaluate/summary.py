@@ -67,13 +67,15 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """All of it. `segments` has figures by segment, for segments that have a name; `losses` counts outcomes."""
+    """All of it. `segments` has figures by segment, for segments that have a name; `losses` counts outcomes, and
+    `failed_judgements` verdicts that did not come about, by judge."""
 
     questions: int
     failed: int
     figures: dict[str, Figure]
     segments: dict[str, dict[str, Figure]] = field(default_factory=dict[str, dict[str, Figure]])
     losses: dict[Outcome, int] = field(default_factory=dict[Outcome, int])
+    failed_judgements: dict[str, int] = field(default_factory=dict[str, int])
     latency: dict[str, Latency] = field(default_factory=dict[str, Latency])
     cost_usd: float | None = None
     unpriced: int = 0
@@ -101,6 +103,7 @@ def summarise(records: Sequence[Record], suite: Suite) -> Summary:
         figures=figures,
         segments=segments,
         losses={outcome: counted[outcome] for outcome in LOSSES if counted[outcome]},
+        failed_judgements=dict(Counter(j.judge for r in records for j in r.judgements if j.score is None)),
         latency=latencies(records),
         cost_usd=sum(cost for cost in costs if cost is not None),
         unpriced=sum(cost is None for cost in costs),
@@ -119,7 +122,7 @@ def figures_of(records: Sequence[Record], seed: int = 0) -> dict[str, Figure]:
     """
     values: dict[str, list[tuple[float, str]]] = {}
     for record in records:
-        for metric, value in {**record.metrics, **refusal_metrics(record)}.items():
+        for metric, value in all_metrics(record).items():
             values.setdefault(metric, []).append((value, record.case.cluster))
     # Metrics of the same questions share their draws.
     alike: dict[tuple[str, ...], dict[str, list[float]]] = {}
@@ -130,14 +133,14 @@ def figures_of(records: Sequence[Record], seed: int = 0) -> dict[str, Figure]:
     return {figure.metric: figure for figure in sorted(figures, key=lambda figure: figure.metric)}
 
 
-def refusal_metrics(record: Record) -> dict[str, float]:
-    """The measures of refusing that this question counts for."""
+def all_metrics(record: Record) -> dict[str, float]:
+    """What was measured of a question, the measures of refusing that it counts for, and what judges scored."""
     if record.error is not None:
         return {}
-    values = {"false_refusals" if record.case.answerable else "refusal_recall": float(record.refused)}
+    values = {**record.metrics, "false_refusals" if record.case.answerable else "refusal_recall": float(record.refused)}
     if record.refused:
         values["refusal_precision"] = float(not record.case.answerable)
-    return values
+    return values | {each.judge: each.score for each in record.judgements if each.score is not None}
 
 
 def figure_of(metric: str, found: Sequence[tuple[float, str]], seed: int = 0) -> Figure:

@@ -237,3 +237,25 @@ def test_questions_are_made_and_parted(ragkit: Run, tmp_path: Path) -> None:
     parts = json.loads(ragkit("eval", "split", str(tmp_path / "q.jsonl"), "--out", str(tmp_path / "parts"), "--json"))
     assert parts["tuning_questions"] + parts["test_questions"] == 4
     assert parts["leaks"] == []
+
+
+def test_judges_score_a_run_once_and_are_corrected_by_labels(
+    ragkit: Run, suite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = str(tmp_path / "runs.sqlite")
+    Path(suite).write_text(Path(suite).read_text() + "judges:\n  - {kind: lexical, measures: [support]}\n")
+    done = json.loads(ragkit("eval", "run", "--suite", suite, "--runs", runs, "--json"))
+    assert done["metrics"]["lexical.support"] == 1.0
+    assert done["counts"]["lexical.support"] == 3, "a refusal is no answer to judge"
+    again = json.loads(ragkit("eval", "judge", "last", "--runs", runs, "--json"))
+    assert again == done
+    more = json.loads(ragkit("eval", "judge", "last", "--kind", "embedding", "--runs", runs, "--json"))
+    assert {"lexical.support", "embedding.support"} <= more["metrics"].keys()
+    keys = iter("yyxnq")
+    monkeypatch.setattr("typer.getchar", lambda echo=False: next(keys))
+    told = ragkit("eval", "label", "--runs", runs)
+    assert "3 answers have a label, 2 are good" in told
+    assert "lexical.support: 1.000 by itself on 3 answers (0 failed), corrected" in told
+    labelled = json.loads(ragkit("eval", "label", "--runs", runs, "--json"))
+    assert labelled["labels"] == 3
+    assert {each["judge"] for each in labelled["judges"]} == {"lexical.support", "embedding.support"}

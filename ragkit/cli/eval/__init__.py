@@ -6,6 +6,7 @@ import typer
 
 from ragkit.cli.eval.checklist import checklist
 from ragkit.cli.eval.compare import compare
+from ragkit.cli.eval.judge import judge
 from ragkit.cli.eval.label import label
 from ragkit.cli.eval.questions import generate, split
 from ragkit.cli.eval.report import report
@@ -26,6 +27,7 @@ app.command("runs", help="List the runs so far.")(runs)
 app.command("worst", help="List the questions of a run that went worst.")(worst)
 app.command("show", help="Follow one question of a run through every stage.")(show)
 app.command("sweep", help="Try config values on the tuning part; report the best once on the test part.")(sweep)
+app.command("judge", help="Let judges score the answers of a run.")(judge)
 app.command("label", help="Judge answers of a run with single keys; the judges are corrected by it.")(label)
 app.command("generate", help="Make questions from the sentences of the index, for a person to review.")(generate)
 app.command("split", help="Part questions by document into a tuning and a test part.")(split)

@@ -84,6 +84,7 @@ def as_dict(run: Run, summary: Summary) -> dict[str, Any]:
             for segment, figures in summary.segments.items()
         },
         "outcomes": dict(summary.losses),
+        "failed_judgements": dict(summary.failed_judgements),
         "latency_ms": {stage: asdict(latency) for stage, latency in summary.latency.items()},
         "cost_usd": summary.cost_usd,
         "unpriced": summary.unpriced,

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ragkit.cli.printing import FAINT, clean, counted
+from ragkit.evaluate.judges.settings import MEASURES
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -23,10 +24,12 @@ _GOOD = ("right", "refused rightly")
 
 def summary_tables(run: Run, summary: Summary, metrics: Sequence[str]) -> Iterator[RenderableType]:
     """The parts of a run's summary, top to bottom."""
-    yield figures_table(summary, metrics)
+    judged = sorted({name for name in summary.figures if name.split(".")[0] in MEASURES})
+    yield figures_table(summary, [*metrics, *judged])
     if summary.segments:
         yield segments_table(summary, metrics)
     yield losses_table(summary)
+    yield from _judges(summary)
     yield Text(_time_and_cost(summary), style=FAINT)
     if summary.gates:
         yield gates_table(summary)
@@ -78,6 +81,11 @@ def segments_table(summary: Summary, metrics: Sequence[str]) -> Table:
             row = (figure.metric, f"{figure.mean:.3f}", interval(figure), str(figure.questions))
             table.add_row("" if number else segment, *row, end_section=number == len(shown) - 1)
     return table
+
+
+def _judges(summary: Summary) -> Iterator[Text]:
+    for judge, failed in summary.failed_judgements.items():
+        yield Text(f"{judge}: {counted(failed, 'judgement')} failed and count for nothing", style="yellow")
 
 
 def losses_table(summary: Summary) -> Table:
