@@ -55,10 +55,13 @@ class Run:
 
 
 class Runs:
-    """The file. Every method may raise RagkitError when the file is no evaluation file."""
+    """The file, made if it is not there and `create` says so. Raises RagkitError for a file of something else, and when
+    there is none."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, create: bool = False) -> None:
         self.path = path
+        if not create and not path.exists():
+            raise RagkitError(f"there are no runs in {path} yet", mend="run: ragkit eval run --suite FILE")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=30.0)

@@ -48,7 +48,7 @@ def test_a_record_is_read_back_equal(tmp_path: Path) -> None:
         cost=(CostRow(stage="generate", nano_usd=None),),
         timings_ms={"total": 1.5},
     )
-    with Runs(tmp_path / "runs.sqlite") as runs:
+    with Runs(tmp_path / "runs.sqlite", create=True) as runs:
         run = begun(runs)
         runs.add(run.id, 1, record("second"))
         runs.add(run.id, 0, full)
@@ -57,7 +57,7 @@ def test_a_record_is_read_back_equal(tmp_path: Path) -> None:
 
 
 def test_a_run_is_found_by_its_beginning_or_as_the_last(tmp_path: Path) -> None:
-    with Runs(tmp_path / "deep" / "runs.sqlite") as runs:
+    with Runs(tmp_path / "deep" / "runs.sqlite", create=True) as runs:
         first, second = begun(runs), begun(runs)
         assert runs.find(first.id) == first
         assert runs.find("last") in (first, second)  # both began in one second
@@ -68,7 +68,7 @@ def test_a_run_is_found_by_its_beginning_or_as_the_last(tmp_path: Path) -> None:
 
 
 def test_only_an_unfinished_run_of_the_same_things_goes_on(tmp_path: Path) -> None:
-    with Runs(tmp_path / "runs.sqlite") as runs:
+    with Runs(tmp_path / "runs.sqlite", create=True) as runs:
         run = begun(runs)
         assert runs.unfinished(**SAME) == run
         for key in SAME:
@@ -85,3 +85,10 @@ def test_another_file_is_refused_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(RagkitError, match="is no file of evaluation runs"):
         Runs(path)
     assert path.read_bytes() == before
+
+
+def test_looking_makes_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "runs.sqlite"
+    with pytest.raises(RagkitError, match=r"there are no runs in .* yet; run: ragkit eval run"):
+        Runs(path)
+    assert not path.exists()

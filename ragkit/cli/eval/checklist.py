@@ -42,7 +42,7 @@ def checklist(
     from ragkit.system import Ragkit
 
     loaded, system = load_suite(suite, scratch_folder(suite)), load(config, sets)
-    with Runs(runs_file or DEFAULT_FILE) as runs:
+    with Runs(runs_file or DEFAULT_FILE, create=True) as runs:
         with index_progress(quiet=as_json) as indexing, question_progress(quiet=as_json) as asked:
             run = run_suite(loaded, system, runs, concurrency=concurrency, indexing=indexing, asked=asked)
         records = list(runs.records(run.id))

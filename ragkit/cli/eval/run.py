@@ -44,7 +44,7 @@ def run(
     from ragkit.evaluate.summary import summarise
 
     loaded = load_suite(suite, scratch_folder(suite))
-    with Runs(runs_file or DEFAULT_FILE) as runs:
+    with Runs(runs_file or DEFAULT_FILE, create=True) as runs:
         with index_progress(quiet=as_json) as indexing, question_progress(quiet=as_json) as asked:
             done = run_suite(
                 loaded,

@@ -27,4 +27,4 @@ def runs(runs_file: RunsOption = None, as_json: JsonOption = False) -> None:
     for run, done in found:
         count = str(run.questions) if run.ended else f"{done} of {run.questions}, not ended"
         table.add_row(run.id, run.suite, run.began[:16].replace("T", " "), count, run.config_hash, run.index_hash)
-    console().print(table if found else "no run yet; see: ragkit eval run --help")
+    console().print(table)
