@@ -118,9 +118,11 @@ def _streamed(screen: Console, rag: Ragkit, question: str, filters: list[Filter]
     for piece in rag.stream(question, filters=filters):
         if isinstance(piece, Answer):
             screen.print()
-            if not piece.refused and "".join(pieces).strip() != piece.text.strip():
+            said, checked = "".join(pieces).strip(), answer_text(piece)
+            # A model that cites by numbers may have said just what is read here.
+            if not piece.refused and said not in (piece.text.strip(), checked.plain.strip()):
                 screen.print("\nafter checking its citations, the answer is:")
-                screen.print(answer_text(piece))
+                screen.print(checked)
             return piece
         pieces.append(piece)
         screen.print(clean(piece), end="", soft_wrap=True)
