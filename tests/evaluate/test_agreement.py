@@ -90,12 +90,14 @@ def test_balanced_accuracy_needs_two_classes() -> None:
         balanced_accuracy([1, 1], [1, 0])
 
 
+@pytest.mark.integration  # simulates for seconds
 @pytest.mark.parametrize("measure", [cohen_kappa, balanced_accuracy])
 def test_labels_must_pair(measure: Callable[..., Interval]) -> None:
     with pytest.raises(ValueError, match="cannot be paired"):
         measure([True, False], [True])
 
 
+@pytest.mark.integration  # simulates for seconds
 @pytest.mark.parametrize("measure", [cohen_kappa, balanced_accuracy])
 @pytest.mark.parametrize(("size", "good", "sensitivity", "specificity"), [(100, 0.5, 0.8, 0.7), (200, 0.8, 0.9, 0.7)])
 def test_intervals_of_agreement_cover_the_truth_in_93_to_97_of_100_runs(
@@ -152,6 +154,7 @@ def test_the_interval_of_a_judge_that_errs_covers_the_truth_in_93_to_97_of_100_r
     assert 0.93 <= hits / RUNS <= 0.97
 
 
+@pytest.mark.integration  # simulates for seconds
 @pytest.mark.parametrize("per_document", [1, 5])
 def test_the_interval_of_a_judge_of_shares_covers_the_truth(per_document: int) -> None:
     documents = np.repeat(np.arange(300 // per_document), per_document)

@@ -78,6 +78,7 @@ def test_share_power_is_that_of_every_outcome(gain: float, loss: float) -> None:
     assert share_power(gain - loss, gain + loss, n) == pytest.approx(shown)
 
 
+@pytest.mark.integration  # simulates for seconds
 @given(st.floats(0.05, 1), st.integers(1, 1000), st.floats(0.3, 0.95))
 def test_share_power_is_reached_at_the_smallest_difference(disagreement: float, n: int, wanted: float) -> None:
     smallest = smallest_share_difference(disagreement, n, power=wanted)

@@ -121,6 +121,7 @@ def test_a_95_percent_interval_of_a_difference_covers_it(size: int, member: NDAr
     assert 0.93 <= covered(simulated(draw, member), 0.1) <= 0.97
 
 
+@pytest.mark.integration  # simulates for seconds
 def test_a_share_interval_covers_the_truth_in_93_to_97_of_100_runs() -> None:
     random = np.random.default_rng(5)
     for total, true in ((60, 0.5), (60, 0.9), (200, 0.6), (200, 0.9)):
@@ -128,6 +129,7 @@ def test_a_share_interval_covers_the_truth_in_93_to_97_of_100_runs() -> None:
         assert 0.93 <= covered([share_interval(count, total) for count in hits], true) <= 0.97
 
 
+@pytest.mark.integration  # simulates for seconds
 def test_a_rare_event_bound_is_too_low_in_at_most_5_of_100_samples() -> None:
     # Summed over every sample there can be, so without chance.
     for total, true in ((30, 0.1), (200, 0.02), (1000, 0.001)):

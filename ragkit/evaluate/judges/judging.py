@@ -5,6 +5,7 @@ Refusals and questions that ended in an error are not judged: there is no answer
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -110,9 +111,16 @@ def _mapped(judged: Callable[[Record], Record], records: Sequence[Record], concu
     if concurrency == 1:
         yield from map(judged, records)
         return
-    with ThreadPoolExecutor(concurrency) as pool:
+    gave_up = threading.Event()
+
+    def unless_over(record: Record) -> Record:
+        if gave_up.is_set():  # no more calls are paid for once a judge has given up
+            return record
         try:
-            yield from pool.map(judged, records)
+            return judged(record)
         except BaseException:
-            pool.shutdown(cancel_futures=True)  # no more calls are paid for once one judge has given up
+            gave_up.set()
             raise
+
+    with ThreadPoolExecutor(concurrency) as pool:
+        yield from pool.map(unless_over, records)

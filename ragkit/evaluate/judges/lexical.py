@@ -16,7 +16,7 @@ _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_CJK}]|(?:[^\W_{_CJK}]|(?<=\d)[.,](?=\d))+")
 
 # The score from which most was judged as people did, on BEGIN's dev part: scripts/measure_judges.py --tune.
-SUPPORT_FROM = 0.67
+SUPPORT_FROM = 0.66
 
 
 class LexicalJudge:
@@ -26,7 +26,8 @@ class LexicalJudge:
 
         support     = mean over the answer's sentences s of max over runs e of up to three sentences of the evidence
                       of min(support_score(s, e), share of the words of s that e has, by stem)
-        correctness = max over the labelled answers a of max(support_score(a, answer), support_score(answer, a))
+        correctness = max over the labelled answers a of max(support_score(a, answer), support_score(answer, a)),
+                      where the first is above 0
 
     The share counts every word, also "I" and "not", where `support_score` counts those that carry meaning. Without
     evidence, support is 0. Limits: synonyms and swapped roles are not seen.
@@ -65,8 +66,12 @@ def _support(exhibit: Exhibit) -> tuple[float, str]:
 
 
 def _correctness(exhibit: Exhibit) -> float:
-    said = exhibit.answer
-    return max(max(support_score(a, said), support_score(said, a)) for a in exhibit.references)
+    def likeness(reference: str) -> float:
+        states = support_score(reference, exhibit.answer)
+        # A short answer may be part of a longer label ("Agricola"), but not by a mere "the" or "no".
+        return max(states, support_score(exhibit.answer, reference)) if states > 0 else 0.0
+
+    return max(map(likeness, exhibit.references))
 
 
 def backing(sentence: str, evidence: str) -> float:
