@@ -58,6 +58,10 @@ class _Question:
         yield
         self.timings[stage] = (time.perf_counter() - began) * 1e3
 
+    def charge(self, stage: str, began: float) -> None:
+        """Add what has passed since `began` to a stage that works in pieces: the reader's pauses are not its time."""
+        self.timings[stage] = self.timings.get(stage, 0.0) + (time.perf_counter() - began) * 1e3
+
 
 def ask(question: str, stages: Stages, filters: Sequence[Filter] = ()) -> Answer:
     """Answer a question from the index, or refuse with a reason; see `Answer`."""
@@ -87,10 +91,13 @@ def stream(question: str, stages: Stages, filters: Sequence[Filter] = ()) -> Ite
         yield _refuse(asked, stages, asked.refusal)
         return
     last: str | Generated = ""
-    with asked.timed("generate"):
-        for last in stages.generator.stream(question, asked.results):
-            if isinstance(last, str):
-                yield last
+    began = time.perf_counter()
+    for last in stages.generator.stream(question, asked.results):
+        asked.charge("generate", began)
+        if isinstance(last, str):
+            yield last
+        began = time.perf_counter()
+    asked.charge("generate", began)
     yield _verified(asked, stages, whole_of(last))
 
 
@@ -102,10 +109,13 @@ async def astream(question: str, stages: Stages, filters: Sequence[Filter] = ())
         yield _refuse(asked, stages, asked.refusal)
         return
     last: str | Generated = ""
-    with asked.timed("generate"):
-        async for last in stages.generator.astream(question, asked.results):
-            if isinstance(last, str):
-                yield last
+    began = time.perf_counter()
+    async for last in stages.generator.astream(question, asked.results):
+        asked.charge("generate", began)
+        if isinstance(last, str):
+            yield last
+        began = time.perf_counter()
+    asked.charge("generate", began)
     yield await asyncio.to_thread(_verified, asked, stages, whole_of(last))
 
 

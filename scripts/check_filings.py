@@ -3,8 +3,8 @@
     python scripts/check_filings.py PDF_DIR [--config configs/quickstart.yaml]
 
 Questions and pages: eval/filings_questions.jsonl. An answered question is right if at least one citation leads to a
-page of the named filing where the answer stands; whether the first one does is counted apart. Prints each miss, then the
-counts.
+page of the named filing where the answer stands; whether the first one does is counted apart. Prints each miss, then
+the counts.
 """
 
 from __future__ import annotations

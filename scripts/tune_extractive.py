@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 from ragkit.config.load import load_config
 from ragkit.embed import Embedder, make_embedder
 from ragkit.evaluate.beir import dataset_hash, read_dataset
-from ragkit.evaluate.retrieval import EmbeddedQuestions, default_cache, index_in
+from ragkit.evaluate.retrieval import EmbeddedQuestions, default_cache, index_in, question_vectors
 from ragkit.evaluate.statistics import mean_interval
 from ragkit.generate.extractive import WEIGHTS, rank_sentences
 from ragkit.ingest.index import build_index
 from ragkit.ingest.sentences import split_sentences
+from ragkit.ingest.vectors import VectorJournal
 from ragkit.retrieve.retriever import retrieve
 from ragkit.store.open import open_snapshot
 
@@ -38,8 +39,8 @@ CONFIG = Path(__file__).parent.parent / "configs" / "quickstart.yaml"
 class RememberedPassages(EmbeddedQuestions):
     """Embeds each sentence once, whatever number of questions look at it."""
 
-    def __init__(self, questions: Sequence[str], embedder: Embedder) -> None:
-        super().__init__(questions, embedder)
+    def __init__(self, questions: Sequence[str], embedder: Embedder, kept: VectorJournal) -> None:
+        super().__init__(questions, embedder, kept)
         self._rows: dict[str, NDArray[np.float32]] = {}
         self._model = embedder
 
@@ -65,7 +66,7 @@ def read_questions(folder: Path) -> list[Question]:
     placed = index_in(config, default_cache() / dataset_hash(folder).split("-")[0])
     embedder = make_embedder(config.ingestion.embedding)
     build_index(placed, [data.corpus_path], embedder=embedder, wait_s=3600)
-    known = RememberedPassages(list(data.queries.values()), embedder)
+    known = RememberedPassages(list(data.queries.values()), embedder, question_vectors(config))
     answers: dict[str, list[str]] = {
         row["_id"]: row["metadata"]["answers"]
         for line in (folder / "queries.jsonl").read_text(encoding="utf-8").splitlines()

@@ -59,4 +59,6 @@ def print_json(value: Mapping[str, object]) -> None:
     >>> print_json({"path": Path("a/b"), "score": 0.5})
     {"path": "a/b", "score": 0.5}
     """
-    typer.echo(json.dumps(value, ensure_ascii=False, allow_nan=False, default=str))
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
+    # Half of a surrogate pair, which a model may write, is no character that a terminal or file takes.
+    typer.echo(text.encode("utf-8", "replace").decode("utf-8"))

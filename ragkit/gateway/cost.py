@@ -58,7 +58,7 @@ def _by_tokens(config: Config, stage: str, model: str, usage: Usage | None, base
         return CostLine(stage, None, f"{model} said no tokens")
     prices = config.costs.prices
     # Rerankers are priced by the call, which no table of token prices knows.
-    known = stage != "rerank" or model in prices
+    known = stage != "rerank" or (model in prices and "call" in prices[model].model_fields_set)
     # A server may answer with a dated name of the model that was asked for.
     asked = config.generation.model
     if stage == "generate" and model not in prices and asked is not None and asked in prices:

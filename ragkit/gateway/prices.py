@@ -30,9 +30,16 @@ def price_of(model: str, usage: Usage, prices: Mapping[str, Price], base_url: st
     >>> price_of("my-model", Usage(1000, 100), {"my-model": Price(input=0.2, output=0.4)}, "http://localhost:8000/v1")
     240000
     """
+    usage = _plausible(usage)
     own = prices.get(model)
     dollars = _by_config(own, usage) if own is not None else _by_table(model, usage, base_url or OPENAI_URL)
     return None if dollars is None else nano(dollars)
+
+
+def _plausible(usage: Usage) -> Usage:
+    """Counts as a server may send them, made possible: none below 0, and no more cached tokens than there are."""
+    sent, written = max(0, usage.input_tokens), max(0, usage.output_tokens)
+    return Usage(sent, written, min(sent, max(0, usage.cached_tokens)))
 
 
 def nano(dollars: Decimal) -> int:

@@ -19,7 +19,7 @@ _LONGEST = 400  # characters of one bracket; beyond this, an opening bracket was
 
 _SOURCE_OPENING = re.compile(r"[\[【(［]\s*[*_]*sources?[*_]*\s*[:：]\s*", re.IGNORECASE)
 _NUMBERS = re.compile(
-    r"[\[【［]\s*(?:source|document|doc)?\s*\^?(?P<numbers>\d{1,3}(?:\s*(?:,|;|-|–|and|&)\s*\d{1,3})*)"
+    r"[\[【［]\s*(?:(?:source|document|doc)\s*)?\^?(?P<numbers>\d{1,3}(?:\s*(?:,|;|-|–|and|&)\s*\d{1,3})*)"
     r"\s*(?:†[^\]】］\n]{0,80})?[\]】］]",
     re.IGNORECASE,
 )

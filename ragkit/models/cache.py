@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
@@ -137,13 +138,21 @@ def _read_verified() -> dict[str, object]:
 
 
 def publish(building: Path, target: Path) -> None:
-    """Give a finished folder its final name: everything in it is synced, then one rename, then that is synced."""
+    """Give a finished folder its final name: everything in it is synced, then one rename, then that is synced.
+
+    What has the name already is a damaged one, else nothing would have been fetched; it goes.
+    """
     for path in sorted(building.rglob("*")):
         sync(path)
     sync(building)
     target.parent.mkdir(parents=True, exist_ok=True)
+    damaged = target.with_name(f".{target.name}.damaged")
+    if target.exists():
+        shutil.rmtree(damaged, ignore_errors=True)
+        target.rename(damaged)
     building.rename(target)
     sync(target.parent)
+    shutil.rmtree(damaged, ignore_errors=True)
 
 
 def sync(path: Path) -> None:

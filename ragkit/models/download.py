@@ -61,7 +61,7 @@ def _complete(client: httpx.Client, wheel: Wheel, part: Path, received: Received
             _stream(client, wheel, part, before, received)
             return
         except _Broken as error:
-            tries = tries + 1 if part.exists() and part.stat().st_size <= before else 1
+            tries = 1 if part.exists() and part.stat().st_size > before else tries + 1
             if tries == _MOST_TRIES:
                 raise ModelError(
                     f"the download of {wheel.filename} from {shown(wheel.url)} broke off: {error}",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -93,3 +95,12 @@ def test_what_no_source_supports_is_marked_and_each_citation_has_its_number() ->
     )
     assert answer_text(answer).plain == "First. [1] Invented. [not supported by any source] Last. [2]"
     assert as_dict(answer)["unsupported"] == [{"start": begin, "end": begin + 9, "text": "Invented."}]
+
+
+def test_the_pauses_of_a_reader_are_no_seconds_of_the_generator(system: Path) -> None:
+    with Ragkit.from_config() as rag:
+        for piece in rag.stream(QUESTION):
+            if isinstance(piece, Answer):
+                assert piece.timings_ms["generate"] < 250
+            else:
+                time.sleep(0.3)

@@ -131,7 +131,10 @@ def changed_generator(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any, st
     generate: Any = ExtractiveGenerator.generate
 
     def changing(self: ExtractiveGenerator, question: str, results: Sequence[Any]) -> Any:
-        return change(lambda kept: generate(self, question, kept), question, results)
+        def with_these(kept: Sequence[Any]) -> Any:
+            return generate(self, question, kept)
+
+        return change(with_these, question, results)
 
     monkeypatch.setattr(ExtractiveGenerator, "generate", changing)
 

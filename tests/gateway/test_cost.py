@@ -56,6 +56,8 @@ def test_a_reranking_service_is_priced_by_the_call() -> None:
     reranking = {"backend": "http", "base_url": "https://api.cohere.com/v2", "model": "rerank-v3.5"}
     unpriced = config(retrieval={"reranking": reranking})
     assert by_stage(cost_lines(unpriced, "How hot?", {"rerank": 80.0})) == {"rerank": None}
+    by_tokens = config(retrieval={"reranking": reranking}, costs={"prices": {"rerank-v3.5": {"input": 0.02}}})
+    assert by_stage(cost_lines(by_tokens, "How hot?", {"rerank": 80.0})) == {"rerank": None}
     priced = config(retrieval={"reranking": reranking}, costs={"prices": {"rerank-v3.5": {"call": 0.002}}})
     assert by_stage(cost_lines(priced, "How hot?", {"rerank": 80.0})) == {"rerank": 2_000_000}
 

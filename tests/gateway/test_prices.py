@@ -41,3 +41,8 @@ def test_cached_tokens_are_part_of_the_input_and_charged_once(fresh: int, cached
     spent = price_of("m", Usage(fresh + cached, output, cached), {"m": price})
     assert spent is not None
     assert abs(spent - exact) <= Fraction(1, 2)
+
+
+def test_counts_that_cannot_be_do_not_end_an_answer() -> None:
+    assert price_of("gpt-4o-mini", Usage(10, 5, 20), {}) == price_of("gpt-4o-mini", Usage(10, 5, 10), {})
+    assert price_of("gpt-4o-mini", Usage(-10, -5, -20), {}) == 0

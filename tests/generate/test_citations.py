@@ -366,3 +366,8 @@ def test_support_is_between_0_and_1_and_a_verbatim_sentence_has_1(before: str, s
     if any(char.isalnum() for char in sentence):
         assert support_score(sentence, sentence) == 1.0
         assert support_score(sentence, f"{before}.\n{sentence}\n") == 1.0
+
+
+def test_many_blanks_in_a_bracket_are_read_at_once() -> None:
+    """White space that could stand in two places of a pattern would be tried in every way: minutes for this text."""
+    assert find_mentions("[" + " " * 50_000 + "x", lambda name: False) == []

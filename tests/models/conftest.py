@@ -35,6 +35,8 @@ class Index:
     pause_s: float = 0.0
     break_after: int | None = None
     ranges: bool = True
+    down: bool = False
+    """The host of the files answers 503, while the index works."""
 
     def add(self, filename: str, members: dict[str, bytes]) -> None:
         """Put a wheel with these members on the index."""
@@ -80,6 +82,10 @@ def _handler(index: Index) -> type[BaseHTTPRequestHandler]:
             self._start(200, json.dumps({"files": files}).encode())
 
         def _wheel(self, content: bytes) -> None:
+            if index.down:
+                index.sent.append(0)
+                self.send_error(503)
+                return
             asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
             if asked and index.ranges:
                 at = int(asked[1])

@@ -112,6 +112,23 @@ def test_a_transfer_that_breaks_off_is_taken_up_in_the_same_run(index: Index) ->
     assert sum(index.sent) == len(index.wheels[KETTLE])
 
 
+def test_a_host_that_never_sends_a_byte_is_given_up(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("ragkit.models.download.time.sleep", waits.append)
+    index.down = True
+    with pytest.raises(ModelError, match="status 503"):
+        resolve("kettle")
+    assert len(index.sent) == 5
+    assert waits == sorted(waits), "each wait is longer than the one before"
+
+
+def test_a_cached_model_that_lost_bytes_or_files_is_fetched_anew(index: Index) -> None:
+    found = resolve("kettle")
+    found.weights.write_bytes(WEIGHTS[:1000])
+    assert resolve("kettle").weights.read_bytes() == WEIGHTS
+    assert not [name for name in files() if "damaged" in name or name.startswith(".building")]
+
+
 def test_a_server_without_ranges_is_read_from_the_start(index: Index) -> None:
     index.break_after, index.ranges = 1_000_000, False
     assert resolve("kettle").weights.read_bytes() == WEIGHTS
