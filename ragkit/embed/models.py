@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ragkit.config.schema import Embedding
-from ragkit.errors import ConfigError, MissingExtra, ModelError
-from ragkit.models.catalogue import HubSource, Model, PypiSource, catalogue
+from ragkit.errors import ConfigError, ModelError
+from ragkit.models.catalogue import HubSource, Model, catalogue
 from ragkit.models.reference import Package, parse_reference
 from ragkit.models.resolve import Found, find, out_of_reach
 
@@ -46,9 +46,6 @@ def _found(name: str) -> Found:
     found = find(wanted, check=False)
     if found:
         return found
-    if isinstance(wanted, Model) and wanted.extra:
-        carriers = [source.path.split("/")[0] for source in wanted.sources if isinstance(source, PypiSource)]
-        raise MissingExtra(carriers[0], wanted.extra)
     raise out_of_reach(wanted)
 
 

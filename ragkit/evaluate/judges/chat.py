@@ -46,7 +46,7 @@ def make_chat(settings: JudgeSettings, max_tokens: int) -> Chat:
 
 
 class ServerChat:
-    """A server that speaks OpenAI's chat completions and knows `response_format: json_schema`."""
+    """A server that speaks OpenAI's chat completions and holds a reply to a JSON schema."""
 
     def __init__(self, settings: JudgeSettings, max_tokens: int) -> None:
         self._settings = settings
@@ -68,6 +68,15 @@ class ServerChat:
                 "json_schema": {"name": "verdict", "schema": schema, "strict": True},
             },
         }
+        response = self._post(request)
+        if response.status_code >= 400 and "json_object" in response.text:
+            # llama-cpp-python's server has another name for the same.
+            response = self._post({**request, "response_format": {"type": "json_object", "schema": schema}})
+        if response.status_code >= 300:
+            raise NoReplyError(f"HTTP {response.status_code}: {quoted(response.text, self._key)}")
+        return self._whole(response.content)
+
+    def _post(self, request: dict[str, Any]) -> httpx.Response:
         where = shown_url(self._url)
         try:
             response = self._client.post(endpoint(self._url, "/chat/completions"), json=request)
@@ -82,9 +91,7 @@ class ServerChat:
                 f"{where} has no judge {self._settings.model!r} for this key (HTTP {response.status_code})",
                 mend="mend the judge's model, base_url or api_key",
             )
-        if response.status_code >= 300:
-            raise NoReplyError(f"HTTP {response.status_code}: {quoted(response.text, self._key)}")
-        return self._whole(response.content)
+        return response
 
     def _whole(self, body: bytes) -> str:
         try:

@@ -43,6 +43,7 @@ def written(judgements: Sequence[Judgement]) -> list[str]:
     return [judgement.model_dump_json() for judgement in judgements]
 
 
+@pytest.mark.integration  # opens a database for each example
 @given(st.tuples(SCORES, SCORES), st.text())
 def test_a_replay_is_the_same_bytes_and_asks_nobody(
     tmp_path_factory: pytest.TempPathFactory, scores: tuple[float | None, float | None], reason: str

@@ -43,7 +43,8 @@ def test_rewording_is_supported_and_something_else_is_not(judge: Judge) -> None:
 def test_a_sentence_that_the_model_cannot_read_whole_is_read_in_parts(judge: Judge) -> None:
     row = "| " + " | ".join(f"value {number}" for number in range(400)) + " |"
     assert support(judge, row, [row]) == pytest.approx(1.0, abs=1e-5)
-    assert support(judge, "value 399", [row, "7" * 3000]) > 0.5
+    # The end of the row is read too: it is nearer than what has nothing to do with it.
+    assert support(judge, "value 399", [row]) > support(judge, "value 399", ["7" * 3000]) + 0.1
 
 
 @pytest.mark.integration

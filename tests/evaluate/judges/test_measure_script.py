@@ -67,6 +67,7 @@ def cells(printed: str, measure: str, of_set: str) -> list[str]:
     return next(row for row in rows if row[:2] == [measure, of_set])
 
 
+@pytest.mark.integration
 def test_agreement_of_the_lexical_judge(data: Path) -> None:
     printed = measure(data, "--judge", "lexical")
     # Of the test part, without what people called generic.
@@ -77,10 +78,12 @@ def test_agreement_of_the_lexical_judge(data: Path) -> None:
     assert cells(printed, "lexical.support", "SQuAD answers")[6].startswith("0.000")
 
 
+@pytest.mark.integration
 def test_thresholds_are_looked_for_on_the_tuning_parts(data: Path) -> None:
     assert cells(measure(data, "--judge", "lexical", "--tune"), "lexical.support", "BEGIN")[2:4] == ["10", "0.66"]
 
 
+@pytest.mark.integration
 def test_failures_of_a_model_are_counted_and_a_second_run_asks_nothing(data: Path, chat_server: ChatServer) -> None:
     def reply(request: dict[str, Any]) -> str:
         said = request["messages"][1]["content"]
