@@ -395,7 +395,7 @@ def test_odd_field_names_and_values_can_be_stored_and_filtered(open_store: OpenS
     assert [hit.chunk_id for hit in store.search(5, text="STRASSE straße")[1]] == [chunk.id]
 
 
-@pytest.mark.integration  # writes thousands of chunks
+@pytest.mark.integration  # 150 fields, each with an index of its own, take seconds
 def test_more_fields_than_are_indexed_stay_exact(open_store: OpenStore, make_chunk: MakeChunk) -> None:
     store = open_store()
     chunks = [make_chunk(n, "amber", metadata={f"field {n}": n, "shared": n % 2}) for n in range(150)]
