@@ -54,7 +54,7 @@ class ServerChat:
         self._url, self._key = address_and_key(settings)
         self._is_openai = urlsplit(self._url).hostname == "api.openai.com"
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        self._client = httpx.Client(headers=headers, timeout=settings.timeout_s)
+        self.client = httpx.Client(headers=headers, timeout=settings.timeout_s)
 
     def reply(self, messages: Sequence[Message], schema: dict[str, Any]) -> str:
         request: dict[str, Any] = {
@@ -65,7 +65,7 @@ class ServerChat:
             "max_completion_tokens" if self._is_openai else "max_tokens": self._max_tokens,
             "response_format": {
                 "type": "json_schema",
-                "json_schema": {"name": "verdict", "schema": schema, "strict": True},
+                "json_schema": {"name": "verdict", "schema": self._known(schema), "strict": True},
             },
         }
         response = self._post(request)
@@ -76,10 +76,20 @@ class ServerChat:
             raise NoReplyError(f"HTTP {response.status_code}: {quoted(response.text, self._key)}")
         return self._whole(response.content)
 
+    def _known(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """The schema without what the service refuses: OpenAI knows no bound for the length of a text."""
+        if not self._is_openai:
+            return schema
+        properties: dict[str, dict[str, Any]] = schema["properties"]
+        bare = {
+            name: {key: value for key, value in form.items() if key != "maxLength"} for name, form in properties.items()
+        }
+        return {**schema, "properties": bare}
+
     def _post(self, request: dict[str, Any]) -> httpx.Response:
         where = shown_url(self._url)
         try:
-            response = self._client.post(endpoint(self._url, "/chat/completions"), json=request)
+            response = self.client.post(endpoint(self._url, "/chat/completions"), json=request)
         except (httpx.ConnectError, httpx.ConnectTimeout):
             raise ServiceError(f"no server at {where}", mend="start it, or mend the judge's base_url") from None
         except httpx.TimeoutException:

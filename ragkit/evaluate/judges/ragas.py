@@ -124,6 +124,7 @@ class _Ragas:
         client = openai.AsyncOpenAI(base_url=url, api_key=key or "none", timeout=settings.timeout_s)
         options = {"temperature": 0.0, "max_tokens": max_tokens, "max_retries": _RETRIES}
         self._llm: Any = llms.llm_factory(settings.model or "", provider="openai", client=client, **options)
+        self._asks_json_object = self._llm.client
         self._llm.client = instructor.from_openai(client, mode=instructor.Mode.JSON_SCHEMA)
         self._embeddings: Any = _embeddings(embeddings.BaseRagasEmbedding, embedder)
         self._timeout_s = settings.timeout_s
@@ -134,11 +135,25 @@ class _Ragas:
     def score(self, metric: str, exhibit: Exhibit) -> tuple[float, str]:
         """One metric's number, and what is to be said about it."""
         notes: list[str] = []
-        limited = asyncio.wait_for(self._scored(metric, exhibit, notes), self._timeout_s)
-        return asyncio.run_coroutine_threadsafe(limited, self._loop).result(), "; ".join(notes)
+
+        def scored() -> float:
+            limited = asyncio.wait_for(self._scored(metric, exhibit, notes), self._timeout_s)
+            return asyncio.run_coroutine_threadsafe(limited, self._loop).result()
+
+        try:
+            value = scored()
+        except Exception as error:
+            if self._llm.client is self._asks_json_object or "json_object" not in str(_causes(error)[-1]):
+                raise
+            # llama-cpp-python's server has another name for the same; from now on it is asked by that.
+            self._llm.client = self._asks_json_object
+            value = scored()
+        return value, "; ".join(notes)
 
     async def _scored(self, metric: str, exhibit: Exhibit, notes: list[str]) -> float:
-        llm, given, contexts = _watched(self._llm, notes), {"user_input": exhibit.question}, list(exhibit.evidence)
+        by_other_name = self._llm.client is self._asks_json_object
+        llm, given = _watched(self._llm, notes, by_other_name), {"user_input": exhibit.question}
+        contexts = list(exhibit.evidence)
         if metric == "faithfulness":
             scorer, given = self._metrics.Faithfulness(llm=llm), {**given, "response": exhibit.answer}
         elif metric == "answer_relevancy":
@@ -150,17 +165,22 @@ class _Ragas:
         return float((await scorer.ascore(**given, retrieved_contexts=contexts)).value)
 
 
-def _watched(llm: Any, notes: list[str]) -> Any:
+def _watched(llm: Any, notes: list[str], by_other_name: bool) -> Any:
     """The model, but for replies that ragas would turn into a number in silence.
 
     These are verdicts that are neither 0 nor 1, and no question where one was asked for, which ragas scores 0. Verdicts
-    on fewer statements than there are become a note.
+    on fewer statements than there are become a note. `by_other_name` sends the schema as llama-cpp-python's server
+    wants it.
     """
-    watched, ask, stated = copy.copy(llm), llm.agenerate, 0
+    watched, stated = copy.copy(llm), 0
 
     async def agenerate(prompt: str, response_model: Any) -> Any:
         nonlocal stated
-        reply = await ask(prompt, response_model)
+        asking = copy.copy(llm)
+        if by_other_name:
+            form = {"type": "json_object", "schema": response_model.model_json_schema()}
+            asking.model_args = {**llm.model_args, "extra_body": {"response_format": form}}
+        reply = await asking.agenerate(prompt, response_model)
         said: dict[str, Any] = reply.model_dump()
         if not str(said.get("question", "?")).strip():
             raise ValueError("the model wrote no question")

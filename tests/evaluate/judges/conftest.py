@@ -24,7 +24,7 @@ class ChatServer:
     """What was asked, and what is replied: a text, a status with a body, or what a function makes of the request."""
 
     url: str
-    reply: str | tuple[int, str] | Callable[[Body], str] = "{}"
+    reply: str | tuple[int, str] | Callable[[Body], str | tuple[int, str]] = "{}"
     finish_reason: str = "stop"
     requests: list[Body] = field(default_factory=list[Body])
     keys: list[str | None] = field(default_factory=list[str | None])
@@ -37,14 +37,13 @@ def chat_server() -> Iterator[ChatServer]:
             request: Body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             state.requests.append(request)
             state.keys.append(self.headers["Authorization"])
-            reply = state.reply
-            if not isinstance(reply, str) and not callable(reply):
+            reply = state.reply(request) if callable(state.reply) else state.reply
+            if not isinstance(reply, str):
                 self._send(*reply)
                 return
-            text = reply if isinstance(reply, str) else reply(request)
             choice = {
                 "index": 0,
-                "message": {"role": "assistant", "content": text},
+                "message": {"role": "assistant", "content": reply},
                 "finish_reason": state.finish_reason,
             }
             usage = {"prompt_tokens": 9, "completion_tokens": 9, "total_tokens": 18}

@@ -7,6 +7,7 @@ import re
 import socket
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,10 +16,11 @@ from pydantic import SecretStr
 from ragkit.config.schema import Embedding
 from ragkit.errors import ConfigError, ModelError, ServiceError
 from ragkit.evaluate.judges import Exhibit, Judge, JudgeSettings, make_judge
+from ragkit.evaluate.judges.chat import ServerChat
 from ragkit.evaluate.judges.llm_prompt import messages_for, read_reply, schema_for
 from ragkit.evaluate.record import Judgement
 from ragkit.generate.prompt import restore
-from tests.evaluate.judges.conftest import ChatServer
+from tests.evaluate.judges.conftest import Body, ChatServer
 from tests.generate.conftest import MODEL, Server
 
 BOTH = ("groundedness", "correctness")
@@ -108,6 +110,23 @@ def test_any_reply_is_read_or_refused(reply: str) -> None:
 
 
 # A server
+
+
+def test_openai_is_not_told_a_length_that_it_refuses() -> None:
+    settings = JudgeSettings(kind="llm", model="gpt-4o-mini", api_key=SecretStr("sk-some-key"))
+    sent: list[Body] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(json.loads(request.content))
+        choice = {"message": {"content": RIGHT}, "finish_reason": "stop"}
+        return httpx.Response(200, json={"choices": [choice]})
+
+    chat = ServerChat(settings, 99)
+    chat.client = httpx.Client(transport=httpx.MockTransport(answer))
+    assert chat.reply(messages_for(EXHIBIT, BOTH), schema_for(BOTH)) == RIGHT
+    assert sent[0]["max_completion_tokens"] == 99
+    assert "maxLength" not in json.dumps(sent[0])
+    assert sent[0]["response_format"]["json_schema"]["schema"]["required"] == ["reason", "grounded", "correct"]
 
 
 def test_one_call_gives_both_scores_and_the_reason(chat_server: ChatServer) -> None:

@@ -55,7 +55,8 @@ def by_form(**replies: Any) -> Any:
     }
 
     def reply(request: Body) -> str:
-        name: str = request["response_format"]["json_schema"]["name"]
+        form = request["response_format"]
+        name: str = form["json_schema"]["name"] if "json_schema" in form else form["schema"]["title"]
         made = replies.get(name, right[name])
         return made if isinstance(made, str) else json.dumps(made)
 
@@ -76,6 +77,23 @@ def test_ragas_makes_its_numbers_of_the_models_replies(chat_server: ChatServer) 
     assert {request["temperature"] for request in chat_server.requests} == {0.0}
     # One call for the statements and one for their verdicts, three questions, two passages, one recall.
     assert len(chat_server.requests) == 2 + 3 + 2 + 1
+
+
+def test_a_server_that_has_another_name_for_a_schema_is_asked_by_that(chat_server: ChatServer) -> None:
+    replies = by_form()
+
+    def reply(request: Body) -> str | tuple[int, str]:
+        if request["response_format"]["type"] == "json_schema":
+            return 422, '{"error": {"message": "Input should be \'text\' or \'json_object\'"}}'
+        return replies(request)
+
+    chat_server.reply = reply
+    judge = judge_at(chat_server.url)
+    assert all(each.score is not None for each in judge.judge(EXHIBIT))
+    refused = [request for request in chat_server.requests if request["response_format"]["type"] == "json_schema"]
+    judge.judge(EXHIBIT)
+    still = [request for request in chat_server.requests if request["response_format"]["type"] == "json_schema"]
+    assert len(still) == len(refused)
 
 
 ODD: list[tuple[dict[str, Any], str, str]] = [
