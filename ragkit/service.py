@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from ragkit.errors import ConfigError
 
+OPENAI_URL = "https://api.openai.com/v1"
 MASK = "***"
 _LONGEST_DETAIL = 300
 _KEY_LIKE = re.compile(r"\b(?:sk|pk|key|gsk|hf)[-_][\w*.-]{4,}|(?i:bearer\s+)\S+")

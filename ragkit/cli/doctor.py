@@ -239,13 +239,12 @@ def services(config: Config) -> Iterator[Finding]:
     """Whether each service in use answers at all; a question is not put to it."""
     import httpx
 
-    from ragkit.service import shown_url
+    from ragkit.service import OPENAI_URL, shown_url
 
     embedding, generation, reranking = config.ingestion.embedding, config.generation, config.retrieval.reranking
-    openai = "https://api.openai.com/v1"
     used = (
-        ("ingestion.embedding.base_url", embedding.backend == "openai", embedding.base_url or openai),
-        ("generation.base_url", generation.backend == "openai", generation.base_url or openai),
+        ("ingestion.embedding.base_url", embedding.backend == "openai", embedding.base_url or OPENAI_URL),
+        ("generation.base_url", generation.backend == "openai", generation.base_url or OPENAI_URL),
         ("retrieval.reranking.base_url", reranking.backend == "http", reranking.base_url or ""),
     )
     for name, in_use, url in used:

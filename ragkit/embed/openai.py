@@ -10,14 +10,12 @@ import numpy as np
 
 from ragkit.embed import make_token_counter
 from ragkit.errors import ConfigError, ModelError, ServiceError
-from ragkit.service import checked_key, endpoint, quoted, shown_url
+from ragkit.service import OPENAI_URL, checked_key, endpoint, quoted, shown_url
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ragkit.config.schema import Embedding
-
-OPENAI_URL = "https://api.openai.com/v1"
 
 
 class OpenAIEmbedder:

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
 
 from ragkit.config.schema import Price
+from ragkit.service import OPENAI_URL
 from ragkit.types import Usage
 
-OPENAI_URL = "https://api.openai.com/v1"
 _MILLION = Decimal(1_000_000)
 _NANO = Decimal(1_000_000_000)
 

@@ -28,10 +28,9 @@ from ragkit.generate.chat_completion import (
 from ragkit.generate.generated import Generated, generated_from
 from ragkit.generate.prompt import Packed, SplitSentences, build_messages, pack, render_blocks
 from ragkit.generate.sentence_terms import nearest_to
-from ragkit.service import checked_key, endpoint
+from ragkit.service import OPENAI_URL, checked_key, endpoint
 from ragkit.types import ScoredChunk, Usage
 
-OPENAI_URL = "https://api.openai.com/v1"
 _FAILURES = (httpx.HTTPError, httpx.StreamError, UnreadableError, StreamFailedError)
 
 

@@ -35,10 +35,10 @@ _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ni
 _NUMBER_WORDS = {word: number for number, word in enumerate([*_UNITS, *_TEENS_TEXT.split()]) if word != "one"}
 _SPELLED_TENS = re.compile(rf"(?i)\b({'|'.join(_TENS)})(?:[- ]({'|'.join(_UNITS[1:])}))?\b")
 
-_CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 # Numbers with their separators, single CJK characters (no spaces to split at), words, and the ends of
 # clauses.
-_TOKEN = re.compile(rf"\d+(?:[.,]\d+)*|[{_CJK}]|[^\W\d_{_CJK}]+|[.;:!?,\n]")
+_TOKEN = re.compile(rf"\d+(?:[.,]\d+)*|[{CJK}]|[^\W\d_{CJK}]+|[.;:!?,\n]")
 _CLAUSE_WORDS = frozenset({"but", "although", "though", "whereas", "while", "yet", "however"})
 _SENTENCE_ENDS = frozenset(".:!?\n")
 _CLAUSE_ENDS = _SENTENCE_ENDS | {",", ";"}

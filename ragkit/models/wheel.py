@@ -21,7 +21,7 @@ _UNREADABLE = (
     zlib.error,
     lzma.LZMAError,
     EOFError,
-    RuntimeError,  # NotImplementedError, of a compression that is not known, is one
+    RuntimeError,  # of an encrypted member, and as a subclass of it of a compression that is not known
     OSError,
 )
 

@@ -9,11 +9,10 @@ from ragkit.evaluate.judges import Measure, asked
 from ragkit.evaluate.judges.exhibit import RULES, Exhibit, sentences, source_of, version_of
 from ragkit.evaluate.judges.settings import JudgeSettings
 from ragkit.evaluate.record import Judgement
-from ragkit.generate.support import stem, support_score
+from ragkit.generate.support import CJK, stem, support_score
 
 _WINDOW = 3  # sentences of the evidence that may back one sentence together, as in a citation's quote
-_CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-_WORD = re.compile(rf"[{_CJK}]|(?:[^\W_{_CJK}]|(?<=\d)[.,](?=\d))+")
+_WORD = re.compile(rf"[{CJK}]|(?:[^\W_{CJK}]|(?<=\d)[.,](?=\d))+")
 
 # The score from which most was judged as people did, on BEGIN's dev part: scripts/measure_judges.py --tune.
 SUPPORT_FROM = 0.66
