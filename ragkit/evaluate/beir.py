@@ -9,17 +9,14 @@ score.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from ragkit.errors import ParseError, RagkitError
+from ragkit.errors import RagkitError
 from ragkit.evaluate.cases import Case, Evidence
-
-MAX_LINE_BYTES = 64 * 1024 * 1024
-"""A longer line is an error: it is no row of a data set but, say, one JSON array of the whole."""
+from ragkit.evaluate.json_lines import bad_line, iter_lines, iter_objects
 
 LAYOUT = "a data set is a folder with corpus.jsonl, queries.jsonl and qrels/test.tsv"
 
@@ -107,9 +104,9 @@ def iter_corpus(path: Path | str) -> Iterator[CorpusRow]:
     for number, id_, row in _rows(file):
         title, metadata = row.get("title"), row.get("metadata")
         if metadata is not None and not isinstance(metadata, dict):
-            raise _bad(file, number, '"metadata" must be an object')
+            raise bad_line(file, number, '"metadata" must be an object')
         if title is not None and not isinstance(title, str):
-            raise _bad(file, number, '"title" must be a string')
+            raise bad_line(file, number, '"title" must be a string')
         yield CorpusRow(id_, title or "", _text(file, number, row), cast("dict[str, Any]", metadata or {}))
 
 
@@ -173,38 +170,31 @@ def _read_queries(file: Path) -> dict[str, str]:
 def _read_qrels(file: Path) -> dict[str, dict[str, int]]:
     """Judgments by query. The first line is a header, unless its third column is a number."""
     judged: dict[str, dict[str, int]] = {}
-    for number, line in _lines(file):
+    for number, line in iter_lines(file, LAYOUT):
         columns = [column.strip() for column in line.split("\t")]
         if len(columns) != 3 or not columns[0] or not columns[1]:
-            raise _bad(file, number, f"expected query-id TAB corpus-id TAB score, found {len(columns)} columns")
+            raise bad_line(file, number, f"expected query-id TAB corpus-id TAB score, found {len(columns)} columns")
         query, document, grade = columns
         try:
             value = int(grade)
         except ValueError:
             if number == 1:
                 continue
-            raise _bad(file, number, f"the score must be a whole number, not {grade!r}") from None
+            raise bad_line(file, number, f"the score must be a whole number, not {grade!r}") from None
         if judged.setdefault(query, {}).setdefault(document, value) != value:
-            raise _bad(file, number, f"query {query!r} and document {document!r} are judged twice, differently")
+            raise bad_line(file, number, f"query {query!r} and document {document!r} are judged twice, differently")
     return judged
 
 
 def _rows(file: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
     """Line number, id and content of each object of a .jsonl file; ids are checked to be new."""
     seen: dict[str, int] = {}
-    for number, line in _lines(file):
-        try:
-            row: Any = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise _bad(file, number, f"not JSON ({error})") from None
-        if not isinstance(row, dict):
-            raise _bad(file, number, "not a JSON object")
-        fields = cast("dict[str, Any]", row)
+    for number, fields in iter_objects(file, LAYOUT):
         id_ = fields.get("_id")
         if not isinstance(id_, str) or not id_:
-            raise _bad(file, number, '"_id" must be a string that is not empty')
+            raise bad_line(file, number, '"_id" must be a string that is not empty')
         if id_ in seen:
-            raise _bad(file, number, f"_id {id_!r} was already used in line {seen[id_]}")
+            raise bad_line(file, number, f"_id {id_!r} was already used in line {seen[id_]}")
         seen[id_] = number
         yield number, id_, fields
 
@@ -212,29 +202,5 @@ def _rows(file: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
 def _text(file: Path, number: int, row: dict[str, Any]) -> str:
     text = row.get("text")
     if not isinstance(text, str):
-        raise _bad(file, number, '"text" must be a string')
+        raise bad_line(file, number, '"text" must be a string')
     return text
-
-
-def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    """Number (from 1) and text of each line that is not blank."""
-    try:
-        opened = file.open("rb")
-    except OSError as error:
-        raise RagkitError(f"cannot read {file} ({error.strerror})", mend=LAYOUT) from error
-    with opened:
-        number = 0
-        while line := opened.readline(MAX_LINE_BYTES + 1):
-            number += 1
-            if len(line) > MAX_LINE_BYTES:
-                raise _bad(file, number, f"the line is longer than {MAX_LINE_BYTES} bytes")
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise _bad(file, number, f"not UTF-8 ({error.reason} at byte {error.start})") from None
-            if text.strip():
-                yield number, text.rstrip("\r\n")
-
-
-def _bad(file: Path, number: int, what: str) -> ParseError:
-    return ParseError(f"{file}:{number}: {what}")

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from ragkit.config.schema import Part
 from ragkit.errors import ParseError, RagkitError
+from ragkit.evaluate.json_lines import bad_line, iter_objects
 from ragkit.evaluate.validation import in_words
 
 Attack = Literal["false_premise", "near_miss", "contradiction", "injected_instruction", "ignore_context"]
@@ -96,7 +97,7 @@ def read_jsonl(path: Path) -> list[Case]:
     >>> case.id, case.answers, case.evidence[0].pages
     ('line-1', ('40 °C',), (2,))
     """
-    return _cases(path, ((number, _object(path, number, line)) for number, line in _lines(path) if line.strip()))
+    return _cases(path, iter_objects(path, "name a file of questions"))
 
 
 def read_csv(path: Path) -> list[Case]:
@@ -105,15 +106,21 @@ def read_csv(path: Path) -> list[Case]:
     Several answers, filters or forbidden texts stand in one cell with `|` between them. Raises ParseError with file
     and line.
     """
-    reader = csv.DictReader((f"{line}\n" for _, line in _lines(path)), strict=True)
-    return _cases(path, ((reader.line_num, _from_cells(path, reader.line_num, row)) for row in _rows(path, reader)))
-
-
-def _rows(path: Path, reader: csv.DictReader[str]) -> Iterator[dict[str, Any]]:
     try:
-        yield from reader
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return _cases(path, _table_rows(path, csv.DictReader(file, strict=True)))
+    except OSError as error:
+        raise RagkitError(f"cannot read {path} ({error.strerror})", mend="name a file of questions") from None
+    except UnicodeDecodeError as error:
+        raise ParseError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from None
+
+
+def _table_rows(path: Path, reader: csv.DictReader[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        for row in reader:
+            yield reader.line_num, _from_cells(path, reader.line_num, row)
     except csv.Error as error:
-        raise _bad(path, reader.line_num, str(error)) from None
+        raise bad_line(path, reader.line_num, str(error)) from None
 
 
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -121,7 +128,7 @@ _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0"
 
 def _from_cells(path: Path, number: int, row: dict[Any, Any]) -> dict[str, Any]:
     if None in row:
-        raise _bad(path, number, "more cells than the first line names columns")
+        raise bad_line(path, number, "more cells than the first line names columns")
     result: dict[str, Any] = {}
     place: dict[str, Any] = {}
     for key, value in row.items():
@@ -147,7 +154,7 @@ def _cases(path: Path, rows: Iterable[tuple[int, dict[str, Any]]]) -> list[Case]
     for number, row in rows:
         case = _case(path, number, {"id": f"line-{number}", **row})
         if case.id in seen:
-            raise _bad(path, number, f"id {case.id!r} was already used in line {seen[case.id]}")
+            raise bad_line(path, number, f"id {case.id!r} was already used in line {seen[case.id]}")
         seen[case.id] = number
         cases.append(case)
     if not cases:
@@ -167,28 +174,6 @@ def _case(path: Path, number: int, row: dict[str, Any]) -> Case:
         # As JSON, where a list may stand for a tuple while all else stays strict.
         return Case.model_validate_json(json.dumps(row))
     except ValidationError as error:
-        raise _bad(path, number, "; ".join(in_words(each, Case) for each in error.errors(include_url=False))) from None
-
-
-def _object(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        row: Any = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise _bad(path, number, f"not JSON ({error})") from None
-    if not isinstance(row, dict):
-        raise _bad(path, number, "not a JSON object")
-    return row  # pyright: ignore[reportUnknownVariableType] - keys of a JSON object are text
-
-
-def _lines(path: Path) -> list[tuple[int, str]]:
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise RagkitError(f"cannot read {path} ({error.strerror})", mend="name a file of questions") from None
-    except UnicodeDecodeError as error:
-        raise ParseError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from None
-    return [(number, line.rstrip("\r")) for number, line in enumerate(text.split("\n"), start=1)]
-
-
-def _bad(path: Path, number: int, what: str) -> ParseError:
-    return ParseError(f"{path}:{number}: {what}")
+        raise bad_line(
+            path, number, "; ".join(in_words(each, Case) for each in error.errors(include_url=False))
+        ) from None

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ragkit.errors import ParseError, RagkitError
-from ragkit.evaluate import beir
+from ragkit.evaluate import json_lines
 from ragkit.evaluate.beir import dataset_hash, iter_corpus, read_dataset
 
 CORPUS = [
@@ -102,7 +102,7 @@ def test_bytes_that_are_not_utf_8(tmp_path: Path) -> None:
 def test_a_line_without_end_is_refused_before_it_fills_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(beir, "MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr(json_lines, "MAX_LINE_BYTES", 1000)
     folder = write(tmp_path, corpus=[*CORPUS, {"_id": "d3", "text": "x" * 10_000_000}])
     tracemalloc.start()
     with pytest.raises(ParseError, match=r"corpus\.jsonl:3: the line is longer than 1000 bytes"):
