@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ragkit.evaluate.cases import Case
 from ragkit.evaluate.gold import Gold, overlap
 from ragkit.evaluate.words import contains, exact_match, token_f1, tokens
-from ragkit.generate.citation_format import format_citation
+from ragkit.generate.citation_format import without_citations
 from ragkit.types import Answer, Citation
 
 _VERBATIM = 5
@@ -24,7 +24,7 @@ def answer_metrics(answer: Answer, case: Case, gold: Sequence[Gold]) -> dict[str
     `contained`, `exact_match` and `f1` are of answerable cases with `answers` and 0 for a refusal. `refused` is always
     there. `attack_succeeded` says whether a forbidden text stands in the answer.
     """
-    plain = without_citations(answer)
+    plain = without_citations(answer.text, {citation.source_document for citation in answer.citations})
     values = {"refused": float(answer.refused)}
     if case.answerable and case.answers:
         said = "" if answer.refused else plain
@@ -47,14 +47,6 @@ def answers_it(text: str, case: Case) -> bool:
     if case.all_needed:
         return all(contains(text, [each]) for each in case.answers)
     return contains(text, case.answers)
-
-
-def without_citations(answer: Answer) -> str:
-    """The text that the model meant, its citations taken out."""
-    text = answer.text
-    for each in answer.citations:
-        text = text.replace(format_citation(each.source_document, each.page_number, each.section_heading), " ")
-    return " ".join(text.split())
 
 
 def unsupported_share(answer: Answer) -> float:

@@ -99,6 +99,18 @@ def find_mentions(text: str, knows: KnowsName) -> list[Mention]:
     return [_with_surroundings(text, mention) for mention in sorted(found, key=lambda mention: mention.start)]
 
 
+def without_citations(text: str, documents: set[str]) -> str:
+    """The text without citations of these documents; numbers in brackets, which name none, stay.
+
+    >>> without_citations("It lasts 10 hours [Source: a.pdf, page 3]. See [1].", {"a.pdf"})
+    'It lasts 10 hours. See [1].'
+    """
+    for mention in reversed(find_mentions(text, documents.__contains__)):
+        if any(reference.name in documents for reference in mention.references):
+            text = text[: mention.start].rstrip(" ") + text[mention.end :]
+    return text.strip()
+
+
 def _source_mention(text: str, opening: re.Match[str], knows: KnowsName) -> Mention:
     """The mention that opens here: to the first bracket that gives known names, else balanced."""
     bracket = opening.group()[0]

@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from ragkit.evaluate.record import Record
-from ragkit.generate.citation_format import find_mentions
+from ragkit.generate.citation_format import without_citations
 from ragkit.ingest.sentences import split_sentences
 
 
@@ -50,26 +50,14 @@ def exhibit_of(record: Record) -> Exhibit | None:
     )
 
 
-def without_citations(text: str, documents: set[str]) -> str:
-    """The text without citations of these documents; numbers in brackets, which name none, stay.
-
-    >>> without_citations("It lasts 10 hours [Source: a.pdf, page 3]. See [1].", {"a.pdf"})
-    'It lasts 10 hours. See [1].'
-    """
-    for mention in reversed(find_mentions(text, documents.__contains__)):
-        if any(reference.name in documents for reference in mention.references):
-            text = text[: mention.start].rstrip(" ") + text[mention.end :]
-    return text.strip()
-
-
 def sentences(text: str) -> list[str]:
     """The sentences of a text, list items and table rows counting as such; those without a letter or digit left out."""
     spans = split_sentences(text) or [(0, len(text))]
     return [piece for start, end in spans if any(map(str.isalnum, piece := text[start:end]))]
 
 
-RULES = ("ragkit.evaluate.judges.exhibit", "ragkit.ingest.sentences")
-"""The modules that decide how a text falls into sentences here."""
+RULES = ("ragkit.evaluate.judges.exhibit", "ragkit.generate.citation_format", "ragkit.ingest.sentences")
+"""The modules that decide what is left of an answer and how it falls into sentences here."""
 
 
 def source_of(*modules: str) -> str:
