@@ -17,8 +17,8 @@ from ragkit.config.load import load_config
 from ragkit.embed import make_embedder
 from ragkit.evaluate.beir import dataset_hash, read_dataset
 from ragkit.evaluate.metrics import evaluate_run
-from ragkit.evaluate.report import halves
 from ragkit.evaluate.retrieval import EmbeddedQuestions, default_cache, index_in, question_vectors, ranked_documents
+from ragkit.evaluate.split import split_queries
 from ragkit.evaluate.statistics import mean_interval
 from ragkit.ingest.index import build_index
 from ragkit.store.open import open_snapshot
@@ -51,7 +51,7 @@ def main() -> None:
             query: min(relevant).split("-")[0] if "xquad" in folder.name else min(relevant)
             for query, relevant in data.qrels.items()
         }
-        tuning, test = halves(list(data.qrels), clusters)
+        tuning, test = split_queries(list(data.qrels), clusters)
         snapshot = open_snapshot(placed)
         known = EmbeddedQuestions(list(data.queries.values()), embedder, question_vectors(config))
         for label, fusion in SETTINGS:

@@ -1,12 +1,8 @@
-"""Turn measured runs into plain data (what `--json` prints) and into tables for people.
-
-Also here: `halves`, which says which queries may be used for tuning and which only for reporting.
-"""
+"""Turn measured runs into plain data (what `--json` prints) and into tables for people."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypedDict
 
 from ragkit.evaluate.metrics import PerQuery
@@ -161,30 +157,6 @@ def comparison_table(comparison: Comparison) -> Table:
                 end_section=name == list(comparison["strategies"])[-1],
             )
     return table
-
-
-def halves(query_ids: Iterable[str], cluster_of: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """Split queries into (tuning, test), each in the given order.
-
-    All queries of a cluster (the document or article they were written for) go to the same half: otherwise
-    tuning would see the very passages of the test. Clusters are taken in the order of the hash of their
-    names, each to the half with fewer queries so far; so the split depends neither on the order of the
-    queries nor on a random state.
-
-    Raises ValueError if `cluster_of` lacks a query.
-
-    >>> halves(["q1", "q2", "q3", "q4"], {"q1": "salt", "q2": "sun", "q3": "salt", "q4": "sun"})
-    (['q2', 'q4'], ['q1', 'q3'])
-    """
-    queries = list(query_ids)
-    members: dict[str, list[str]] = {}
-    for query, cluster in zip(queries, _clusters(queries, cluster_of) or [], strict=True):
-        members.setdefault(cluster, []).append(query)
-    tuning: set[str] = set()
-    test: set[str] = set()
-    for cluster in sorted(members, key=lambda name: hashlib.sha256(name.encode()).digest()):
-        (tuning if len(tuning) <= len(test) else test).update(members[cluster])
-    return [query for query in queries if query in tuning], [query for query in queries if query in test]
 
 
 def _queries(values: PerQuery) -> list[str]:

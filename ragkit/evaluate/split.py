@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ragkit.evaluate.cases import Case
@@ -14,9 +14,8 @@ from ragkit.evaluate.cases import Case
 def split_cases(cases: Sequence[Case], test_share: float = 0.5) -> tuple[list[Case], list[Case]]:
     """(tuning, test), each in the given order.
 
-    Questions that share a document, directly or through a third question, go to one side. Sides are filled in the order
-    of a hash of the documents' names, so the split depends neither on the order of the questions nor on a random state.
-    Raises ValueError for a share that is not between 0 and 1.
+    Questions that share a document, directly or through a third question, are a cluster of `split_queries`, which says
+    the rest.
 
     >>> from ragkit.evaluate.cases import Evidence
     >>> cases = [Case(id=str(n), question="?", evidence=(Evidence(document=f"{n % 3}.md"),)) for n in range(6)]
@@ -24,21 +23,48 @@ def split_cases(cases: Sequence[Case], test_share: float = 0.5) -> tuple[list[Ca
     >>> {case.cluster for case in tuning} & {case.cluster for case in test}
     set()
     """
+    by_id = {case.id: case for case in cases}
+    tuning, test = split_queries(list(by_id), _group_of(cases), test_share)
+    return [by_id[identity] for identity in tuning], [by_id[identity] for identity in test]
+
+
+def split_queries(
+    query_ids: Iterable[str], cluster_of: Mapping[str, str], test_share: float = 0.5
+) -> tuple[list[str], list[str]]:
+    """(tuning, test) of queries by the clusters (documents or articles) that they were written for.
+
+    All queries of a cluster go to the same side: otherwise tuning would see the very passages of the test. Clusters are
+    taken in the order of the hash of their names, each to the side that lacks more of its share; so the split depends
+    neither on the order of the queries nor on a random state.
+
+    Raises ValueError if `cluster_of` lacks a query, or for a share that is not between 0 and 1.
+
+    >>> split_queries(["q1", "q2", "q3", "q4"], {"q1": "salt", "q2": "sun", "q3": "salt", "q4": "sun"})
+    (['q2', 'q4'], ['q1', 'q3'])
+    """
     if not 0 < test_share < 1:
         raise ValueError("the share of the test part lies between 0 and 1")
-    groups = _groups(cases)
-    ordered = sorted(groups.items(), key=lambda item: hashlib.sha256(item[0].encode("utf-8", "surrogatepass")).digest())
+    queries = list(query_ids)
+    missing = [query for query in queries if query not in cluster_of]
+    if missing:
+        raise ValueError(f"no cluster for {len(missing)} queries, the first is {missing[0]!r}")
+    members: dict[str, list[str]] = {}
+    for query in queries:
+        members.setdefault(cluster_of[query], []).append(query)
+    tuning: set[str] = set()
     test: set[str] = set()
-    seen = 0
-    for _, members in ordered:
-        seen += len(members)
-        if len(test) + len(members) / 2 <= seen * test_share:
-            test.update(members)
-    return [case for case in cases if case.id not in test], [case for case in cases if case.id in test]
+    for cluster in sorted(members, key=_hash_of):
+        ahead = len(tuning) / (1 - test_share) > len(test) / test_share
+        (test if ahead else tuning).update(members[cluster])
+    return [query for query in queries if query in tuning], [query for query in queries if query in test]
 
 
-def _groups(cases: Sequence[Case]) -> dict[str, list[str]]:
-    """Ids of questions that hang together, under the first name among their documents."""
+def _hash_of(name: str) -> bytes:
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+
+
+def _group_of(cases: Sequence[Case]) -> dict[str, str]:
+    """For each question the first name among the documents of all that it hangs together with."""
     parent: dict[str, str] = {}
 
     def root(name: str) -> str:
@@ -47,21 +73,16 @@ def _groups(cases: Sequence[Case]) -> dict[str, list[str]]:
             name = parent[name]
         return name
 
-    for case in cases:
-        names = [evidence.document for evidence in case.evidence] or [f"\x00{case.id}"]
-        for name in names[1:]:
-            low, high = sorted((root(names[0]), root(name)))
+    names_of = {case.id: [evidence.document for evidence in case.evidence] or [f"\x00{case.id}"] for case in cases}
+    for first, *others in names_of.values():
+        for name in others:
+            low, high = sorted((root(first), root(name)))
             parent[high] = low
-    groups: dict[str, list[str]] = {}
-    for case in cases:
-        name = case.evidence[0].document if case.evidence else f"\x00{case.id}"
-        groups.setdefault(root(name), []).append(case.id)
-    return groups
+    return {identity: root(names[0]) for identity, names in names_of.items()}
 
 
-def write_split(cases: Sequence[Case], folder: Path, test_share: float = 0.5) -> dict[str, str | int]:
+def write_split(tuning: Sequence[Case], test: Sequence[Case], folder: Path) -> dict[str, str | int]:
     """Write tuning.jsonl, test.jsonl and split.json, which holds the counts and hash of each; gives the latter back."""
-    tuning, test = split_cases(cases, test_share)
     folder.mkdir(parents=True, exist_ok=True)
     facts: dict[str, str | int] = {}
     for name, part in (("tuning", tuning), ("test", test)):

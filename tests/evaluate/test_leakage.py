@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragkit.evaluate.cases import Case, Evidence
@@ -56,6 +56,7 @@ def test_a_test_part_that_is_older_than_what_was_tuned_on_is_a_leak() -> None:
     assert (leak.kind, leak.test, leak.detail) == ("test older than tuning", "b", "2024-01-01 before 2026-01-01")
 
 
+@settings(max_examples=20)  # each example makes 128 hashes of a text, twice
 @given(st.lists(st.sampled_from(["alpha", "beta", "gamma", "delta"]), min_size=1, max_size=12).map(" ".join))
 def test_a_text_is_alike_to_itself(text: str) -> None:
     known = NearDuplicates()

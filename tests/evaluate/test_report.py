@@ -1,4 +1,4 @@
-"""Reports are plain JSON, tables show the same figures, halves never share a cluster."""
+"""Reports are plain JSON, tables show the same figures."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import json
 import random
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from rich.console import Console
 from rich.table import Table
 
 from ragkit.evaluate.metrics import PerQuery
-from ragkit.evaluate.report import compare, comparison_table, halves, report_table, retrieval_report
+from ragkit.evaluate.report import compare, comparison_table, report_table, retrieval_report
 
 QUERIES = [f"q{number}" for number in range(40)]
 DICE = random.Random(1)
@@ -101,26 +99,3 @@ def test_refuses_nothing() -> None:
         compare({}, documents=1)
     with pytest.raises(ValueError, match="at least one"):
         retrieval_report({"ndcg@10": {}}, documents=1)
-
-
-def test_refuses_a_query_without_cluster() -> None:
-    with pytest.raises(ValueError, match="no cluster for 1 queries, the first is 'b'"):
-        halves(["a", "b"], {"a": "x"})
-
-
-@given(st.dictionaries(st.text(max_size=5), st.sampled_from("abcdefgh"), max_size=60), st.randoms())
-def test_halves_share_no_cluster_and_lose_no_query(cluster_of: dict[str, str], dice: random.Random) -> None:
-    queries = list(cluster_of)
-    tuning, test = halves(queries, cluster_of)
-    assert sorted(tuning + test) == sorted(queries)
-    assert not {cluster_of[query] for query in tuning} & {cluster_of[query] for query in test}
-    dice.shuffle(queries)
-    again = halves(queries, cluster_of)
-    assert (set(again[0]), set(again[1])) == (set(tuning), set(test)), "the order of the queries is no matter"
-    largest = max((list(cluster_of.values()).count(name) for name in "abcdefgh"), default=0)
-    assert abs(len(tuning) - len(test)) <= largest
-
-
-def test_halves_are_the_same_in_every_process() -> None:
-    cluster_of = {f"q{number}": f"article {number % 5}" for number in range(10)}
-    assert halves(cluster_of, cluster_of)[0] == ["q0", "q1", "q2", "q5", "q6", "q7"]

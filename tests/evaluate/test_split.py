@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragkit.evaluate.cases import Case, Evidence, read_jsonl
-from ragkit.evaluate.split import split_cases, write_split
+from ragkit.evaluate.split import split_cases, split_queries, write_split
 
 DOCUMENTS = st.lists(st.integers(0, 15), max_size=3)
 
@@ -50,14 +50,36 @@ def test_the_parts_have_about_the_wanted_sizes(share: float) -> None:
 
 def test_a_split_is_written_whole_with_its_hashes_and_read_back(tmp_path: Path) -> None:
     cases = cases_of([[n] for n in range(10)])
-    facts = write_split(cases, tmp_path / "split")
     tuning, test = split_cases(cases)
+    facts = write_split(tuning, test, tmp_path / "split")
     assert read_jsonl(tmp_path / "split" / "tuning.jsonl") == tuning
     assert read_jsonl(tmp_path / "split" / "test.jsonl") == test
     assert json.loads((tmp_path / "split" / "split.json").read_text()) == facts
-    assert write_split(list(reversed(cases)), tmp_path / "again")["test_questions"] == facts["test_questions"]
 
 
 def test_a_share_lies_between_0_and_1() -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         split_cases([], 1.0)
+
+
+def test_refuses_a_query_without_cluster() -> None:
+    with pytest.raises(ValueError, match="no cluster for 1 queries, the first is 'b'"):
+        split_queries(["a", "b"], {"a": "x"})
+
+
+@given(st.dictionaries(st.text(max_size=5), st.sampled_from("abcdefgh"), max_size=60), st.randoms())
+def test_halves_share_no_cluster_and_lose_no_query(cluster_of: dict[str, str], dice: Random) -> None:
+    queries = list(cluster_of)
+    tuning, test = split_queries(queries, cluster_of)
+    assert sorted(tuning + test) == sorted(queries)
+    assert not {cluster_of[query] for query in tuning} & {cluster_of[query] for query in test}
+    dice.shuffle(queries)
+    again = split_queries(queries, cluster_of)
+    assert (set(again[0]), set(again[1])) == (set(tuning), set(test)), "the order of the queries is no matter"
+    largest = max((list(cluster_of.values()).count(name) for name in "abcdefgh"), default=0)
+    assert abs(len(tuning) - len(test)) <= largest
+
+
+def test_halves_are_the_same_in_every_process() -> None:
+    cluster_of = {f"q{number}": f"article {number % 5}" for number in range(10)}
+    assert split_queries(cluster_of, cluster_of)[0] == ["q0", "q1", "q2", "q5", "q6", "q7"]

@@ -60,8 +60,9 @@ def split(
     from ragkit.evaluate.split import split_cases, write_split
 
     cases = (read_csv if questions.suffix.lower() == ".csv" else read_jsonl)(questions)
-    facts = write_split(cases, out, test)
-    leaks = leaks_between(*split_cases(cases, test))
+    parts = split_cases(cases, test)
+    facts = write_split(*parts, out)
+    leaks = leaks_between(*parts)
     if as_json:
         print_json({"folder": str(out), **facts, "leaks": [asdict(leak) for leak in leaks]})
     else:
