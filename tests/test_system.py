@@ -216,6 +216,7 @@ def test_asking_with_other_index_settings_is_explained(rag: Ragkit) -> None:
         other.search("anything")
 
 
+@pytest.mark.integration
 def test_a_model_that_is_not_there_is_named_with_the_line_that_asks_for_it(tmp_path: Path) -> None:
     file, index = tmp_path / "a.yaml", tmp_path / "index"
     (tmp_path / "a.md").write_text("Water boils at 100 degrees.", encoding="utf-8")

@@ -8,14 +8,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from ragkit.evaluate.record import Record
     from ragkit.evaluate.run import Asked
-    from ragkit.ingest.index import Progress
+    from ragkit.ingest.index import Progress as Indexing
 
 
 @contextmanager
-def index_progress(quiet: bool = False) -> Generator[Progress | None]:
-    """A bar on stderr with rate and time left; nothing when `quiet` or when stderr is no terminal."""
+def _bar(quiet: bool, thing: str, *told: str) -> Generator[Progress | None]:
+    """A bar on stderr that counts `thing`, with `told` (columns of Rich) and the time left.
+
+    None when `quiet` or when stderr is no terminal.
+    """
     if quiet or not sys.stderr.isatty():
         yield None
         return
@@ -33,13 +38,23 @@ def index_progress(quiet: bool = False) -> Generator[Progress | None]:
     columns = (
         BarColumn(bar_width=40 if screen.width >= 100 else 10),
         MofNCompleteColumn(),
-        TextColumn("documents, {task.fields[chunks]:,} chunks" if screen.width >= 80 else "docs"),
-        TextColumn("{task.fields[rate]:.0f} chunks/s"),
+        TextColumn(thing),
+        *(TextColumn(each) for each in told if screen.width >= 80),
         TimeElapsedColumn(),
         TimeRemainingColumn(elapsed_when_finished=False),
         TextColumn("left"),
     )
     with Progress(*columns, console=screen, transient=True) as bar:
+        yield bar
+
+
+@contextmanager
+def index_progress(quiet: bool = False) -> Generator[Indexing | None]:
+    """The bar of a run that indexes, with chunks and their rate."""
+    with _bar(quiet, "docs", "{task.fields[chunks]:,} chunks", "{task.fields[rate]:.0f} chunks/s") as bar:
+        if bar is None:
+            yield None
+            return
         task = bar.add_task("indexing", total=None, chunks=0, rate=0.0)
 
         def update(done: int, total: int, chunks: int) -> None:
@@ -51,40 +66,22 @@ def index_progress(quiet: bool = False) -> Generator[Progress | None]:
 
 @contextmanager
 def question_progress(quiet: bool = False) -> Generator[Asked | None]:
-    """A bar on stderr with the cost so far; nothing when `quiet` or when stderr is no terminal."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    """The bar of a run that asks questions, with what went wrong and what it cost so far."""
+    with _bar(quiet, "questions", "{task.fields[wrong]} went wrong", "{task.fields[cost]}") as bar:
+        if bar is None:
+            yield None
+            return
+        from ragkit.evaluate.record import went_wrong
 
-    columns = (
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn("questions, {task.fields[lost]} lost, {task.fields[cost]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
-    lost, spent, unpriced = 0, 0.0, 0
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = None
+        task = bar.add_task("asking", total=None, wrong=0, cost="")
+        wrong, spent, unpriced = 0, 0.0, 0
 
         def update(done: int, total: int, record: Record) -> None:
-            nonlocal task, lost, spent, unpriced
-            lost += record.outcome not in ("right", "refused rightly", "not judged")
+            nonlocal wrong, spent, unpriced
+            wrong += went_wrong(record.outcome)
             spent += record.cost_usd or 0.0
             unpriced += record.cost_usd is None and record.error is None
             cost = f"${spent:.4f}" + (f" and {unpriced} unpriced" if unpriced else "")
-            if task is None:
-                task = bar.add_task("asking", total=total, lost=0, cost=cost)
-            bar.update(task, completed=done, lost=lost, cost=cost)
+            bar.update(task, completed=done, total=total, wrong=wrong, cost=cost)
 
         yield update

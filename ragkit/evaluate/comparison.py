@@ -8,7 +8,7 @@ from typing import Literal
 
 from ragkit.errors import RagkitError
 from ragkit.evaluate.power import smallest_difference
-from ragkit.evaluate.record import Outcome, Record
+from ragkit.evaluate.record import GOOD, Outcome, Record
 from ragkit.evaluate.statistics import Interval, holm, paired_difference, permutation_test
 from ragkit.evaluate.summary import all_metrics
 
@@ -48,9 +48,6 @@ class Flip:
     @property
     def lost(self) -> bool:
         return self.before in GOOD and self.after not in GOOD
-
-
-GOOD: frozenset[Outcome] = frozenset({"right", "refused rightly"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from ragkit.errors import RagkitError
 from ragkit.evaluate.answer_metrics import answer_metrics
@@ -25,6 +26,8 @@ class Examiner:
     def __init__(self, rag: Ragkit) -> None:
         snapshot = rag.snapshot()
         self._rag = rag
+        # A document is often cited, and each time it would be unpacked anew.
+        self._document = lru_cache(16)(rag.document)
         self._finder = GoldFinder(snapshot.manifest, snapshot.store)
         self._places = Places(snapshot.store)
 
@@ -79,7 +82,7 @@ class Examiner:
         return tuple(rows)
 
     def _citation_row(self, citation: Citation) -> CitationRow:
-        document = self._rag.document(citation.source_document)
+        document = self._document(citation.source_document)
         stands = document is not None and document.text[citation.start : citation.end] == citation.quote
         return CitationRow(
             document=citation.source_document,

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import get_args
 
-from ragkit.evaluate.record import Outcome, Record
+from ragkit.evaluate.record import Outcome, Record, went_wrong
 
-_GOOD: frozenset[Outcome] = frozenset({"right", "refused rightly", "not judged"})
 _FIRST: dict[Outcome, int] = {outcome: place for place, outcome in enumerate(get_args(Outcome))}
 
 
 def worst_first(records: Sequence[Record]) -> list[Record]:
     """The questions that went wrong: those that failed, then by the stage that lost them, then by token F1."""
-    wrong = [record for record in records if record.outcome not in _GOOD]
+    wrong = [record for record in records if went_wrong(record.outcome)]
     return sorted(
         wrong,
         key=lambda record: (

@@ -34,6 +34,13 @@ Outcome = Literal[
 ]
 """Where the answer was lost, if it was."""
 
+GOOD: frozenset[Outcome] = frozenset({"right", "refused rightly"})
+"""What is to be wished for; everything else but "not judged" is a question that went wrong."""
+
+
+def went_wrong(outcome: Outcome) -> bool:
+    return outcome not in GOOD and outcome != "not judged"
+
 
 class Row(Part):
     """Base of what is kept: JSON lists read back as tuples."""

@@ -124,8 +124,9 @@ def index_fingerprint(manifest: Manifest) -> str:
 
 def _examined(rag: Ragkit, loaded: LoadedSuite, todo: list[int], concurrency: int) -> Iterator[tuple[int, Record]]:
     examiner = Examiner(rag)
-    # Loaded before the clock of the first question runs.
-    rag.embedder.embed_question("warm up")
+    # Loaded before the clock of the first question runs; a service is not paid for that.
+    if rag.config.ingestion.embedding.backend == "sentence_transformers":
+        rag.embedder.embed_question("warm up")
     _ = rag.reranker, rag.generator
     if concurrency == 1:
         for position in todo:

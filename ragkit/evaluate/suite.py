@@ -63,6 +63,11 @@ class Gate(Part):
             raise ValueError("a gate needs either at_least or at_most")
         return self
 
+    @property
+    def demanded(self) -> str:
+        """The bound in words."""
+        return f"at least {self.at_least:g}" if self.at_least is not None else f"at most {self.at_most:g}"
+
 
 class Thresholds(Part):
     """What each check demands; a suite's `checklist`. Shares are between 0 and 1."""

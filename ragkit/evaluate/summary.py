@@ -38,6 +38,11 @@ class Figure:
     deviation: float
 
     @property
+    def interval(self) -> str:
+        """The interval in words."""
+        return f"{self.low:.3f} to {self.high:.3f}"
+
+    @property
     def shows(self) -> float:
         """The smallest difference between two systems that questions like these show in four of five cases, when each
         document counts once; infinite for fewer than three documents."""

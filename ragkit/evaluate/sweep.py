@@ -12,12 +12,13 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from ragkit.config.schema import Config
 from ragkit.errors import ConfigError
 from ragkit.evaluate.cases import Case
-from ragkit.evaluate.gold import GoldFinder
+from ragkit.evaluate.gold import Gold, GoldFinder
 from ragkit.evaluate.leakage import leaks_between
 from ragkit.evaluate.retrieval import EmbeddedQuestions, question_vectors
 from ragkit.evaluate.run import placed_config
@@ -44,6 +45,11 @@ class Trial:
     mean: float
     values: dict[str, float]
     milliseconds: float
+
+    @property
+    def name(self) -> str:
+        """The settings as one line."""
+        return ", ".join(f"{key}={value}" for key, value in self.settings.items()) or "the config as it is"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +185,10 @@ def _refuse_leaks(tuning: Sequence[Case], test: Sequence[Case]) -> None:
         )
 
 
+_System = tuple[Ragkit, Callable[[str], tuple[Gold, ...]], Places]
+"""A system, the labelled places of a question (by id) in its index, and where chunks stand."""
+
+
 @dataclass
 class _Bench:
     """Runs trials; keeps the opened systems and the questions' vectors."""
@@ -186,12 +196,12 @@ class _Bench:
     loaded: LoadedSuite
     configure: Callable[[Settings], Config]
     metric: str
-    systems: dict[str, tuple[Ragkit, GoldFinder, Places]] = field(default_factory=dict[str, Any])
+    systems: dict[str, _System] = field(default_factory=dict[str, Any])
     vectors: dict[str, EmbeddedQuestions] = field(default_factory=dict[str, EmbeddedQuestions])
 
     def trial(self, settings: Settings, cases: Sequence[Case]) -> Trial:
         config = self.configure(settings)
-        rag, finder, places = self._system(config)
+        rag, gold_of, places = self._system(config)
         embedder = self._vectors(rag, config)
         store = rag.snapshot().store
         reranker = rag.reranker if config.retrieval.reranking.backend != "none" else None
@@ -202,14 +212,14 @@ class _Bench:
             began = time.perf_counter()
             found = retrieve(case.question, store, embedder, config.retrieval, reranker, filters)
             milliseconds.append((time.perf_counter() - began) * 1e3)
-            measured = stage_metrics(found.ranked, finder.find(case), places)
+            measured = stage_metrics(found.ranked, gold_of(case.id), places)
             if self.metric in measured:
                 values[case.id] = measured[self.metric]
         if not values:
             raise ConfigError(f"no question has the metric {self.metric}", mend="e.g. fused.chunk.ndcg@10")
         return Trial(settings, statistics.fmean(values.values()), values, statistics.median(milliseconds))
 
-    def _system(self, config: Config) -> tuple[Ragkit, GoldFinder, Places]:
+    def _system(self, config: Config) -> _System:
         """The system with this reranker over the index that these settings make, which is built once."""
         placed = placed_config(self.loaded, config)
         key = f"{placed.ingestion.store.path}\x1f{config.retrieval.reranking!r}"
@@ -218,7 +228,14 @@ class _Bench:
             if self.loaded.corpus:
                 rag.index(list(self.loaded.corpus), wait_s=3600)
             snapshot = rag.snapshot()
-            self.systems[key] = rag, GoldFinder(snapshot.manifest, snapshot.store), Places(snapshot.store)
+            finder = GoldFinder(snapshot.manifest, snapshot.store)
+            cases = {case.id: case for case in self.loaded.cases}
+
+            @cache
+            def gold_of(identity: str) -> tuple[Gold, ...]:
+                return finder.find(cases[identity])
+
+            self.systems[key] = rag, gold_of, Places(snapshot.store)
         return self.systems[key]
 
     def _vectors(self, rag: Ragkit, config: Config) -> EmbeddedQuestions:

@@ -90,7 +90,6 @@ def test_balanced_accuracy_needs_two_classes() -> None:
         balanced_accuracy([1, 1], [1, 0])
 
 
-@pytest.mark.integration  # simulates for seconds
 @pytest.mark.parametrize("measure", [cohen_kappa, balanced_accuracy])
 def test_labels_must_pair(measure: Callable[..., Interval]) -> None:
     with pytest.raises(ValueError, match="cannot be paired"):
@@ -138,6 +137,7 @@ def judge(random: np.random.Generator, size: int, bias: float, noise: float) -> 
     return truth, (truth + bias + random.normal(0, noise, size)).tolist()
 
 
+@pytest.mark.integration  # simulates for seconds
 @pytest.mark.parametrize(
     ("items", "labels", "bias", "noise"),
     [(330, 30, 0.2, 0.3), (450, 50, 0.0, 0.1), (330, 30, -0.3, 2.0), (200, 100, 0.2, 0.3)],

@@ -75,11 +75,7 @@ def _choice(text: str) -> tuple[str, list[str]]:
 
 
 def _say(trial: Trial) -> None:
-    typer.echo(f"{trial.mean:.4f}  {trial.milliseconds:6.1f} ms  {_named(trial.settings)}", err=True)
-
-
-def _named(settings: Settings) -> str:
-    return ", ".join(f"{key}={value}" for key, value in settings.items()) or "the config as it is"
+    typer.echo(f"{trial.mean:.4f}  {trial.milliseconds:6.1f} ms  {trial.name}", err=True)
 
 
 def _as_dict(found: Sweep) -> dict[str, Any]:
@@ -109,14 +105,12 @@ def _print(found: Sweep) -> None:
         table.add_column(heading, justify="right")
     for trial in sorted((found.base, *found.trials), key=lambda trial: -trial.mean)[:20]:
         style = "bold green" if trial is found.winner else ""
-        table.add_row(_named(trial.settings), f"{trial.mean:.4f}", f"{trial.milliseconds:.1f}", style=style)
+        table.add_row(trial.name, f"{trial.mean:.4f}", f"{trial.milliseconds:.1f}", style=style)
     screen.print(table)
     if found.gain is None:
         screen.print("nothing was better on the tuning part than the config as it is")
         return
-    screen.print(
-        f"winner: {_named(found.winner.settings)} (p {found.p_tuning:.3f} for {len(found.trials)} trials, Holm)"
-    )
+    screen.print(f"winner: {found.winner.name} (p {found.p_tuning:.3f} for {len(found.trials)} trials, Holm)")
     screen.print(
         f"on {found.test_questions} test questions: {found.winner_test:.4f} against {found.base_test:.4f}, gain"
         f" {found.gain.mean:+.4f} (95% {found.gain.low:+.4f} to {found.gain.high:+.4f})"

@@ -10,16 +10,16 @@ from rich.text import Text
 
 from ragkit.cli.printing import FAINT, clean, counted
 from ragkit.evaluate.judges.settings import MEASURES
+from ragkit.evaluate.record import GOOD
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ragkit.evaluate.runs import Run
-    from ragkit.evaluate.summary import Figure, Summary
+    from ragkit.evaluate.summary import Summary
 
 STYLES = {"pass": "bold green", "fail": "bold red", "not shown": "yellow"}
 _BAR = 24
-_GOOD = ("right", "refused rightly")
 
 
 def summary_tables(run: Run, summary: Summary, metrics: Sequence[str]) -> Iterator[RenderableType]:
@@ -63,7 +63,7 @@ def figures_table(summary: Summary, metrics: Sequence[str]) -> Table:
         figure = summary.figures.get(name)
         if figure is not None:
             shows = f"{figure.shows:.3f}" if figure.shows < 1 else "-"
-            table.add_row(name, f"{figure.mean:.3f}", interval(figure), str(figure.questions), shows)
+            table.add_row(name, f"{figure.mean:.3f}", figure.interval, str(figure.questions), shows)
     table.caption = "* the smallest difference between two systems that these questions show in 4 of 5 cases"
     return table
 
@@ -78,7 +78,7 @@ def segments_table(summary: Summary, metrics: Sequence[str]) -> Table:
     for segment, figures in summary.segments.items():
         shown = [figures[name] for name in metrics if name in figures]
         for number, figure in enumerate(shown):
-            row = (figure.metric, f"{figure.mean:.3f}", interval(figure), str(figure.questions))
+            row = (figure.metric, f"{figure.mean:.3f}", figure.interval, str(figure.questions))
             table.add_row("" if number else segment, *row, end_section=number == len(shown) - 1)
     return table
 
@@ -96,7 +96,7 @@ def losses_table(summary: Summary) -> Table:
     table.add_column()
     for outcome, count in summary.losses.items():
         bar = "█" * max(1, round(_BAR * count / summary.questions))
-        table.add_row(outcome, str(count), Text(bar, style="green" if outcome in _GOOD else "red"))
+        table.add_row(outcome, str(count), Text(bar, style="green" if outcome in GOOD else "red"))
     return table
 
 
@@ -106,15 +106,12 @@ def gates_table(summary: Summary) -> Table:
         table.add_column(heading)
     for result in summary.gates:
         gate, figure = result.gate, result.figure
-        bound = f"at least {gate.at_least:g}" if gate.at_least is not None else f"at most {gate.at_most:g}"
         where = f" ({gate.segment})" if gate.segment else ""
-        value = "no question has it" if figure is None else f"{figure.mean:.3f} ({interval(figure)})"
-        table.add_row(f"{gate.metric}{where} {bound}", value, Text(result.verdict, style=STYLES[result.verdict]))
+        value = "no question has it" if figure is None else f"{figure.mean:.3f} ({figure.interval})"
+        table.add_row(
+            f"{gate.metric}{where} {gate.demanded}", value, Text(result.verdict, style=STYLES[result.verdict])
+        )
     return table
-
-
-def interval(figure: Figure) -> str:
-    return f"{figure.low:.3f} to {figure.high:.3f}"
 
 
 def _time_and_cost(summary: Summary) -> str:

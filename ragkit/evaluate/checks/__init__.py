@@ -7,10 +7,10 @@ another.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from ragkit.evaluate.summary import Figure, Verdict
+from ragkit.evaluate.summary import Figure, Verdict, verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Check:
     title: str
     parts: tuple[Measured, ...]
     note: str = ""
-    evidence: tuple[Mapping[str, Any], ...] = field(default=())
+    evidence: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -47,8 +47,6 @@ def part_of(
     name: str, figure: Figure | None, *, at_least: float | None = None, at_most: float | None = None
 ) -> Measured:
     """A part from a figure and its bound, with the verdict of `summary.verdict`; without a figure it is not shown."""
-    from ragkit.evaluate.summary import verdict
-
     demanded = f"at least {at_least:g}" if at_least is not None else f"at most {at_most:g}"
     if figure is None:
         return Measured(name, None, None, None, 0, demanded, "not shown")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ragkit.evaluate.checks import Check, Measured, part_of
@@ -27,7 +28,7 @@ def check_retrieval(records: Sequence[Record], thresholds: Thresholds, seed: int
     note = ""
     if len(labelled) < thresholds.min_questions:
         note = f"{len(labelled)} labelled questions show nothing; it takes {thresholds.min_questions}"
-        parts = [_with_verdict(part, "not shown") for part in parts]
+        parts = [replace(part, verdict="not shown") for part in parts]
     lost = [record for record in labelled if record.metrics[f"{stage}.chunk.recall@10"] < 1]
     return Check(3, "retrieval is relevant", tuple(parts), note, _rows(lost))
 
@@ -39,8 +40,9 @@ def check_reranking(records: Sequence[Record], thresholds: Thresholds, seed: int
     title = "reranking improves precision"
     if not both:
         first = _figure(records, f"fused.{measure}", seed)
-        without = part_of("precision@3 without it", first, at_least=0.0)
-        return Check(4, title, (_with_verdict(without, "not shown"),), "no reranker is configured")
+        bounds = (first.mean, first.low, first.high, first.questions) if first else (None, None, None, 0)
+        without = Measured("precision@3 without it", *bounds, "for information", "not shown")
+        return Check(4, title, (without,), "no reranker is configured")
     gains = [
         (record.metrics[f"reranked.{measure}"] - record.metrics[f"fused.{measure}"], record.case.cluster)
         for record in both
@@ -231,10 +233,6 @@ def _median(name: str, values: Sequence[float], bound: float) -> Measured:
     value = statistics.median(values) if values else None
     verdict = "not shown" if value is None else "pass" if value <= bound else "fail"
     return Measured(name, value, None, None, len(values), f"at most {bound:g}", verdict)
-
-
-def _with_verdict(part: Measured, verdict: Any) -> Measured:
-    return Measured(part.name, part.value, part.low, part.high, part.questions, part.demanded, verdict)
 
 
 def _rows(records: Sequence[Record]) -> tuple[dict[str, Any], ...]:

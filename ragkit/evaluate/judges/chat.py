@@ -22,9 +22,8 @@ from ragkit.generate.chat_completion import Completion as Read
 from ragkit.generate.chat_completion import UnreadableError, read_completion
 from ragkit.generate.llama_model import Completion, LlamaModel
 from ragkit.generate.prompt import Message
-from ragkit.service import checked_key, endpoint, quoted, shown_url
+from ragkit.service import OPENAI_URL, checked_key, endpoint, quoted, shown_url
 
-OPENAI_URL = "https://api.openai.com/v1"
 _NOT_THIS_QUESTION = (401, 403, 404)
 
 

@@ -1,4 +1,4 @@
-"""Put answers before judges: each verdict from the cache if it is there, and every failure counted.
+"""Put answers before judges: each verdict from the cache if it is there, and every failure kept with its reason.
 
 Refusals and questions that ended in an error are not judged: there is no answer.
 """
@@ -6,10 +6,8 @@ Refusals and questions that ended in an error are not judged: there is no answer
 from __future__ import annotations
 
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 
 from ragkit.evaluate.judges import Judge, asked, failures
 from ragkit.evaluate.judges.cache import JudgementCache, key_of
@@ -18,23 +16,6 @@ from ragkit.evaluate.record import Judgement, Record
 
 Judged = Callable[[int, Record], None]
 """Told after each record: how many are done, and the record with its judgements."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What became of one measure: scores, and how often there was none, by reason."""
-
-    scores: list[float] = field(default_factory=list[float])
-    reasons: Counter[str] = field(default_factory=Counter[str])
-
-    @property
-    def failed(self) -> int:
-        return self.reasons.total()
-
-    @property
-    def mean(self) -> float | None:
-        """Mean of the scores that there are; None without any. Of little worth where many failed."""
-        return sum(self.scores) / len(self.scores) if self.scores else None
 
 
 def judge_all(
@@ -86,25 +67,6 @@ def verdict(
         again = judge.judge(exhibit)
         return cache.put(key, judge, [new if old.score is None else old for old, new in zip(known, again, strict=True)])
     return known
-
-
-def tally(records: Iterable[Record]) -> dict[str, Tally]:
-    """What became of each measure over records, by its name in order of appearance.
-
-    >>> from ragkit.evaluate.cases import Case
-    >>> right, failed = Judgement(judge="llm.correctness", score=1.0), Judgement(judge="llm.groundedness", score=None)
-    >>> found = tally([Record(case=Case(id="1", question="?"), judgements=(right, failed))])
-    >>> found["llm.correctness"].mean, found["llm.groundedness"].failed, found["llm.groundedness"].mean
-    (1.0, 1, None)
-    """
-    found: dict[str, Tally] = {}
-    for judgement in (judgement for record in records for judgement in record.judgements):
-        measure = found.setdefault(judgement.judge, Tally())
-        if judgement.score is None:
-            measure.reasons[judgement.reason] += 1
-        else:
-            measure.scores.append(judgement.score)
-    return found
 
 
 def _mapped(judged: Callable[[Record], Record], records: Sequence[Record], concurrency: int) -> Iterator[Record]:

@@ -14,10 +14,10 @@ def frontier(sweep: Sweep) -> str:
     """The page. Time is the median of retrieval outside the embedding model, in milliseconds."""
     trials = [sweep.base, *sweep.trials]
     best = unbeaten(trials)
-    dots = [Dot(trial.milliseconds, trial.mean, _named(trial), trial in best) for trial in trials]
+    dots = [Dot(trial.milliseconds, trial.mean, trial.name, trial in best) for trial in trials]
     plot = scatter(dots, f"{sweep.metric} against milliseconds", "milliseconds a question", sweep.metric)
     rows = "".join(
-        f'<tr><td>{escape(_named(trial))}</td><td class="n">{trial.mean:.4f}</td>'
+        f'<tr><td>{escape(trial.name)}</td><td class="n">{trial.mean:.4f}</td>'
         f'<td class="n">{trial.milliseconds:.1f}</td><td>{"unbeaten" if trial in best else ""}</td></tr>'
         for trial in sorted(trials, key=lambda trial: -trial.mean)
     )
@@ -26,7 +26,7 @@ def frontier(sweep: Sweep) -> str:
         said = "Nothing was better on the tuning part than the config as it is."
     else:
         said = (
-            f"Winner: {_named(sweep.winner)}. On {sweep.test_questions} test questions {sweep.winner_test:.4f} against"
+            f"Winner: {sweep.winner.name}. On {sweep.test_questions} test questions {sweep.winner_test:.4f} against"
             f" {sweep.base_test:.4f}: gain {sweep.gain.mean:+.4f} ({sweep.gain.low:+.4f} to {sweep.gain.high:+.4f})."
         )
     body = (
@@ -48,7 +48,3 @@ def unbeaten(trials: Sequence[Trial]) -> list[Trial]:
             for other in trials
         )
     ]
-
-
-def _named(trial: Trial) -> str:
-    return ", ".join(f"{key}={value}" for key, value in trial.settings.items()) or "the config as it is"

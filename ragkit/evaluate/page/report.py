@@ -15,7 +15,7 @@ from ragkit.evaluate.page.plots import Point, Step, Whisker, curve, histogram, w
 from ragkit.evaluate.record import Outcome, PassageRow, Record
 from ragkit.evaluate.runs import Run
 from ragkit.evaluate.statistics import share_interval
-from ragkit.evaluate.summary import LOSSES, Figure, Summary
+from ragkit.evaluate.summary import LOSSES, Summary
 
 _WORST = 50
 _PASSAGES = 4
@@ -76,10 +76,9 @@ def _gates(summary: Summary) -> str:
     rows: list[str] = []
     for result in summary.gates:
         gate, figure = result.gate, result.figure
-        bound = f"at least {gate.at_least:g}" if gate.at_least is not None else f"at most {gate.at_most:g}"
-        value = "no question has it" if figure is None else f"{figure.mean:.3f} ({_interval(figure)})"
+        value = "no question has it" if figure is None else f"{figure.mean:.3f} ({figure.interval})"
         rows.append(
-            f"<tr><td>{escape(gate.metric)} {escape(gate.segment)}</td><td>{bound}</td><td>{value}</td>"
+            f"<tr><td>{escape(gate.metric)} {escape(gate.segment)}</td><td>{gate.demanded}</td><td>{value}</td>"
             f'<td class="{_CLASS[result.verdict]}">{result.verdict}</td></tr>'
         )
     head = "<tr><th>gate</th><th>demanded</th><th>measured (95% interval)</th><th>verdict</th></tr>"
@@ -89,7 +88,7 @@ def _gates(summary: Summary) -> str:
 def _cards(summary: Summary, metrics: Sequence[str]) -> str:
     cards = [
         f'<div class="card"><span>{escape(name)}</span><b>{figure.mean:.3f}</b>'
-        f"<span>{_interval(figure)}, {figure.questions} questions in {figure.clusters} documents</span></div>"
+        f"<span>{figure.interval}, {figure.questions} questions in {figure.clusters} documents</span></div>"
         for name in metrics
         if (figure := summary.figures.get(name)) is not None
     ]
@@ -232,10 +231,6 @@ def _passage(passage: PassageRow) -> str:
 
 def _pages(pages: Sequence[int]) -> str:
     return f", page {', '.join(map(str, pages))}" if pages else ""
-
-
-def _interval(figure: Figure) -> str:
-    return f"{figure.low:.3f} to {figure.high:.3f}"
 
 
 def _foot(run: Run) -> str:

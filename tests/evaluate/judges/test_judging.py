@@ -14,7 +14,7 @@ from ragkit.evaluate.cases import Case
 from ragkit.evaluate.judges import Exhibit, JudgeSettings, Measure, make_judge
 from ragkit.evaluate.judges.cache import JudgementCache, key_of
 from ragkit.evaluate.judges.exhibit import exhibit_of
-from ragkit.evaluate.judges.judging import judge_all, tally
+from ragkit.evaluate.judges.judging import judge_all
 from ragkit.evaluate.record import Judgement, Record
 from tests.evaluate.judges.test_cache import Dictated
 from tests.evaluate.judges.test_exhibit import passage
@@ -60,12 +60,14 @@ def test_an_answer_without_words_fails_and_nobody_is_asked() -> None:
     assert (judge.calls, judged.judgements[0].reason) == (0, "the answer has no words")
 
 
-def test_failures_are_counted_by_reason_and_no_score_stands_for_them() -> None:
+def test_a_failure_keeps_its_reason_and_no_score_stands_for_it() -> None:
     judge = Dictated((1.0, None), (0.0, None), reason="no JSON")
-    counted = tally(judge_all([record("a"), record("b", "It lasts 12 hours.")], [judge]))
-    assert (counted["dictated.a"].mean, counted["dictated.a"].failed) == (0.5, 0)
-    assert counted["dictated.b"].mean is None
-    assert counted["dictated.b"].reasons == {"no JSON": 2}
+    judged = judge_all([record("a"), record("b", "It lasts 12 hours.")], [judge])
+    assert [scores(each) for each in judged] == [
+        {"dictated.a": 1.0, "dictated.b": None},
+        {"dictated.a": 0.0, "dictated.b": None},
+    ]
+    assert {each.judgements[1].reason for each in judged} == {"no JSON"}
 
 
 def test_a_finished_run_is_judged_again_without_a_call(tmp_path: Path) -> None:

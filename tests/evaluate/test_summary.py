@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+from ragkit.evaluate.cases import Case, Evidence
+from ragkit.evaluate.record import Judgement, Record
+from ragkit.evaluate.suite import Suite
+from ragkit.evaluate.summary import summarise
+
+
+def record(
+    number: int, f1: float = 1.0, *, answerable: bool = True, refused: bool = False, score: float | None = 0.5
+) -> Record:
+    evidence = (Evidence(document=f"{number}.md"),) if answerable else ()
+    case = Case(id=f"q{number}", question="?", evidence=evidence, answerable=answerable)
+    judged = () if refused else (Judgement(judge="llm.groundedness", score=score, reason=""),)
+    metrics = {"f1": f1} if answerable else {}
+    return Record(case=case, metrics=metrics, refused=refused, judgements=judged, cost_usd=0.001)
+
+
+def suite(**gate: object) -> Suite:
+    data = [{"path": "q.jsonl"}]
+    return Suite.model_validate({"name": "s", "data": data, "gates": [gate] if gate else []})
+
+
+def test_refusals_are_counted_over_those_questions_that_they_are_right_or_wrong_for() -> None:
+    records = [
+        record(1),
+        record(2, 0.0, refused=True),
+        record(3, answerable=False, refused=True),
+        record(4, answerable=False),
+    ]
+    figures = summarise(records, suite()).figures
+    shares = {name: (figures[name].mean, figures[name].questions) for name in figures if "refus" in name}
+    assert shares == {"false_refusals": (0.5, 2), "refusal_recall": (0.5, 2), "refusal_precision": (0.5, 2)}
+
+
+def test_a_judgement_that_failed_is_counted_and_no_zero() -> None:
+    summary = summarise([record(1, score=1.0), record(2, score=None), record(3, score=None)], suite())
+    assert (summary.figures["llm.groundedness"].mean, summary.figures["llm.groundedness"].questions) == (1.0, 1)
+    assert summary.failed_judgements == {"llm.groundedness": 2}
+
+
+def test_a_question_that_failed_has_no_figures_and_is_counted() -> None:
+    failed = Record(case=Case(id="q", question="?"), error="no server", outcome="failed")
+    summary = summarise([record(1), failed], suite())
+    assert (summary.questions, summary.failed, summary.figures["f1"].questions) == (2, 1, 1)
+    assert summary.cost_usd == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize(
+    ("bound", "count", "verdict"),
+    [(0.5, 60, "pass"), (0.99, 60, "not shown"), (1.1, 60, "fail"), (0.9, 4, "not shown")],
+)
+def test_a_gate_passes_by_its_lower_bound_and_fails_by_its_mean(bound: float, count: int, verdict: str) -> None:
+    """All questions are right, which few questions do not show."""
+    (result,) = summarise([record(n) for n in range(count)], suite(metric="f1", at_least=bound)).gates
+    assert result.verdict == verdict
+
+
+def test_a_gate_on_a_metric_that_no_question_has_is_not_shown() -> None:
+    summary = summarise([record(1)], suite(metric="f2", at_most=0.5))
+    assert [result.verdict for result in summary.gates] == ["not shown"]
+    assert summary.passed
+
+
+def test_without_records_there_is_no_summary() -> None:
+    with pytest.raises(ValueError, match="no summary"):
+        summarise([], suite())
