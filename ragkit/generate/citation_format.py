@@ -2,7 +2,8 @@
 
 Every form that models were seen to use is read: `[Source: a.pdf, page 3]`, `[source: a.pdf p. 3]`, `pages
 3-4`, `[Source: a.md, section Setup > Network]`, several in one bracket (`;`), block numbers (`[1]`, `[1,
-2]`, `[Source: 1]`, `【1†source】`), in square, full-width or (with "Source:") round brackets, bold or not.
+2]`, `[Source: 1]`, `【1†source】`), a name alone (`[a.pdf, page 3]`, `(a.pdf, p. 3)`), in square, full-width or round
+brackets, bold or not; and a list of sources at the end.
 """
 
 from __future__ import annotations
@@ -15,14 +16,19 @@ KnowsName = Callable[[str], bool]
 """Whether a document of this name is in the context."""
 
 _CLOSING = {"[": "]", "【": "】", "(": ")", "［": "］"}
+_DEEPEST = 4  # brackets in a name
 _LONGEST = 400  # characters of one bracket; beyond this, an opening bracket was never closed
 
 _SOURCE_OPENING = re.compile(r"[\[【(［]\s*[*_]*sources?[*_]*\s*[:：]\s*", re.IGNORECASE)
 _NUMBERS = re.compile(
-    r"[\[【［]\s*(?:(?:source|document|doc)\s*)?\^?(?P<numbers>\d{1,3}(?:\s*(?:,|;|-|–|and|&)\s*\d{1,3})*)"
+    r"[\[【［]\s*(?:(?:source|document|doc)\s*)?\^?"
+    # Four digits up to 2199 are a year.
+    r"(?P<numbers>(?:\d{1,3}(?:\s*(?:,|;|-|–|and|&)\s*\d{1,3})*|2[2-9]\d\d|[3-9]\d{3}|\d{5,9}))"
     r"\s*(?:†[^\]】］\n]{0,80})?[\]】］]",
     re.IGNORECASE,
 )
+_BRACKET = re.compile(r"[\[【(［]")
+_FILE_NAME = re.compile(r"\w\.[A-Za-z][A-Za-z0-9]{1,4}$")
 _LINK_TARGET = re.compile(r"\((?:https?:|#|/)[^)\s]*\)")  # an invented link behind the bracket
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
 
@@ -40,6 +46,11 @@ _BLOCK = re.compile(
     r"^(?:(?:block|document|doc\.?|source)\s*)?(?:#?(?P<number>\d{1,3})|\[(?P<bracketed>\d{1,3})\])$",
     re.IGNORECASE,
 )
+_LIST_HEADING = re.compile(
+    r"^[ \t]*[#*_>-]*[ \t]*(?:sources?|references?|citations?)[*_]*[ \t]*(?:[:：][*_]*|$)[ \t]*(?P<first>[^\n]*)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_ITEM_MARK = re.compile(r"^\s*(?:[-*•]|\d{1,3}[.)]|\[\^?\d{1,3}\][:.]?(?=\s*\w))\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +96,29 @@ def find_mentions(text: str, knows: KnowsName) -> list[Mention]:
     >>> mention.start, mention.references[0].pages
     (9, (3,))
     """
-    code = [match.span() for match in _CODE.finditer(text)]
     found: list[Mention] = []
     for match in _SOURCE_OPENING.finditer(text):
         if not found or match.start() >= found[-1].end:
             found.append(_source_mention(text, match, knows))
-    taken = [(mention.start, mention.end) for mention in found] + code
+    taken = bytearray(len(text))  # 1 for each character of a citation that was found, or of code
+
+    def take(start: int, end: int) -> bool:
+        is_free = not any(taken[start:end])
+        if is_free:
+            taken[start:end] = b"\1" * (end - start)
+        return is_free
+
+    for start, end in [(mention.start, mention.end) for mention in found] + [m.span() for m in _CODE.finditer(text)]:
+        taken[start:end] = b"\1" * (end - start)
     for match in _NUMBERS.finditer(text):
-        if not any(start < match.end() and match.start() < end for start, end in taken):
-            numbers = _expand(match["numbers"])
-            references = tuple(Reference(match.group(), number=number) for number in numbers)
+        if take(*match.span()):
+            references = tuple(Reference(match.group(), number=number) for number in _expand(match["numbers"]))
             found.append(Mention(match.start(), match.end(), references))
+    for match in _BRACKET.finditer(text):
+        if not taken[match.start()]:
+            mention = _bare_mention(text, match, knows)
+            if mention is not None and take(mention.start, mention.end):
+                found.append(mention)
     return [_with_surroundings(text, mention) for mention in sorted(found, key=lambda mention: mention.start)]
 
 
@@ -111,8 +134,68 @@ def without_citations(text: str, documents: set[str]) -> str:
     return text.strip()
 
 
-def _source_mention(text: str, opening: re.Match[str], knows: KnowsName) -> Mention:
-    """The mention that opens here: to the first bracket that gives known names, else balanced."""
+def closing_list(text: str, knows: KnowsName) -> tuple[int, tuple[Reference, ...]] | None:
+    """Where a list of sources at the end begins, and what it lists; None without one.
+
+    Its lines give nothing but names, pages and sections; a heading with other text below it is none.
+
+    >>> closing_list("Ten hours.\\n\\nSources:\\n- a.pdf, page 3\\n- b.md", {"a.pdf", "b.md"}.__contains__)[0]
+    12
+    >>> closing_list("Sources: two people who were there.", {"a.pdf"}.__contains__)
+    """
+    for heading in reversed(list(_LIST_HEADING.finditer(text))):
+        lines = [heading["first"], *text[heading.end() :].split("\n")]
+        items = [_item(line, knows) for line in lines if line.strip(" \t*_")]
+        if all(items):
+            return heading.start(), tuple(reference for item in items for reference in item)
+    return None
+
+
+def _item(line: str, knows: KnowsName) -> tuple[Reference, ...]:
+    """The references of a line of a list of sources; () if it says something else."""
+    bare = _ITEM_MARK.sub("", line).strip().rstrip(".")
+    mentions = find_mentions(bare, knows)
+    if mentions and not _outside(bare, mentions).strip(" \t,;*_"):
+        return tuple(reference for mention in mentions for reference in mention.references)
+    references = read_references(bare, knows)
+    return references if all(_is_placed(reference, knows) for reference in references) else ()
+
+
+def _outside(text: str, mentions: list[Mention]) -> str:
+    for mention in reversed(mentions):
+        text = text[: mention.start] + text[mention.end :]
+    return text
+
+
+def _bare_mention(text: str, opening: re.Match[str], knows: KnowsName) -> Mention | None:
+    """The mention that opens here if all in the bracket reads as names with their places, known or not."""
+    ends, balanced = _ends(text, opening)
+    if balanced is None:
+        return None
+    for end in ends[: min(ends.index(balanced) + 1, _DEEPEST)]:
+        references = read_references(text[opening.end() : end], knows)
+        if references and all(knows(reference.name) and _is_placed(reference, knows) for reference in references):
+            return Mention(opening.start(), end + 1, references)
+    references = read_references(text[opening.end() : balanced], knows)
+    is_round = opening.group() == "("
+    if references and all(
+        _is_placed(reference, knows) or (reference.name and reference.pages and not is_round)
+        for reference in references
+    ):
+        return Mention(opening.start(), balanced + 1, references)
+    return None
+
+
+def _is_placed(reference: Reference, knows: KnowsName) -> bool:
+    """Whether a name that nothing calls a source is one: known with a page or a section, or a file's with a page."""
+    is_file = bool(_FILE_NAME.search(reference.name))
+    if knows(reference.name):
+        return is_file or bool(reference.pages or reference.section)
+    return is_file and bool(reference.pages)
+
+
+def _ends(text: str, opening: re.Match[str]) -> tuple[list[int], int | None]:
+    """All places where the bracket may close on its line, and where it does by the count of brackets."""
     bracket = opening.group()[0]
     close = _CLOSING[bracket]
     depth, ends, balanced = 1, list[int](), None
@@ -124,6 +207,12 @@ def _source_mention(text: str, opening: re.Match[str], knows: KnowsName) -> Ment
             ends.append(index)
             if depth == 0 and balanced is None:
                 balanced = index
+    return ends, balanced
+
+
+def _source_mention(text: str, opening: re.Match[str], knows: KnowsName) -> Mention:
+    """The mention that opens here: to the first bracket that gives known names, else balanced."""
+    ends, balanced = _ends(text, opening)
     for end in ends:
         references = read_references(text[opening.end() : end], knows)
         if references and all(reference.number or knows(reference.name) for reference in references):

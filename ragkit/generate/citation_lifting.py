@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ragkit.generate.citation_format import Mention, Reference, find_mentions
+from ragkit.generate.citation_format import Mention, Reference, closing_list, find_mentions
 from ragkit.generate.cited_chunks import Names, find_chunks, normalise_name
 from ragkit.types import Chunk, RemovedCitation
 
@@ -24,19 +24,36 @@ class Mark:
     chunks: tuple[Chunk, ...]
 
 
+def cut_list(
+    text: str, context: Sequence[Chunk], names: Names
+) -> tuple[str, list[tuple[Reference, tuple[Chunk, ...]]], list[RemovedCitation]]:
+    """The text without a list of sources at its end, what that lists and may mean, and what of it means no chunk."""
+    listed: list[tuple[Reference, tuple[Chunk, ...]]] = []
+    removed: list[RemovedCitation] = []
+    while found := closing_list(text, lambda name: _knows(names, name)):
+        text = text[: found[0]].rstrip()
+        for reference in found[1]:
+            chunks, reason = find_chunks(reference, context, names)
+            if chunks:
+                listed.append((reference, tuple(chunks)))
+            else:
+                removed.append(RemovedCitation(reference.text, reason))
+    return text, listed, removed
+
+
 def lift(text: str, context: Sequence[Chunk], names: Names) -> tuple[str, list[Mark], list[RemovedCitation]]:
     """The text without any citation, the citations that may mean a chunk, and those that cannot.
 
     Repeated until no citation is left, for taking one out can join the halves of another.
     """
-
-    def knows(name: str) -> bool:
-        return names.get(normalise_name(name)) is not None
-
     marks: list[Mark] = []
     removed: list[RemovedCitation] = []
     text = text.strip()
-    while mentions := [m for m in find_mentions(text, knows) if not _is_quoted(text, m, context)]:
+    while mentions := [
+        mention
+        for mention in find_mentions(text, lambda name: _knows(names, name))
+        if not _is_quoted(text, mention, context)
+    ]:
         pieces: list[str] = []
         new_marks: list[Mark] = []
         cuts: list[tuple[int, int]] = []
@@ -72,11 +89,16 @@ def lift(text: str, context: Sequence[Chunk], names: Names) -> tuple[str, list[M
     return plain, clamped, removed
 
 
+def _knows(names: Names, name: str) -> bool:
+    return names.get(normalise_name(name)) is not None
+
+
 def _is_quoted(text: str, mention: Mention, context: Sequence[Chunk]) -> bool:
-    """Whether a "[12]" is no citation of the model but stands so, with the words before or behind it, in a source."""
-    if not all(reference.number is not None for reference in mention.references) or not mention.references:
+    """Whether a "[12]" or a "[Smith, p. 3]" is no citation of the model but stands so, with the words before or behind
+    it, in a source."""
+    if not mention.references:
         return False
-    if text[mention.start : mention.end].lower().lstrip("[【［* ").startswith("s"):
+    if text[mention.start : mention.end].lower().lstrip("[【［(* ").startswith("source"):
         return False
     number = text[mention.start : mention.end]
     before, behind = text[: mention.start][-_LINE:], text[mention.end :][:_LINE]

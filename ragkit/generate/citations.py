@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from ragkit.generate.citation_format import format_citation
-from ragkit.generate.citation_lifting import NO_SPACE_BEFORE, Mark, lift
+from ragkit.generate.citation_format import Reference, format_citation
+from ragkit.generate.citation_lifting import NO_SPACE_BEFORE, Mark, cut_list, lift
 from ragkit.generate.cited_chunks import cited_page, names_of
 from ragkit.generate.generated import is_refusal, says_nothing
 from ragkit.generate.prompt import SplitSentences, restore
@@ -70,7 +70,7 @@ def resolve(
 
     A sentence that its citations do not back, or that has none, gets the citation of the passage that does, if one of
     the context does; it is marked as attached, and those that back next to nothing of it are taken out and reported.
-    Headings get none.
+    Headings get none. Of a list of sources at the end each goes to the sentence that it backs best.
 
     Args:
         text: The model's answer.
@@ -82,7 +82,9 @@ def resolve(
     names = names_of(context)
     support = cache(support)  # asked again when a citation is looked for
     split_once = cache(split_sentences)  # a chunk may be cited many times
-    plain, marks, removed = lift(restore(text), context, names)
+    body, listed, removed = cut_list(restore(text).strip(), context, names)
+    plain, marks, lifted_out = lift(body, context, names)
+    removed += lifted_out
     sentences = _sentences(plain, split_sentences)
     # The number of a list item is no claim.
     claims = [_LIST_MARK.sub("", plain[start:end]) for start, end in sentences]
@@ -93,6 +95,12 @@ def resolve(
             removed.append(RemovedCitation(mark.reference.text, "it stands with no sentence"))
             continue
         places.append(_place(mark, index, claims[index], support, split_once))
+    for reference, chunks in listed:
+        place = _listed_place(reference, chunks, sentences, claims, support, split_once)
+        if place is None:
+            removed.append(RemovedCitation(reference.text, "it stands in a list, and no sentence rests on it"))
+        else:
+            places.append(place)
     backed = {
         index
         for index, claim in enumerate(claims)
@@ -205,6 +213,23 @@ def _place(
     page = exact or cited_page(chosen, mark.reference.pages)
     canonical = format_citation(chosen.source_document, page, chosen.section_heading)
     return _Place(mark.position, sentence_index, chosen, quote, best[0] if best else 0.0, canonical, page)
+
+
+def _listed_place(
+    reference: Reference,
+    chunks: tuple[Chunk, ...],
+    sentences: list[tuple[int, int]],
+    claims: list[str],
+    support: SupportScorer,
+    split_sentences: SplitSentences,
+) -> _Place | None:
+    """The place of a citation of a list: with the sentence that it backs best; None if it backs next to nothing."""
+    places = [
+        _place(Mark(end, reference, chunks), index, claims[index], support, split_sentences)
+        for index, (_, end) in enumerate(sentences)
+    ]
+    best = max(places, key=lambda place: place.support, default=None)
+    return best if best is not None and best.support > _WRONG else None
 
 
 def _attach(

@@ -78,6 +78,12 @@ def check(text: str) -> Resolved:
         ("[Source: notes.txt]", "plain", "[Source: notes.txt]"),
         ("[\u2060Source: notes.txt]", "plain", "[Source: notes.txt]"),
         ("[Source: y/twin.pdf, page 1]", "twin two", "[Source: y/twin.pdf, page 1]"),
+        ("[a.pdf, page 3]", "battery", "[Source: guides/a.pdf, page 3]"),
+        ("(a.pdf, p. 9)", "screen", "[Source: guides/a.pdf, page 9]"),
+        ("**[a.pdf, pp. 3-4]**", "battery", "[Source: guides/a.pdf, page 3]"),
+        ("[b.md, section Network]", "network", "[Source: b.md, section Setup > Network]"),
+        ("[notes.txt]", "plain", "[Source: notes.txt]"),
+        ("[Smith, Jones [final].pdf, page 1]", "refunds", "[Source: Smith, Jones [final].pdf, page 1]"),
     ],
 )
 def test_every_form_is_read_and_written_in_one(written: str, chunk_id: str, canonical: str) -> None:
@@ -98,6 +104,7 @@ def test_every_form_is_read_and_written_in_one(written: str, chunk_id: str, cano
         ("[Source: a.pdf, page 3; b.md, section Network]", ["battery", "network"]),
         ("[Source: a.pdf, page 3; page 9]", ["battery", "screen"]),
         ("[Source: a.pdf, page 3, Source: b.md]", ["battery", "network"]),
+        ("(a.pdf, page 3; b.md, section Network)", ["battery", "network"]),
         ("[Source: a.pdf, page 3; Source: Smith, Jones [final].pdf, page 1]", ["battery", "refunds"]),
     ],
 )
@@ -119,6 +126,11 @@ def test_several_citations_of_one_sentence(written: str, chunk_ids: list[str]) -
         ("[8]", "the context has no block 8"),
         ("[0]", "the context has no block 0"),
         ("([8])", "the context has no block 8"),
+        ("[9999]", "the context has no block 9999"),
+        ("[made-up.pdf, page 3]", "no document of the context is named 'made-up.pdf'"),
+        ("[Annual Report, page 3]", "no document of the context is named 'Annual Report'"),
+        ("(made-up.pdf, p. 3)", "no document of the context is named 'made-up.pdf'"),
+        ("[a.pdf, page 77]", "page 77 of guides/a.pdf was not in the context"),
     ],
 )
 def test_what_was_not_in_the_context_is_taken_out_and_reported(written: str, reason: str) -> None:
@@ -161,7 +173,18 @@ def test_a_citation_joined_from_the_rests_of_others_does_not_survive() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["Use `x[1]` there.", "```\nrows = [1, 2]\n```", "It was in [2023] so.", "An [aside] here."]
+    "text",
+    [
+        "Use `x[1]` there.",
+        "```\nrows = [1, 2]\n```",
+        "It was in [2023] so.",
+        "An [aside] here.",
+        "The (notes) are here.",
+        "So it was said (see page 9).",
+        "So it was said (Smith, p. 9).",
+        "Use `open([a.pdf, page 3])` there.",
+        "Sources: two people who were there.",
+    ],
 )
 def test_brackets_that_are_no_citations_stay(text: str) -> None:
     resolved = check(text)
@@ -173,6 +196,46 @@ def test_a_reference_number_that_the_source_itself_has_is_no_citation() -> None:
     resolved = resolve("Enzymes fold quickly as was shown in [12] before [1].", paper, support_score, split_sentences)
     assert resolved.text == "Enzymes fold quickly as was shown in [12] before [Source: paper.pdf, page 2]."
     assert resolved.removed == ()
+
+
+def test_a_citation_of_the_source_s_own_is_none_of_the_answer() -> None:
+    paper = [chunk("paper", "paper.pdf", "Enzymes fold quickly [Smith, p. 9] in the cold.", page_number=2)]
+    resolved = resolve("Enzymes fold quickly [Smith, p. 9] in the cold [1].", paper, support_score, split_sentences)
+    assert resolved.text == "Enzymes fold quickly [Smith, p. 9] in the cold [Source: paper.pdf, page 2]."
+
+
+class TestAListOfSourcesAtTheEnd:
+    ANSWER = "The battery lasts 10 hours.\n\nThe network uses DHCP."
+
+    @pytest.mark.parametrize(
+        "listed",
+        [
+            "Sources:\n- a.pdf, page 3\n- b.md",
+            "**Sources:**\n1. [Source: a.pdf, page 3]\n2. [Source: b.md, section Network]",
+            "Source: a.pdf, page 3; b.md",
+            "## References\n\n[1] a.pdf, page 3\n[3] b.md, section Network",
+            "Sources: [1], [3]",
+        ],
+    )
+    def test_each_goes_to_the_sentence_that_it_backs(self, listed: str) -> None:
+        resolved = check(f"{self.ANSWER}\n\n{listed}")
+        assert resolved.text == (
+            "The battery lasts 10 hours. [Source: guides/a.pdf, page 3]\n\n"
+            "The network uses DHCP. [Source: b.md, section Setup > Network]"
+        )
+        assert resolved.removed == ()
+
+    def test_what_backs_nothing_is_reported(self) -> None:
+        resolved = check(f"{self.ANSWER}\n\nSources:\n- a.pdf, page 3\n- made-up.pdf, page 9\n- notes.txt\n- b.md")
+        assert "made-up" not in resolved.text
+        assert "notes" not in resolved.text
+        assert [(removed.text, removed.reason) for removed in resolved.removed] == [
+            ("made-up.pdf, page 9", "no document of the context is named 'made-up.pdf'"),
+            ("notes.txt", "it stands in a list, and no sentence rests on it"),
+        ]
+
+    def test_a_list_alone_is_no_answer(self) -> None:
+        assert check("Sources:\n- a.pdf, page 3").plain == ""
 
 
 def test_blanks_beside_a_citation_do_not_make_it_the_source_s_own() -> None:
@@ -291,6 +354,7 @@ FRAGMENTS = [
     ],
     *["[1]", "[2, 3]", "[9]", "【5】", "[[", "]", "`", "](http://a.b/c)", "[Source: ", "(Source: b.md)"],
     *["[Source: a.pdf, page 3]", "[Source: a.pdf]", "[Source: a.pdf, page 99]", "[Source: x; b.md; 4]"],
+    *["[a.pdf, page 3]", "(b.md, section Setup)", "[x.pdf, p. 2]", "\nSources:\n", "- a.pdf, page 9\n", "[9999]"],
     *["[Source: b.md, section Setup]", "[Source: Smith, Jones [final].pdf]", "[Source: notes.txt, page 1]"],
 ]
 pieces = st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.text(max_size=6)), max_size=14).map("".join)
