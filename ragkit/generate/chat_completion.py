@@ -7,6 +7,7 @@ nothing is taken for granted but one choice with a message.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -30,6 +31,26 @@ class Completion:
     finish_reason: str = ""
     model: str = ""
     usage: Usage = field(default_factory=Usage)
+
+
+_LINE_END = re.compile(r"\r\n|\n|\r")
+
+
+@dataclass(slots=True)
+class Lines:
+    """Text that comes in pieces, as lines. `rest` is what no line end has followed yet.
+
+    >>> lines = Lines()
+    >>> lines.add("data: a\\nda"), lines.add("ta: b\\r\\n"), lines.rest
+    (['data: a'], ['data: b'], '')
+    """
+
+    rest: str = ""
+
+    def add(self, piece: str) -> list[str]:
+        """The lines that end in this piece."""
+        *lines, self.rest = _LINE_END.split(self.rest + piece)
+        return lines
 
 
 def read_completion(body: bytes) -> Completion:

@@ -19,6 +19,7 @@ from ragkit.generate import openai_faults as faults
 from ragkit.generate.answer_form import Shown, answer_form
 from ragkit.generate.chat_completion import (
     Completion,
+    Lines,
     StreamFailedError,
     UnreadableError,
     read_completion,
@@ -31,13 +32,13 @@ from ragkit.generate.sentence_terms import nearest_to
 from ragkit.service import OPENAI_URL, checked_key, endpoint
 from ragkit.types import ScoredChunk, Usage
 
-_FAILURES = (httpx.HTTPError, httpx.StreamError, UnreadableError, StreamFailedError)
+_FAILURES = (httpx.HTTPError, httpx.StreamError, TimeoutError, UnreadableError, StreamFailedError)
 
 
 class OpenAIGenerator:
     """A chat model behind an OpenAI-compatible API. Nothing is retried here; that is the gateway's business.
 
-    `timeout_s` bounds each wait for the server, and the whole of a stream.
+    `timeout_s` bounds each wait for the server, and the whole of an answer.
 
     Raises:
         ConfigError: No key for api.openai.com or Azure, or a key that no header can carry.
@@ -62,12 +63,15 @@ class OpenAIGenerator:
     def generate(self, question: str, results: Sequence[ScoredChunk]) -> Generated:
         """The answer at once. Raises ServiceError when the server fails."""
         request, packed = self._request(question, results)
+        deadline = time.monotonic() + self._config.timeout_s
         try:
-            response = self._client.post(self._address, json=request)
-            if response.status_code >= 300:
-                names = self._client.get(endpoint(self._url, "/models")) if self._asks_models(response) else None
-                raise self._refused(response, names)
-            return self._generated(read_completion(response.content), packed)
+            with self._client.stream("POST", self._address, json=request) as response:
+                self._check(response)
+                body = bytearray()
+                for piece in response.iter_bytes():
+                    self._check_time(deadline)
+                    body += piece
+            return self._generated(read_completion(bytes(body)), packed)
         except _FAILURES as error:
             raise self._fault(error) from error
 
@@ -76,10 +80,9 @@ class OpenAIGenerator:
         request, packed = self._request(question, results)
         client = self._async_client()
         try:
-            response = await client.post(self._address, json=request)
-            if response.status_code >= 300:
-                names = await client.get(endpoint(self._url, "/models")) if self._asks_models(response) else None
-                raise self._refused(response, names)
+            async with asyncio.timeout(self._config.timeout_s):
+                response = await client.post(self._address, json=request)
+            await self._acheck(response, client)
             return self._generated(read_completion(response.content), packed)
         except _FAILURES as error:
             raise self._fault(error) from error
@@ -88,17 +91,17 @@ class OpenAIGenerator:
         """Pieces of the text as they come, and last the whole. Raises ServiceError when the server fails."""
         request, packed = self._request(question, results, stream=True)
         completion, deadline = Completion(), time.monotonic() + self._config.timeout_s
-        shown = Shown(self._config.citations)
+        shown, lines = Shown(self._config.citations), Lines()
         try:
             with self._client.stream("POST", self._address, json=request) as response:
-                if response.status_code >= 300:
-                    response.read()
-                    names = self._client.get(endpoint(self._url, "/models")) if self._asks_models(response) else None
-                    raise self._refused(response, names)
-                for line in response.iter_lines():
+                self._check(response)
+                for received in response.iter_text():
                     self._check_time(deadline)
-                    if piece := shown.add(read_event(completion, line)):
-                        yield piece
+                    for line in lines.add(received):
+                        if piece := shown.add(read_event(completion, line)):
+                            yield piece
+                if piece := shown.add(read_event(completion, lines.rest)):
+                    yield piece
             yield self._streamed(completion, packed)
         except _FAILURES as error:
             raise self._fault(error, completion) from error
@@ -107,18 +110,18 @@ class OpenAIGenerator:
         """Like `stream`, without blocking the event loop."""
         request, packed = self._request(question, results, stream=True)
         completion, deadline = Completion(), time.monotonic() + self._config.timeout_s
-        shown = Shown(self._config.citations)
+        shown, lines = Shown(self._config.citations), Lines()
         client = self._async_client()
         try:
             async with client.stream("POST", self._address, json=request) as response:
-                if response.status_code >= 300:
-                    await response.aread()
-                    names = await client.get(endpoint(self._url, "/models")) if self._asks_models(response) else None
-                    raise self._refused(response, names)
-                async for line in response.aiter_lines():
+                await self._acheck(response, client)
+                async for received in response.aiter_text():
                     self._check_time(deadline)
-                    if piece := shown.add(read_event(completion, line)):
-                        yield piece
+                    for line in lines.add(received):
+                        if piece := shown.add(read_event(completion, line)):
+                            yield piece
+                if piece := shown.add(read_event(completion, lines.rest)):
+                    yield piece
             yield self._streamed(completion, packed)
         except _FAILURES as error:
             raise self._fault(error, completion) from error
@@ -160,9 +163,21 @@ class OpenAIGenerator:
             request["stop"] = config.stop
         return request | _form_fields(answer_form(style, len(packed.chunks))), packed
 
+    def _check(self, response: httpx.Response) -> None:
+        if response.status_code >= 300:
+            response.read()
+            names = self._client.get(endpoint(self._url, "/models")) if self._asks_models(response) else None
+            raise self._refused(response, names)
+
+    async def _acheck(self, response: httpx.Response, client: httpx.AsyncClient) -> None:
+        if response.status_code >= 300:
+            await response.aread()
+            names = await client.get(endpoint(self._url, "/models")) if self._asks_models(response) else None
+            raise self._refused(response, names)
+
     def _check_time(self, deadline: float) -> None:
         if time.monotonic() > deadline:
-            raise httpx.ReadTimeout("the stream took longer than the time limit")
+            raise httpx.ReadTimeout("the answer took longer than the time limit")
 
     def _streamed(self, completion: Completion, packed: Packed) -> Generated:
         # A connection that is closed in the middle of an answer may look like an ordinary end.
@@ -198,12 +213,14 @@ class OpenAIGenerator:
             response.text,
             model=self._config.model or "",
             retry_after=response.headers.get("Retry-After"),
+            moved_to=response.headers.get("Location", ""),
             models=read_model_names(models.content) if models else (),
             secret=self._key,
         )
 
     def _fault(self, error: Exception, completion: Completion | None = None) -> ServiceError:
-        if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
+        timed_out = isinstance(error, (httpx.TimeoutException, TimeoutError))
+        if timed_out and not isinstance(error, httpx.ConnectTimeout):
             return faults.timed_out(self._url, self._config.timeout_s)
         if isinstance(error, StreamFailedError):
             return faults.refused_request(self._url, 500, str(error), model=self._config.model or "", secret=self._key)

@@ -60,9 +60,10 @@ def refused_request(
     model: str,
     retry_after: str | None = None,
     models: Sequence[str] = (),
+    moved_to: str = "",
     secret: str = "",
 ) -> ServiceError:
-    """The error for an HTTP status of 400 or more.
+    """The error for an HTTP status of 300 or more.
 
     Args:
         url: Address of the API.
@@ -71,9 +72,18 @@ def refused_request(
         model: The model that was asked for.
         retry_after: The header Retry-After: seconds, or a date.
         models: Names that the server offers, for a model it does not know.
+        moved_to: The header Location of a redirect, which is not followed: the key is for this address.
         secret: A key that must not be in the text.
     """
     where, said = shown_url(url), _message(body, secret)
+    if status < 400:
+        there = f" to {shown_url(moved_to)}" if moved_to else ""
+        return ServiceError(
+            f"{where} redirects{there} (HTTP {status}), which is not followed",
+            mend="set generation.base_url to the API itself, up to and including /v1",
+        )
+    if status == 402:
+        return ServiceError(f"{where} wants to be paid first (HTTP 402){said}", mend="add credit at the provider")
     if status in (401, 403):
         return ServiceError(f"{where} refused the key (HTTP {status}){said}", mend="set generation.api_key")
     if status == 404:
@@ -103,7 +113,10 @@ def refused_request(
         return ServiceError(
             f"{where} failed (HTTP {status}){said}", mend="ask again; if it stays, see the server's log"
         )
-    return ServiceError(f"{where} refused the request (HTTP {status}){said}")
+    return ServiceError(
+        f"{where} refused the request (HTTP {status}){said}",
+        mend="mend what it names under generation" if said else "see the server's log",
+    )
 
 
 def _message(body: str, secret: str) -> str:

@@ -271,7 +271,15 @@ FAULTS: list[tuple[str, int, object, dict[str, str], list[str]]] = [
         400,
         {"error": {"message": "Unsupported: 'temperature'"}},
         {},
-        ["HTTP 400", "'temperature'"],
+        ["HTTP 400", "'temperature'", "; mend what it names under generation"],
+    ),
+    ("no credit", 402, {"error": {"message": "Insufficient Balance"}}, {}, ["HTTP 402", "Balance; add credit"]),
+    (
+        "redirect",
+        307,
+        "",
+        {"Location": f"https://login.example/v1?token={SECRET}"},
+        ["redirects to https://login.example/v1 (HTTP 307)", "set generation.base_url"],
     ),
 ]
 
@@ -322,6 +330,26 @@ def test_a_stream_that_trickles_on_and_on(server: Server, way: str) -> None:
     server.reply = events(*[delta("word ")] * 20, pause_s=0.1)
     with pytest.raises(ServiceError, match=r"within 0\.5 s"):
         ask(generator(server, timeout_s=0.5), way)
+
+
+def trickle(handler: BaseHTTPRequestHandler) -> None:
+    """An answer byte by byte, without one line end."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "50")
+    handler.end_headers()
+    for _ in range(50):
+        handler.wfile.write(b" ")
+        handler.wfile.flush()
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_answer_that_trickles_on_and_on(server: Server, way: str) -> None:
+    server.reply = trickle
+    started = time.monotonic()
+    with pytest.raises(ServiceError, match=r"within 0\.5 s"):
+        ask(generator(server, timeout_s=0.5), way)
+    assert time.monotonic() - started < 2
 
 
 @pytest.mark.parametrize("way", STREAMED)
