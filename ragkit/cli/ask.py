@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import asdict
 from itertools import pairwise
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -130,7 +131,7 @@ def _streamed(screen: Console, rag: Ragkit, question: str, filters: list[Filter]
 
 
 def answer_text(answer: Answer) -> Text:
-    """The answer for reading: citations as numbers of the list of sources, unsupported sentences marked."""
+    """The answer for reading: citations as labels of the list of sources, unsupported sentences marked."""
     from rich.text import Text
 
     from ragkit.cli.printing import FAINT, clean
@@ -155,23 +156,35 @@ def answer_text(answer: Answer) -> Text:
 
 
 def _marks(answer: Answer) -> list[tuple[int, int, str]]:
-    """Where the text has a citation, and the number that stands for it.
+    """Where the text has a citation, and the label that stands for it.
 
     Several citations may read the same; the first place of that text is the first of them, and so on.
     """
     from ragkit.generate.citation_format import format_citation
 
-    numbers: dict[str, list[int]] = {}
-    for number, citation in enumerate(answer.citations, start=1):
+    labels: dict[str, list[str]] = {}
+    for label, citation in zip(_labels(answer), answer.citations, strict=True):
         written = format_citation(citation.source_document, citation.page_number, citation.section_heading)
-        numbers.setdefault(written, []).append(number)
+        labels.setdefault(written, []).append(label)
     marks: list[tuple[int, int, str]] = []
-    for written, belonging in numbers.items():
+    for written, belonging in labels.items():
         at = answer.text.find(written)
         for turn in range(answer.text.count(written)):
-            marks.append((at, at + len(written), f"[{belonging[min(turn, len(belonging) - 1)]}]"))
+            marks.append((at, at + len(written), belonging[min(turn, len(belonging) - 1)]))
             at = answer.text.find(written, at + len(written))
     return marks
+
+
+def _labels(answer: Answer) -> list[str]:
+    """`[1]`, `[2]` and so on for the citations; `[a]`, `[b]` where the text quotes a document's own `[2]`."""
+    from ragkit.generate.citation_format import find_mentions
+
+    mentions = find_mentions(answer.text, lambda name: False)
+    taken = any(reference.number is not None for mention in mentions for reference in mention.references)
+    count = range(len(answer.citations))
+    if not taken:
+        return [f"[{number + 1}]" for number in count]
+    return [f"[{ascii_lowercase[number % 26]}{number // 26 + 1 if number >= 26 else ''}]" for number in count]
 
 
 def _print_sources(screen: Console, answer: Answer) -> None:
@@ -180,14 +193,14 @@ def _print_sources(screen: Console, answer: Answer) -> None:
 
     from ragkit.cli.printing import FAINT, clean, counted, place
 
-    for number, citation in enumerate(answer.citations, start=1):
+    for label, citation in zip(_labels(answer), answer.citations, strict=True):
         where = place(citation.page_number, citation.section_heading)
         heading = Text(clean(citation.source_document), style="bold cyan")
         heading.append(f", {where}" if where else "", style="cyan")
         details = f"characters {citation.start:,}-{citation.end:,}, support {citation.support:.0%}"
         details += ", attached by ragkit" if citation.attached else ""
         block = Table.grid(padding=(0, 1))
-        block.add_row(Text(f"[{number}]", style=FAINT), heading)
+        block.add_row(Text(label, style=FAINT), heading)
         block.add_row("", Text(f"“{' '.join(clean(citation.quote).split())}”"))
         block.add_row("", Text(details, style=FAINT))
         screen.print()

@@ -97,6 +97,13 @@ def test_what_no_source_supports_is_marked_and_each_citation_has_its_number() ->
     assert as_dict(answer)["unsupported"] == [{"start": begin, "end": begin + 9, "text": "Invented."}]
 
 
+def test_citations_have_letters_where_a_document_s_own_numbers_are_quoted() -> None:
+    text = "It folds quickly [2]. [Source: a.md] It is cold. [Source: b.md]"
+    citations = tuple(Citation("c", "d", name, None, None, 0, 5, "It", 1.0, 0, 0) for name in ("a.md", "b.md"))
+    answer = Answer(text, False, citations, (), "m", "hash", "trace", {"total": 1.0})
+    assert answer_text(answer).plain == "It folds quickly [2]. [a] It is cold. [b]"
+
+
 def test_the_pauses_of_a_reader_are_no_seconds_of_the_generator(system: Path) -> None:
     with Ragkit.from_config() as rag:
         for piece in rag.stream(QUESTION):
