@@ -9,9 +9,11 @@ answer is the same with and without it.
 from __future__ import annotations
 
 import codecs
+import ctypes
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +34,7 @@ _BATCH = 128  # prompt tokens between two looks at whether the answer is still w
 _ROOM = 768  # tokens of the window beside context and answer: system prompt, question, the template's own
 _LONGEST_WINDOW = 131_072  # its memory is taken at once
 _SEED = 7
+_PATIENCE_S = 5.0  # how long a thread waits for an answer that it was the last to read from
 _YES_NO = (("yes", "Yes"), ("no", "No"))
 
 
@@ -73,7 +76,7 @@ class LlamaModel:
         self._template = _chat_template(self._llama, path)
         self._marks = Marks(_control_tokens(llama_cpp, self._llama))
         self._lock = threading.Lock()
-        self._holder: int | None = None
+        self._reader: tuple[int | None, float] = (None, 0.0)  # the thread that last read from the answer, and when
 
     def count(self, text: str) -> int:
         """Tokens of a text."""
@@ -104,10 +107,6 @@ class LlamaModel:
         `form` is a grammar (GBNF) or a JSON schema that the answer is held to. A model that starts to say the same
         again and again is stopped, with the finish reason "repetition".
         """
-        if self._holder == threading.get_ident():
-            raise ModelError(
-                "this thread is still reading another answer of the model", mend="read it to its end, or close it"
-            )
         with self._turn(wanted) as has_turn:
             if not has_turn or not self._read(prompt, completion, wanted):
                 completion.finish_reason = "cancelled"
@@ -121,6 +120,7 @@ class LlamaModel:
                 completion.text += text
                 if text:
                     yield text
+                    self._read_by_this_thread()
                 if is_over:
                     completion.finish_reason = "stop"
                     return
@@ -136,16 +136,38 @@ class LlamaModel:
     def share_of_yes(self, prompt: list[int], wanted: Callable[[], bool] = lambda: True) -> tuple[float, Usage]:
         """How much of the chance of the model's first word is on "yes", of that on "yes" and "no" together: 0 to 1.
 
-        0.5 for a model that has neither in mind, or when the answer was given up meanwhile.
+        0.5 for a model that has neither in mind, or when the answer was given up meanwhile. The prompt that the model
+        had evaluated before stays so, for a question over the same passages is likelier than this one again.
         """
         read = Completion()
         with self._turn(wanted) as has_turn:
-            if not has_turn or not self._read(prompt, read, wanted):
+            if not has_turn:
                 return 0.5, read.usage
-            self._llama.eval(prompt[self._llama.n_tokens :])
-            chances = self._chances()
-            yes, no = (sum(chances[self._first_token(word)] for word in words) for words in _YES_NO)
-        return (float(yes / (yes + no)) if yes + no > 0 else 0.5), read.usage
+            with self._kept():
+                return self._share_of_yes(prompt, read, wanted), read.usage
+
+    def _share_of_yes(self, prompt: list[int], read: Completion, wanted: Callable[[], bool]) -> float:
+        if not self._read(prompt, read, wanted):
+            return 0.5
+        self._llama.eval(prompt[self._llama.n_tokens :])
+        chances = self._chances()
+        yes, no = (sum(chances[self._first_token(word)] for word in words) for words in _YES_NO)
+        return float(yes / (yes + no)) if yes + no > 0 else 0.5
+
+    @contextmanager
+    def _kept(self) -> Generator[None]:
+        """What the model has evaluated is put back at the end: some 30 kB a token of a 1.5B model are copied."""
+        llama, api, context = self._llama, self._api, self._llama._ctx.ctx
+        size = api.llama_state_seq_get_size(context, 0)
+        memory = (ctypes.c_uint8 * size)()
+        api.llama_state_seq_get_data(context, memory, size, 0)
+        tokens, count = llama.input_ids.copy(), llama.n_tokens
+        try:
+            yield
+        finally:
+            kept = api.llama_state_seq_set_data(context, memory, size, 0) == size
+            llama.input_ids[:] = tokens
+            llama.n_tokens = count if kept else 0
 
     def _chances(self) -> Any:
         """Of each token of the vocabulary to be the next one, up to a factor."""
@@ -207,19 +229,32 @@ class LlamaModel:
 
     @contextmanager
     def _turn(self, wanted: Callable[[], bool]) -> Generator[bool]:
-        """Wait for the model; False if the answer was given up before."""
+        """Wait for the model; False if the answer was given up before.
+
+        A thread must not wait for an answer that only itself would read on. But a reader may move between threads, so
+        it waits for a while before it says so.
+        """
+        began = time.monotonic()
         while not self._lock.acquire(timeout=0.1):
             if not wanted():
                 yield False
                 return
-        self._holder = threading.get_ident()
+            reader, since = self._reader
+            if reader == threading.get_ident() and time.monotonic() - max(began, since) > _PATIENCE_S:
+                raise ModelError(
+                    "this thread is still reading another answer of the model", mend="read it to its end, or close it"
+                )
+        self._read_by_this_thread()
         try:
             yield True
         except (RuntimeError, ValueError) as error:  # llama.cpp's: a batch it cannot decode
             raise ModelError(f"llama.cpp gave no answer: {error}", mend="ask again, or take another model") from error
         finally:
-            self._holder = None
+            self._reader = (None, 0.0)
             self._lock.release()
+
+    def _read_by_this_thread(self) -> None:
+        self._reader = (threading.get_ident(), time.monotonic())
 
 
 def gguf_file(reference: str) -> str:

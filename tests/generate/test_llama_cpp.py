@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,10 +97,10 @@ class TestModel:
     def test_what_was_evaluated_before_does_not_change_one_number(self, model: LlamaModel) -> None:
         prompt = model.prompt([{"role": "user", "content": f"{NOTES['battery.txt']} Is it red? Reply yes or no."}])
         for length in range(len(prompt) - 15, len(prompt) + 1, 3):
-            model.share_of_yes([1, 2, 3])
+            answer(model, [1, 2, 3], max_tokens=1)
             cold, _ = model.share_of_yes(prompt[:length])
             for kept in (length - 17, length - 1):
-                model.share_of_yes(prompt[:kept])
+                answer(model, prompt[:kept], max_tokens=1)
                 assert model.share_of_yes(prompt[:length])[0] == cold, (length, kept)
 
     @pytest.mark.parametrize("temperature", [0.0, 0.8])
@@ -128,12 +130,38 @@ class TestModel:
         assert share("Say yes.") > 0.9
         assert share('Write the word "no" and nothing else.') < 0.1
         prompt = model.prompt([{"role": "user", "content": "Is water wet? Reply yes or no."}])
-        first, usage = model.share_of_yes(prompt)
+        _, usage = model.share_of_yes(prompt)
         assert (usage.input_tokens, usage.output_tokens) == (len(prompt), 0)
-        assert model.share_of_yes(prompt)[0] == first, "with and without the cache"
         assert model.share_of_yes(prompt, lambda: False)[0] == 0.5
 
-    def test_a_thread_that_has_the_model_is_told_so_instead_of_waiting_for_itself(self, model: LlamaModel) -> None:
+    def test_a_yes_or_no_between_leaves_what_was_evaluated(self, model: LlamaModel) -> None:
+        prompt = model.prompt(build_messages(Generation(system_prompt="Be brief."), ALL, CHUNKS))
+        answer(model, [1, 2, 3])
+        cold = answer(model, prompt)
+        for order in ("Say yes.", "Is water wet? " * 40):
+            model.share_of_yes(model.prompt([{"role": "user", "content": order}]))
+            again = answer(model, prompt)
+            assert len(prompt) - 32 < again.usage.cached_tokens < len(prompt)
+            assert again.text == cold.text
+
+    def test_a_reader_may_move_to_another_thread(self, model: LlamaModel) -> None:
+        prompt = model.prompt(build_messages(Generation(system_prompt="Be brief."), QUESTION, CHUNKS))
+        pieces = model.complete(prompt, Completion(), max_tokens=20, temperature=0.0)
+        next(pieces)
+
+        def read_on() -> None:
+            time.sleep(0.5)
+            list(pieces)
+
+        other = threading.Thread(target=read_on)
+        other.start()
+        assert answer(model, prompt).text
+        other.join()
+
+    def test_a_thread_that_has_the_model_is_told_so_instead_of_waiting_for_itself(
+        self, model: LlamaModel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("ragkit.generate.llama_model._PATIENCE_S", 0.5)
         prompt = model.prompt(build_messages(Generation(system_prompt="Be brief."), QUESTION, CHUNKS))
         pieces = model.complete(prompt, Completion(), max_tokens=20, temperature=0.0)
         next(pieces)
