@@ -81,8 +81,8 @@ def read_reply(reply: str, wanted: tuple[str, ...]) -> tuple[dict[str, bool], st
     Traceback (most recent call last):
     ValueError: "grounded" is neither true nor false in the reply: {"reason": "", "grounded": "yes"}
     """
-    text = restore(reply)
-    shown = " ".join(text.split())[:_LONGEST_REASON]
+    text = " ".join(restore(reply).split())  # small models break lines inside of texts, which JSON does not allow
+    shown = text[:_LONGEST_REASON]
     try:
         read: object = from_json(text[text.index("{") : text.rindex("}") + 1])
     except ValueError:

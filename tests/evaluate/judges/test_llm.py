@@ -81,6 +81,11 @@ def test_a_reply_of_the_form_is_read(grounded: bool, correct: bool, reason: str)
     assert read_reply(f"Sure!\n```json\n{reply}\n```", BOTH)[0] == {"groundedness": grounded, "correctness": correct}
 
 
+def test_a_line_that_ends_within_a_text_is_read() -> None:
+    reply = '{"reason": "It says\n 10 hours ",\n "grounded": true, "correct": false}'
+    assert read_reply(reply, BOTH) == ({"groundedness": True, "correctness": False}, "It says 10 hours")
+
+
 @pytest.mark.parametrize(
     "reply",
     [
