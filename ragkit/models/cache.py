@@ -77,9 +77,15 @@ def fetch_lock(key: str, waiting: Callable[[], None] | None = None) -> Generator
 
 
 def sha256_of(file: Path) -> str:
-    """The sha256 of a file in hexadecimal. Reads all of it: about a second a gigabyte."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """The sha256 of a file in hexadecimal. Reads all of it: about a second a gigabyte.
+
+    Raises ModelError when it cannot be read.
+    """
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"cannot read {file}: {error.strerror}", mend="mend its rights or the disk") from error
 
 
 def check_sha256(file: Path, expected: str, *, again: bool = False) -> None:

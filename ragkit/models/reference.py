@@ -12,6 +12,8 @@ from ragkit.errors import ModelError
 from ragkit.models.catalogue import HubSource, Model, catalogue, known
 
 _HUB = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+# Control characters and lone surrogates: no name has them, and no tokenizer opens a path with them.
+_UNREADABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _PYPI = re.compile(r"(?P<package>[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)==(?P<version>[A-Za-z0-9][\w.!+-]*)")
 
 
@@ -47,6 +49,8 @@ def parse_reference(text: str) -> Reference:
     ragkit.errors.ModelError: no model is called 'bge-smal-en-v1.5'; did you mean bge-small-en-v1.5?
     """
     text = text.strip()
+    if _UNREADABLE.search(text):
+        raise ModelError(f"{text!r} holds characters that no model reference has", mend="type it anew")
     scheme, _, rest = text.partition(":")
     if scheme == "hf":
         match = _HUB.fullmatch(rest)
@@ -62,12 +66,24 @@ def parse_reference(text: str) -> Reference:
     model = known(text)
     if model is not None:
         return model
-    path = Path(text).expanduser()
-    if text and path.exists():
+    if text and (path := _existing(text)):
         return path
     if text.startswith((".", "/", "~")) or (os.sep != "/" and os.sep in text):
         raise ModelError(f"there is no model at {text}", mend="check the path, or give the name of a model")
     raise ModelError(f"no model is called {text!r}", mend=_meant(text))
+
+
+def _existing(text: str) -> Path | None:
+    """The path if something lies there; a link that leads nowhere, a name too long to be one, and the home of nobody
+    are nothing."""
+    try:
+        path = Path(text).expanduser()
+        path.stat()
+    except PermissionError as error:
+        raise ModelError(f"cannot look at {text}: {error.strerror}", mend="change the rights of its folder") from error
+    except (OSError, RuntimeError):
+        return None
+    return path
 
 
 def _meant(text: str) -> str:

