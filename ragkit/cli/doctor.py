@@ -63,7 +63,15 @@ def examine(config_path: Path | None, overrides: list[str] | tuple[str, ...]) ->
     config = loaded.config
     yield Finding("config", "ok", ", ".join(str(file) for file in loaded.files) or "built-in defaults")
     yield from packages(needed_extras(config))
-    checks: tuple[Callable[[Config], Iterator[Finding]], ...] = (model, generator, store, keys, services, machine)
+    checks: tuple[Callable[[Config], Iterator[Finding]], ...] = (
+        model,
+        reranker,
+        generator,
+        store,
+        keys,
+        services,
+        machine,
+    )
     for check in checks:
         yield from check(config)
 
@@ -80,6 +88,8 @@ def needed_extras(config: Config) -> set[str]:
     """The extras without which this config does not work."""
     needed: set[str] = set()
     if config.ingestion.embedding.backend == "sentence_transformers":
+        needed.add("local")
+    if config.retrieval.reranking.backend == "cross_encoder" and not _version("onnxruntime"):
         needed.add("local")
     if config.ingestion.store.backend == "qdrant":
         needed.add("qdrant")
@@ -148,6 +158,20 @@ def model(config: Config) -> Iterator[Finding]:
         yield Finding("chunk size", "ok", detail)
     except RagkitError as error:
         yield Finding("model", "fail", error.message, error.mend)
+
+
+def reranker(config: Config) -> Iterator[Finding]:
+    """The cross-encoder, where one runs on this machine: there, unaltered, and made for reranking."""
+    reranking = config.retrieval.reranking
+    if reranking.backend != "cross_encoder":
+        return
+    from ragkit.rerank.cross_encoder import cross_encoder_folder
+
+    try:
+        folder = cross_encoder_folder(reranking.model or "")
+        yield Finding("reranking.model", "ok", f"{reranking.model} in {folder}")
+    except RagkitError as error:
+        yield Finding("reranking.model", "fail", error.message, error.mend)
 
 
 def generator(config: Config) -> Iterator[Finding]:

@@ -9,23 +9,28 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from ragkit.config.schema import Embedding
 from ragkit.errors import ConfigError, ModelError
 from ragkit.models.catalogue import HubSource, Model, catalogue
 from ragkit.models.reference import Package, parse_reference
 from ragkit.models.resolve import Found, find, out_of_reach
+from ragkit.models.task import check_files, check_listed
 
 
 def model_folder(name: str) -> Path:
     """The folder of the embedding model `name`: a model reference, or `org/name` in the local Hub cache.
 
-    Raises MissingExtra when the package that carries it is not installed and ModelError when nothing is found.
+    Raises MissingExtra when the package that carries it is not installed and ModelError when nothing is found, or a
+    model of another task.
     The weights of a known name are compared with the hash of the catalogue by `verify_weights`, which whoever loads
     them calls.
     """
-    folder = _found(name).folder
+    check_listed(name, "embedding")
+    found = _found(name)
+    check_files(name, found, "embedding")
+    folder = found.folder
     if not (folder / "tokenizer.json").is_file():
         raise ModelError(f"{folder} is no embedding model: it has no tokenizer.json")
     return folder
@@ -70,7 +75,7 @@ def model_window(folder: Path) -> int:
         ("tokenizer_config.json", "model_max_length"),
         ("config.json", "max_position_embeddings"),
     ):
-        value = _read_json(folder / file).get(key)
+        value = _settings(folder / file).get(key)
         # Tokenizers without a limit write 10**30 here.
         if isinstance(value, int) and 0 < value < 1_000_000:
             return value
@@ -84,10 +89,12 @@ def model_dimensions(folder: Path) -> int | None:
     384
     """
     length: int | None = None
-    modules: list[dict[str, str]] = _read_json(folder / "modules.json") or []
-    for module in modules:
-        part = _read_json(folder / module.get("path", "") / "config.json")
-        length = part.get("out_features") or part.get("word_embedding_dimension") or length
+    modules = _read_json(folder / "modules.json")
+    for module in cast("list[object]", modules) if isinstance(modules, list) else []:
+        path = cast("dict[str, object]", module).get("path", "") if isinstance(module, dict) else ""
+        part = _settings(folder / str(path) / "config.json")
+        said = part.get("out_features") or part.get("word_embedding_dimension")
+        length = said if isinstance(said, int) else length
     return length
 
 
@@ -98,13 +105,14 @@ def model_positions(folder: Path) -> int | None:
     >>> model_positions(model_folder("all-MiniLM-L6-v2"))
     512
     """
-    settings = _read_json(folder / "config.json")
+    settings = _settings(folder / "config.json")
     positions = settings.get("max_position_embeddings")
     if not isinstance(positions, int) or positions < 1 or settings.get("position_biased_input") is False:
         return None
     # Models of RoBERTa's kind count positions from behind the padding token.
     behind_padding = settings.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet")
-    return positions - (settings.get("pad_token_id") or 1) - 1 if behind_padding else positions
+    padding = settings.get("pad_token_id")
+    return positions - (padding if isinstance(padding, int) and padding else 1) - 1 if behind_padding else positions
 
 
 def check_window(embedding: Embedding, positions: int | None) -> None:
@@ -126,5 +134,14 @@ def check_dimensions(embedding: Embedding, length: int | None) -> None:
         )
 
 
-def _read_json(file: Path) -> Any:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+def _settings(file: Path) -> dict[str, object]:
+    """The settings in a file; none where there is no file, or something else stands in it."""
+    read = _read_json(file)
+    return cast("dict[str, object]", read) if isinstance(read, dict) else {}
+
+
+def _read_json(file: Path) -> object:
+    try:
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"cannot read {file}: {error}", mend="get the model anew") from error

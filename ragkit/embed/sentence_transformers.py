@@ -78,12 +78,16 @@ class LocalEmbedder:
             raise MissingExtra("sentence_transformers", "local") from error
         # A bar for reading one local file tells nobody anything and spoils ours.
         transformers_logging.disable_progress_bar()
-        model = SentenceTransformer(
-            str(folder),
-            device=self._config.device,
-            truncate_dim=self._config.dimensions,
-            local_files_only=True,
-        )
+        try:
+            model = SentenceTransformer(
+                str(folder),
+                device=self._config.device,
+                truncate_dim=self._config.dimensions,
+                local_files_only=True,
+            )
+        except Exception as error:  # of five libraries: whatever a file of a model can be
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ModelError(f"cannot load the embedding model at {folder}: {reason}") from error
         model.max_seq_length = self._tokens.window
         check_dimensions(self._config, model.get_embedding_dimension())
         return model

@@ -57,12 +57,16 @@ def has_word_embeddings(folder: Path) -> bool:
 
 def word_embeddings(folder: Path) -> NDArray[np.float32]:
     """The table of input embeddings, (vocabulary, dimensions). Raises ModelError if the file has none."""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    # `safe_open` has no type stubs for what it yields.
-    opened: Any = safe_open(str(folder / "model.safetensors"), framework="np")
-    with opened as tensors:
-        for name in tensors.keys():  # noqa: SIM118 - not a mapping
-            if name.endswith(("word_embeddings.weight", "embed_tokens.weight", "wte.weight")):
-                return np.asarray(tensors.get_tensor(name), dtype=np.float32)
+    file = folder / "model.safetensors"
+    try:
+        # `safe_open` has no type stubs for what it yields.
+        opened: Any = safe_open(str(file), framework="np")
+        with opened as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - not a mapping
+                if name.endswith(("word_embeddings.weight", "embed_tokens.weight", "wte.weight")):
+                    return np.asarray(tensors.get_tensor(name), dtype=np.float32)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"cannot read {file}: {error}", mend="get the model anew") from error
     raise ModelError(f"{folder} has no table of word embeddings", mend="set ingestion.chunking.strategy: recursive")

@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
+from ragkit.errors import ModelError
+
 
 class TokenCounter(Protocol):
     """The embedding model's own tokenizer."""
@@ -90,7 +92,10 @@ class TiktokenTokens:
 def _tokenizer(folder: Path):
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:  # tokenizers raises bare Exception
+        raise ModelError(f"cannot read {folder / 'tokenizer.json'}: {error}", mend="get the model anew") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

@@ -132,6 +132,16 @@ def known(name: str) -> Model | None:
     return _by_any_name().get(name.casefold())
 
 
+def listed(reference: str) -> Model | None:
+    """The model of the catalogue that a reference means: a name as in `known`, or `hf:org/name`, at any revision.
+
+    >>> found = listed("hf:BAAI/bge-m3@main")
+    >>> found.name if found else None
+    'bge-m3'
+    """
+    return known(reference.strip().removeprefix("hf:").partition("@")[0])
+
+
 @cache
 def _by_any_name() -> Mapping[str, Model]:
     names: dict[str, Model] = {}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ragkit.errors import MissingExtra, ModelError
 from ragkit.models.resolve import on_this_machine
+from ragkit.models.task import architectures_of, check_files, check_listed, has_scoring_head
 from ragkit.rerank import BATCH_SIZE
 
 if TYPE_CHECKING:
@@ -34,25 +35,47 @@ def load_cross_encoder(reference: str) -> Reranker:
             format of sentence-transformers. Nothing is fetched here.
 
     Raises:
-        ModelError: The model is not on this machine, or no cross-encoder with one score.
+        ModelError: The model is not on this machine, made for another task, or no cross-encoder with one score.
         MissingExtra: Nothing that can run it is installed.
     """
-    path = on_this_machine(reference).folder
+    path = cross_encoder_folder(reference)
+    onnx_file = _onnx_file(path)
+    if onnx_file and find_spec("onnxruntime"):
+        from ragkit.rerank.onnx_cross_encoder import OnnxCrossEncoder
+
+        return OnnxCrossEncoder(path, onnx_file)
+    if find_spec("sentence_transformers") and find_spec("torch") and has_scoring_head(path):
+        return TorchCrossEncoder(path)
+    if onnx_file:
+        raise MissingExtra("onnxruntime", "onnx")
+    raise MissingExtra("sentence_transformers", "local")
+
+
+def cross_encoder_folder(reference: str) -> Path:
+    """The folder of the cross-encoder that a model reference names, its bytes checked where hashes are known.
+
+    Raises ModelError when it is not on this machine or its files are those of something else.
+    """
+    check_listed(reference, "reranking")
+    found = on_this_machine(reference)
+    check_files(reference, found, "reranking")
+    path = found.folder
     if not (path / "config.json").is_file():
         raise ModelError(
             f"no cross-encoder at {reference}: there is no {path / 'config.json'}",
             mend="name a reranking model of: ragkit models list",
         )
-    onnx_file = next((path / name for name in _ONNX_FILES if (path / name).is_file()), None)
-    if onnx_file and find_spec("onnxruntime"):
-        from ragkit.rerank.onnx_cross_encoder import OnnxCrossEncoder
+    if not _onnx_file(path) and not has_scoring_head(path):
+        saved_from = ", ".join(architectures_of(path)) or "nothing that its config.json names"
+        raise ModelError(
+            f"no cross-encoder at {reference}: its weights were saved from {saved_from} and would score at random",
+            mend="name a reranking model of: ragkit models list",
+        )
+    return path
 
-        return OnnxCrossEncoder(path, onnx_file)
-    if find_spec("sentence_transformers") and find_spec("torch"):
-        return TorchCrossEncoder(path)
-    if onnx_file:
-        raise MissingExtra("onnxruntime", "onnx")
-    raise MissingExtra("sentence_transformers", "local")
+
+def _onnx_file(folder: Path) -> Path | None:
+    return next((folder / name for name in _ONNX_FILES if (folder / name).is_file()), None)
 
 
 class TorchCrossEncoder:
@@ -65,12 +88,14 @@ class TorchCrossEncoder:
     def __init__(self, folder: Path) -> None:
         try:
             from sentence_transformers import CrossEncoder
+            from transformers.utils import logging as transformers_logging
         except ImportError as error:
             raise MissingExtra("sentence_transformers", "local") from error
+        transformers_logging.disable_progress_bar()
         try:
             self._model: CrossEncoder = CrossEncoder(str(folder), local_files_only=True)
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+        except Exception as error:  # of five libraries: whatever a file of a model can be
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ModelError(f"cannot load the cross-encoder at {folder}: {reason}") from error
         if self._model.num_labels != 1:
             raise ModelError(

@@ -55,6 +55,18 @@ def test_a_language_model_that_is_not_here_is_a_failure_with_the_way_to_get_it(
     assert "ragkit models fetch qwen2.5-coder-0.5b-instruct" in f"{found['detail']} {found['mend']}"
 
 
+def test_a_reranker_is_looked_at(ragkit: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGKIT_MODELS", str(tmp_path))
+    for name, said in (
+        ("all-MiniLM-L6-v2", "is a model for embedding, not for reranking"),
+        ("bge-reranker-base", "is not on this machine"),
+    ):
+        chosen = ("--set", "retrieval.reranking.backend=cross_encoder", "--set", f"retrieval.reranking.model={name}")
+        found = findings(ragkit("doctor", *chosen, "--json", code=1))["reranking.model"]
+        assert found["status"] == "fail"
+        assert said in found["detail"]
+
+
 def test_an_index_of_other_settings_is_a_failure_with_its_mend(ragkit: Run) -> None:
     found = findings(ragkit("doctor", "--set", "ingestion.chunking.chunk_size=64", "--json", code=1))
     assert found["index settings"]["status"] == "fail"

