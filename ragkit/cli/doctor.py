@@ -149,7 +149,7 @@ def model(config: Config) -> Iterator[Finding]:
             whose = "the publisher's" if listed and listed.hashes == "publisher" else "that of its package"
             sha = f"sha256 is {whose}" if pinned else "no sha256 known to compare with"
             yield Finding("model", "ok", f"{embedding.model} in {folder}; {sha}")
-            yield from prefixes(config)
+        yield from prefixes(config)
         tokens = token_counter_of(config)
         yield Finding("tokenizer", "ok", f"counts {tokens.count('How many tokens?')} in 'How many tokens?'")
         chunking = fitted_chunking(config, tokens)
@@ -192,17 +192,25 @@ def generator(config: Config) -> Iterator[Finding]:
 
 def prefixes(config: Config) -> Iterator[Finding]:
     """Whether the config puts before questions and passages what the model was trained with."""
-    from ragkit.models.catalogue import known
+    from ragkit.config.prefixes import PREFIXES, prefixed
+    from ragkit.models.catalogue import listed
 
-    embedding = config.ingestion.embedding
-    model = known(embedding.model)
+    embedding = prefixed(config.ingestion.embedding)
+    model = listed(embedding.model)
     if model is None:
         return
-    for key in ("query_prefix", "passage_prefix"):
+    for key in PREFIXES:
         set_, wanted = getattr(embedding, key), getattr(model, key)
-        if set_ != wanted:
-            mend = f"set ingestion.embedding.{key} to {wanted!r}"
-            yield Finding(key, "warn", f"{model.name} is made for {wanted!r}, the config says {set_!r}", mend)
+        if set_ == wanted:
+            continue
+        if embedding.backend == "sentence_transformers":
+            said, mend = f"the config says {set_!r}", f"leave ingestion.embedding.{key} out to have that"
+        elif key not in embedding.model_fields_set:
+            said = "the config leaves it out and ragkit cannot know whether the server adds it"
+            mend = f"set ingestion.embedding.{key} to {wanted!r}, or to '' if the server adds it"
+        else:
+            continue  # the user has said which it is
+        yield Finding(key, "warn", f"{model.name} is made for {wanted!r}, {said}", mend)
 
 
 def store(config: Config) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ragkit.config.keys import dotted, is_runtime, leaves
+from ragkit.config.prefixes import with_known_prefixes
 from ragkit.config.schema import Config
 
 # What an index contains follows from these; another value makes the index on disk wrong. query_prefix is not
@@ -51,7 +52,8 @@ _READ_IF: Mapping[str, tuple[str, frozenset[Any]]] = {
 
 def config_hash(config: Config) -> str:
     """16 hexadecimal digits over every key that changes results; a default written out counts as left out, but for the
-    sizes of chunks, which the model's window decides where they are left out.
+    sizes of chunks, which the model's window decides where they are left out, and the prefixes of a model that the
+    catalogue knows, which it decides.
 
     A key that nothing reads under this config (`fusion.k` unless fusion is rrf) does not count.
 
@@ -118,6 +120,7 @@ def _is_read(key: str, settings: Mapping[str, Any]) -> bool:
 
 def _settings(config: Config) -> dict[str, Any]:
     """Every key that is not runtime, by dotted name, as plain JSON values."""
+    config = with_known_prefixes(config)
     settings: dict[str, Any] = {}
     for path, field in leaves():
         if not is_runtime(field):

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from ragkit.config.document import Document, Problem, read_document, read_override
 from ragkit.config.keys import KeyPath, dotted
+from ragkit.config.prefixes import with_known_prefixes
 from ragkit.config.problems import explain, raise_for
 from ragkit.config.schema import Config, Origins
 from ragkit.errors import ConfigError
@@ -41,7 +42,8 @@ def load_config(
 ) -> LoadedConfig:
     """Read `path`, or ./ragkit.yaml, or nothing but the defaults; apply `--set` overrides; check everything.
 
-    `environ` replaces `os.environ` for `${NAME}`. Keys that nobody wrote stay out of `model_fields_set`.
+    `environ` replaces `os.environ` for `${NAME}`. Keys that nobody wrote stay out of `model_fields_set`, but for the
+    prefixes of an embedding model that the catalogue knows: these are filled in.
     Raises `ConfigError` that names every problem with file and line.
 
     >>> loaded = load_config(None, ["retrieval.top_k=20"])
@@ -62,7 +64,7 @@ def load_config(
     present = {
         dotted(place): str(origin) for place, origin in document.origins.items() if place and _holds(document, place)
     }
-    return LoadedConfig(config.read_from(Origins(present)), tuple(files), note)
+    return LoadedConfig(with_known_prefixes(config).read_from(Origins(present)), tuple(files), note)
 
 
 def merge(base: Document, top: Document) -> Document:

@@ -121,8 +121,14 @@ def test_prefixes_that_the_model_was_not_trained_with_are_a_warning() -> None:
         config = Config(ingestion=Ingestion(embedding=Embedding.model_validate(settings)))
         return [finding.mend for finding in prefixes(config)]
 
-    assert warned(model="intfloat/e5-base-v2", query_prefix="query: ") == [
-        "set ingestion.embedding.passage_prefix to 'passage: '"
+    assert warned(model="intfloat/e5-base-v2", query_prefix="query: ", passage_prefix="") == [
+        "leave ingestion.embedding.passage_prefix out to have that"
     ]
     assert warned(model="e5-base-v2", query_prefix="query: ", passage_prefix="passage: ") == []
+    assert warned(model="hf:intfloat/e5-base-v2@main") == []
+    server = {"backend": "openai", "model": "intfloat/e5-base-v2", "base_url": "http://localhost/v1"}
+    assert warned(**server, query_prefix="query: ") == [
+        "set ingestion.embedding.passage_prefix to 'passage: ', or to '' if the server adds it"
+    ]
+    assert warned(**server, query_prefix="", passage_prefix="") == []
     assert warned(model="all-MiniLM-L6-v2") == warned(model="somebody/else", query_prefix="q") == []

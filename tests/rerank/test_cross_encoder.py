@@ -253,7 +253,7 @@ def test_a_folder_of_another_task_is_refused(tmp_path: Path) -> None:
         made(embedding)
     del settings["architectures"]
     (embedding / "config.json").write_text(json.dumps(settings))
-    with pytest.raises(ModelError, match="saved from nothing that its config.json names"):
+    with pytest.raises(ModelError, match=r"saved from nothing that its config\.json names"):
         made(embedding)
     with pytest.raises(ModelError, match=r"config\.json is a file; give the folder of a model for reranking"):
         made(embedding / "config.json")
