@@ -28,7 +28,7 @@ AnyNamesArgument = Annotated[
 
 @app.command(name="list")
 def list_(as_json: JsonOption = False) -> None:
-    """List the models that ragkit knows by name, and which of them are here."""
+    """List the models known by name. Says which of them are here, too."""
     from ragkit.models.cache import cache_folder
     from ragkit.models.catalogue import catalogue
     from ragkit.models.resolve import damage, find
@@ -44,12 +44,21 @@ def list_(as_json: JsonOption = False) -> None:
 
     screen = console()
     table = Table(box=None, pad_edge=False, header_style=FAINT)
-    table.add_column("name", no_wrap=True)
-    for title, right in (("task", False), ("size", True), ("window", True), ("licence", False), ("state", False)):
-        table.add_column(title, justify="right" if right else "left", no_wrap=True)
+    # What does not fit a narrow terminal is in --json; half a name would help nobody.
+    shown = ["name", *(["task"] if screen.width >= 64 else []), "size"]
+    shown += [*(["window", "licence"] if screen.width >= 80 else []), "state"]
+    for title in shown:
+        table.add_column(title, justify="right" if title in ("size", "window") else "left", no_wrap=True)
     for model, found, damaged in rows:
-        size = f"{'' if model.pinned else '~'}{in_words(model.bytes)}"
-        table.add_row(model.name, model.task, size, f"{model.window:,}", model.licence, _state(model, found, damaged))
+        cells = {
+            "name": model.name,
+            "task": model.task,
+            "size": f"{'' if model.pinned else '~'}{in_words(model.bytes)}",
+            "window": f"{model.window:,}",
+            "licence": model.licence,
+            "state": _state(model, found, damaged),
+        }
+        table.add_row(*(cells[title] for title in shown))
     screen.print(table)
     screen.print("\n~ unpinned: size estimated, no hash known to compare with", style=FAINT)
     screen.print(f"fetched models lie in {cache_folder()}", style=FAINT, soft_wrap=True)
@@ -57,14 +66,14 @@ def list_(as_json: JsonOption = False) -> None:
 
 @app.command()
 def fetch(names: NamesArgument, as_json: JsonOption = False) -> None:
-    """Fetch models, check their bytes, and say where they lie; what is here already is not fetched again."""
+    """Fetch models and check their bytes. Says where they lie; what is here already is not fetched again."""
     from ragkit.models.catalogue import in_words
     from ragkit.models.reference import parse_reference
     from ragkit.models.resolve import resolve
 
-    wanted = [parse_reference(name) for name in names]  # a wrong name shows before gigabytes come
+    wanted = {name: parse_reference(name) for name in names}  # a wrong name shows before gigabytes come
     fetched: list[dict[str, Any]] = []
-    for name, reference in zip(names, wanted, strict=True):
+    for name, reference in wanted.items():
         began = perf_counter()
         with fetch_progress(name, quiet=as_json) as progress:
             found = resolve(reference, progress)
@@ -73,15 +82,15 @@ def fetch(names: NamesArgument, as_json: JsonOption = False) -> None:
         if not as_json:
             checked = "sha256 as expected" if found.pinned else "unpinned: no hash to compare with"
             came = f"{in_words(found.downloaded)} downloaded, " if found.downloaded else ""
-            typer.echo(f"{found.name}: {found.weights}\n  {found.origin}, {came}{checked}, {seconds:.1f} s")
+            typer.echo(f"{found.name}: {_location(found)['path']}\n  {found.origin}, {came}{checked}, {seconds:.1f} s")
     if as_json:
         print_json({"models": fetched})
 
 
 @app.command()
 def verify(names: AnyNamesArgument = None, as_json: JsonOption = False) -> None:
-    """Read every byte again and compare the hashes; exit code 1 if one differs, a model is damaged, or one that is
-    named is not here."""
+    """Compare the hashes of all bytes anew. Exit code 1 if one differs, a model is damaged, or one that is named is not
+    here."""
     results = [
         result
         for name, found in _named_or_here(names, damaged=True)
@@ -146,7 +155,7 @@ def _print_verified(result: dict[str, Any]) -> None:
 
 @app.command()
 def where(names: AnyNamesArgument = None, as_json: JsonOption = False) -> None:
-    """Print where models lie on this machine; without names the folder of fetched models and all that are here."""
+    """Print where models lie. Without names: the folder of fetched models, and all that are here."""
     from ragkit.models.cache import cache_folder
     from ragkit.models.reference import parse_reference
     from ragkit.models.resolve import out_of_reach
@@ -169,9 +178,13 @@ def where(names: AnyNamesArgument = None, as_json: JsonOption = False) -> None:
 
 @contextmanager
 def fetch_progress(name: str, quiet: bool = False) -> Generator[Progress | None]:
-    """A bar on stderr with bytes, rate and time left; nothing when `quiet` or when stderr is no terminal."""
-    if quiet or not sys.stderr.isatty():
+    """A bar on stderr with bytes, rate and time left; nothing when `quiet`. Where stderr is no terminal only a wait for
+    another process is told."""
+    if quiet:
         yield None
+        return
+    if not sys.stderr.isatty():
+        yield lambda doing, _done, _total: _tell_of_waiting(name, doing)
         return
     from rich.console import Console
     from rich.progress import (
@@ -183,14 +196,15 @@ def fetch_progress(name: str, quiet: bool = False) -> Generator[Progress | None]
         TransferSpeedColumn,
     )
 
+    screen = Console(stderr=True)
+    # What would make a second line of it is left out.
     columns = (
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),
+        *([BarColumn(bar_width=20)] if screen.width >= 100 else []),
         DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
+        *([TransferSpeedColumn(), TimeRemainingColumn()] if screen.width >= 80 else []),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=screen, transient=True) as bar:
         task = bar.add_task(name, total=None)
 
         def update(doing: str, done: int, total: int | None) -> None:
@@ -200,6 +214,11 @@ def fetch_progress(name: str, quiet: bool = False) -> Generator[Progress | None]
                 bar.update(task, description=f"{name}: {doing}")
 
         yield update
+
+
+def _tell_of_waiting(name: str, doing: str) -> None:
+    if doing.startswith("waiting"):
+        typer.echo(f"{name}: {doing}", err=True)
 
 
 def _named_or_here(names: list[str] | None, *, damaged: bool = False) -> list[tuple[str, Found | None]]:

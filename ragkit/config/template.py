@@ -11,10 +11,15 @@ import yaml
 from pydantic import BaseModel
 
 from ragkit.config.keys import KeyPath, allowed, schema_at, section_of
+from ragkit.config.prefixes import PREFIXES
 from ragkit.config.schema import Config
 
-# Written as comments: left out, they fit the model; written out, they are demanded, and most models read less.
-_FITTED: frozenset[KeyPath] = frozenset(("ingestion", "chunking", name) for name in ("chunk_size", "overlap"))
+# Written as comments: left out, they fit the model. Written out, the sizes are demanded, and most models read less; and
+# the empty prefixes are demanded, where the catalogue may know better ones.
+_FITTED: frozenset[KeyPath] = frozenset(
+    [("ingestion", "chunking", name) for name in ("chunk_size", "overlap")]
+    + [("ingestion", "embedding", name) for name in PREFIXES]
+)
 
 _OBVIOUS = ("text", "text, or null", "true or false")
 

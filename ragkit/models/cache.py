@@ -27,10 +27,16 @@ _WAIT_S = 0.2
 
 
 def cache_folder() -> Path:
-    """Where fetched models lie: `$RAGKIT_MODELS`, else `ragkit/models` in `$XDG_CACHE_HOME` or `~/.cache`."""
+    """Where fetched models lie: `$RAGKIT_MODELS`, else `ragkit/models` in `$XDG_CACHE_HOME` or `~/.cache`.
+
+    Raises ModelError when that is below the home of nobody.
+    """
     chosen = os.environ.get("RAGKIT_MODELS")
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        try:
+            return Path(chosen).expanduser().absolute()
+        except RuntimeError as error:
+            raise ModelError(f"RAGKIT_MODELS is {chosen}, and there is no such user", mend="name a folder") from error
     base = os.environ.get("XDG_CACHE_HOME")
     # The XDG rules have a relative path ignored.
     home = Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache"

@@ -90,12 +90,18 @@ def _meant(text: str) -> str:
     """What to write instead: the nearest known name, the Hub form, or where the names are listed."""
     names = {name.casefold(): name for name in catalogue()}
     wanted = text.casefold().rpartition("/")[2]
-    near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.7)
-    if near:
-        return f"did you mean {names[near[0]]}?"
     begun = [name for folded, name in names.items() if len(wanted) > 2 and wanted in folded]
     if begun:
-        return f"did you mean {' or '.join(begun[:3])}?"
+        return f"did you mean {', '.join(begun[:-1][:4])}{' or ' if len(begun) > 1 else ''}{begun[-1]}?"
+    nearest = max(names, key=lambda folded: _likeness(wanted, folded))
+    if len(wanted) > 2 and _likeness(wanted, nearest)[0] >= 0.7:
+        return f"did you mean {names[nearest]}?"
     if _HUB.fullmatch(text):
         return f"for a model on the Hub write hf:{text}"
     return "ragkit models list shows the names; hf:org/name, pypi:package==version and paths work too"
+
+
+def _likeness(wanted: str, name: str) -> tuple[float, float]:
+    """How like what was typed is to a name or to its beginning, whichever is more, and to the name."""
+    whole, begun = (difflib.SequenceMatcher(None, wanted, text).ratio() for text in (name, name[: len(wanted)]))
+    return max(whole, begun), whole

@@ -266,13 +266,17 @@ def _find_package(package: Package) -> Found | None:
 def _find_snapshot(name: str, source: HubSource, wanted: tuple[tuple[str, str], ...]) -> Found | None:
     """The model in the cache of the Hub's client, whose layout is looked at directly: importing it takes long."""
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
-    root = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
+    # As its client does it: a ~ that is nobody's home is a folder of that name.
+    root = Path(os.path.expanduser(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub"))  # noqa: PTH111
     repo = root / f"models--{source.repo.replace('/', '--')}"
     try:
         commit = (repo / "refs" / source.revision).read_text(encoding="utf-8").strip()
     except OSError:
         commit = source.revision
     folder = repo / "snapshots" / commit
+    # The snapshots are links to blobs; of one that was cleared away only the link is left.
+    if any(path.is_symlink() and not path.exists() for path in folder.rglob("*")):
+        return None
     if wanted:
         files = tuple((folder / file, sha256) for file, sha256 in wanted)
     else:

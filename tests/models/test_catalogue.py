@@ -78,6 +78,10 @@ def test_the_four_kinds_of_reference(tmp_path: Path) -> None:
     [
         ("e5-smal-v2", "did you mean e5-small-v2?"),
         ("intfloat/e5-smal-v2", "did you mean e5-small-v2?"),
+        ("bge-smal", "did you mean bge-small-en-v1.5?"),
+        ("bge-smll", "did you mean bge-small-en-v1.5?"),
+        ("bge-rerankr", "did you mean bge-reranker-base?"),
+        ("e5-small", "did you mean e5-small-v2 or multilingual-e5-small?"),
         ("qwen2.5-coder", "did you mean qwen2.5-coder-0.5b-instruct or qwen2.5-coder-1.5b-instruct?"),
         ("nobody/nothing", "for a model on the Hub write hf:nobody/nothing"),
         ("zzz", "ragkit models list shows the names"),

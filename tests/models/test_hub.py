@@ -114,6 +114,17 @@ def test_a_fetch_that_was_cut_off_is_no_model_and_goes_on(hub: str, tmp_path: Pa
     assert (snapshot / "tokenizer.json").is_file()
 
 
+def test_a_snapshot_whose_blob_was_cleared_away_is_fetched_again(hub: str, tmp_path: Path) -> None:
+    assert fetch("hf:org/kettle", hub, tmp_path)[0] == 0
+    snapshot = tmp_path / "hub" / "hub" / "models--org--kettle" / "snapshots" / COMMIT
+    (snapshot / "tokenizer.json").resolve().unlink()
+    assert (snapshot / "tokenizer.json").is_symlink(), "the Hub's client links to blobs where it can"
+    code, result = fetch("hf:org/kettle", "http://127.0.0.1:9", tmp_path)
+    assert (code, "is not on this machine" in result["error"]) == (2, True)
+    assert fetch("hf:org/kettle", hub, tmp_path)[0] == 0
+    assert (snapshot / "tokenizer.json").is_file()
+
+
 def test_a_repository_that_is_not_there_is_one_line(hub: str, tmp_path: Path) -> None:
     code, result = fetch("hf:org/nothing", hub, tmp_path)
     assert code == 2
