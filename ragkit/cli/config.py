@@ -12,6 +12,7 @@ from ragkit.config import config_hash, config_schema, index_hash, resolved, reso
 from ragkit.config.written_at import written_at
 from ragkit.errors import MissingExtra
 from ragkit.models.reference import parse_reference
+from ragkit.models.task import check_listed
 
 if TYPE_CHECKING:
     from ragkit.config.schema import Config
@@ -42,9 +43,15 @@ def check(config: ConfigOption = None, overrides: SetOption = None, as_json: Jso
     """Read the config and name what is wrong with it, up to chunks that the model cannot read and unknown models."""
     loaded = load_with_origins(config, overrides)
     _as_indexed(loaded.config)
-    if loaded.config.generation.backend in ("llama_cpp", "vllm"):
+    generation, reranking = loaded.config.generation, loaded.config.retrieval.reranking
+    if generation.backend in ("llama_cpp", "vllm"):
         with written_at(loaded.config, "generation.model"):
-            parse_reference(loaded.config.generation.model or "")
+            parse_reference(generation.model or "")
+            check_listed(generation.model or "", "generation")
+    if reranking.backend == "cross_encoder":
+        with written_at(loaded.config, "retrieval.reranking.model"):
+            parse_reference(reranking.model or "")
+            check_listed(reranking.model or "", "reranking")
     files = [str(file) for file in loaded.files]
     if as_json:
         print_json({"ok": True, "files": files, "config_hash": config_hash(loaded.config)})

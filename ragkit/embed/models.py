@@ -14,7 +14,7 @@ from typing import cast
 from ragkit.config.schema import Embedding
 from ragkit.errors import ConfigError, ModelError
 from ragkit.models.catalogue import HubSource, Model, catalogue
-from ragkit.models.reference import Package, parse_reference
+from ragkit.models.reference import Package, UnknownModel, parse_reference
 from ragkit.models.resolve import Found, find, out_of_reach
 from ragkit.models.task import check_files, check_listed
 
@@ -57,7 +57,7 @@ def _found(name: str) -> Found:
 def _meant(name: str) -> Model | HubSource | Package | Path:
     try:
         return parse_reference(name)
-    except ModelError as error:
+    except UnknownModel as error:
         hub = HubSource(name)
         if name.count("/") == 1 and not name.startswith((".", "/", "~")) and find(hub, check=False):
             return hub

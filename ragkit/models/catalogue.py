@@ -121,7 +121,7 @@ def catalogue() -> Mapping[str, Model]:
 
 
 def known(name: str) -> Model | None:
-    """The model that a name means, in any case of letters, or None; `org/name` is its first home on the Hub.
+    """The model that a name means, in any case of letters, or None; `org/name` is a home of it on the Hub.
 
     >>> found = known("sentence-transformers/all-minilm-l6-v2")
     >>> found.name if found else None

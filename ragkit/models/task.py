@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from ragkit.errors import ModelError
 from ragkit.models.catalogue import Task, catalogue, listed
-from ragkit.models.resolve import Found
+
+if TYPE_CHECKING:
+    from ragkit.models.resolve import Found
 
 # The modules of sentence-transformers that make of token vectors what a task wants.
 _MODULES: dict[str, Task] = {"Pooling": "embedding", "SpladePooling": "sparse", "LogitScore": "reranking"}

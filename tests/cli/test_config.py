@@ -152,3 +152,18 @@ def test_check_finds_what_would_fail_at_the_first_question(
     said = capsys.readouterr().err
     assert gist in said
     assert "hush" not in said
+
+
+@pytest.mark.parametrize(
+    ("section", "backend", "name", "said"),
+    [
+        ("retrieval.reranking", "cross_encoder", "all-MiniLM-L6-v2", "is a model for embedding, not for reranking"),
+        ("retrieval.reranking", "cross_encoder", "bge-rerankr", "did you mean bge-reranker-base?"),
+        ("generation", "llama_cpp", "all-MiniLM-L6-v2", "is a model for embedding, not for generation"),
+    ],
+)
+def test_check_looks_at_the_task_of_each_model(
+    capsys: pytest.CaptureFixture[str], section: str, backend: str, name: str, said: str
+) -> None:
+    assert main(["config", "check", "--set", f"{section}.backend={backend}", "--set", f"{section}.model={name}"]) == 2
+    assert said in capsys.readouterr().err

@@ -176,3 +176,18 @@ def test_a_damaged_tokenizer_and_weights_are_named(copy: Path) -> None:
         word_embeddings(copy)
     with pytest.raises(ModelError, match="cannot load the embedding model at"):
         make_embedder(Embedding(model=str(copy), device="cpu")).embed_question("Why?")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("hf:x/../y", "write hf:org/name"),
+        ("pypi:x", "write pypi:package==version"),
+        ("./a\0b", "holds characters that no model reference has"),
+    ],
+)
+def test_what_is_no_reference_is_told_without_the_list_of_names(name: str, said: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        model_folder(name)
+    assert said in str(caught.value)
+    assert "known name" not in str(caught.value)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ragkit.errors import ModelError
-from ragkit.models.catalogue import HubSource, PypiSource, catalogue, known
+from ragkit.models.catalogue import HubSource, PypiSource, catalogue, known, listed
 from ragkit.models.reference import Package, parse_reference
 
 
@@ -60,6 +60,10 @@ def test_the_parts_of_a_model_are_in_the_order_of_their_numbers() -> None:
 
 def test_a_name_is_known_in_any_case_and_by_its_home_on_the_hub() -> None:
     assert known("BAAI/bge-m3") is known("BGE-M3") is catalogue()["bge-m3"]
+    for home in ("cross-encoder/ms-marco-MiniLM-L6-v2", "cross-encoder/ms-marco-MiniLM-L-6-v2"):
+        assert known(home) is catalogue()["ms-marco-MiniLM-L-6-v2"]
+    assert listed(" hf:baai/bge-m3@main") is known("BAAI/bge-m3")
+    assert listed("pypi:bge-m3==1") is listed("./bge-m3") is listed("") is None
     assert parse_reference("all-minilm-l6-v2") is catalogue()["all-MiniLM-L6-v2"]
 
 
