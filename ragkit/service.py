@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from ragkit.errors import ConfigError
 
 if TYPE_CHECKING:
+    import httpx
     from pydantic import SecretStr
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -44,6 +46,30 @@ def checked_key(secret: SecretStr | None, name: str) -> str:
     if not (key.isascii() and key.isprintable()):
         raise ConfigError(f"{name} has characters that no key has", mend="copy the key again")
     return key
+
+
+def http_client(**settings: Any) -> httpx.Client:
+    """A client with these settings that goes by the proxies and certificates of the environment.
+
+    Raises ConfigError, without the address of the proxy, when these cannot be used.
+    """
+    import httpx
+
+    try:
+        return httpx.Client(**settings)
+    except ImportError as error:
+        raise ConfigError("a SOCKS proxy needs a package more", mend="pip install 'httpx[socks]'") from error
+    except OSError as error:
+        named = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
+        raise ConfigError(
+            f"cannot read the certificates at {named}: {error.strerror}", mend="mend SSL_CERT_FILE or SSL_CERT_DIR"
+        ) from error
+    except (httpx.InvalidURL, ValueError):
+        # Not chained: the error says parts of the address, which may be those of a password.
+        raise ConfigError(
+            "the proxy that the environment names is no address of one",
+            mend="mend HTTPS_PROXY, HTTP_PROXY or ALL_PROXY; write it like http://host:3128",
+        ) from None
 
 
 def endpoint(url: str, path: str) -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
-from ragkit.errors import ConfigError
-from ragkit.service import checked_key, endpoint, http_address, quoted, shown_url
+from ragkit.config.schema import Embedding, Reranking
+from ragkit.embed.openai import OpenAIEmbedder
+from ragkit.errors import ConfigError, ServiceError
+from ragkit.rerank.http import HttpReranker
+from ragkit.service import checked_key, endpoint, http_address, http_client, quoted, shown_url
 
 SECRET = "sk-very-secret-0123456789"
 
@@ -63,3 +66,51 @@ def test_a_key_at_the_edge_of_what_is_quoted_does_not_show_its_beginning() -> No
         said = quoted(f"{'x' * before} {SECRET} and more", SECRET)
         assert SECRET[:6] not in said
         assert "sk-" not in quoted(f"{'x' * before} {SECRET} and more")
+
+
+@pytest.mark.parametrize("proxy", [f"http://me:{SECRET}@host:port", f"http://me:{SECRET[:8]}/x@host", "gopher://host"])
+def test_a_proxy_that_is_none_is_one_line_without_it(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    monkeypatch.setenv("http_proxy", proxy)
+    embedding = Embedding(backend="openai", model="m", base_url="http://service.example/v1")
+    reranking = Reranking(backend="http", base_url="http://service.example/v1")
+    for make in (http_client, lambda: OpenAIEmbedder(embedding), lambda: HttpReranker(reranking)):
+        with pytest.raises(ConfigError, match="the proxy that the environment names is no address of one") as caught:
+            make()
+        assert SECRET[:6] not in str(caught.value)
+        assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("proxy", [f"http://me:{SECRET}@127.0.0.1:9", f"http://me:{SECRET}@.."])
+def test_a_proxy_that_refuses_is_one_line_without_it(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    for variable in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(variable, proxy)
+    reranking = Reranking(backend="http", base_url="http://service.example/v1")
+    embedding = Embedding(backend="openai", model="m", base_url="http://service.example/v1")
+    for ask in (
+        lambda: HttpReranker(reranking).scores("q", ["text"]),
+        lambda: OpenAIEmbedder(embedding).embed_question("q"),
+    ):
+        with pytest.raises(ServiceError) as caught:
+            ask()
+        assert SECRET[:6] not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://me:{SECRET[:4]}/{SECRET}@host/v1",
+        f"https://me:{SECRET[:4]}?{SECRET}@host/v1",
+        f"https://me:12#{SECRET}@host/v1",
+        f"https:/me:{SECRET}@host/v1",
+        f"me:{SECRET}@host//v1",
+    ],
+)
+def test_of_an_address_that_may_hold_a_password_elsewhere_nothing_is_shown(url: str) -> None:
+    assert shown_url(url) == "the address"
+    assert SECRET not in quoted(f"no answer from '{url}'")
+
+
+def test_addresses_that_a_client_quotes_lose_what_is_secret() -> None:
+    said = quoted(f"403 for url 'https://me:pw@host/weights?X-Amz-Signature={SECRET}&a=1' (see https://docs.example/x)")
+    assert said == "403 for url 'https://host/weights' (see https://docs.example/x)"

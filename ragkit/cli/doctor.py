@@ -271,7 +271,7 @@ def services(config: Config) -> Iterator[Finding]:
     """Whether each service in use answers at all; a question is not put to it."""
     import httpx
 
-    from ragkit.service import OPENAI_URL, shown_url
+    from ragkit.service import OPENAI_URL, http_client, shown_url
 
     embedding, generation, reranking = config.ingestion.embedding, config.generation, config.retrieval.reranking
     used = (
@@ -284,8 +284,11 @@ def services(config: Config) -> Iterator[Finding]:
             continue
         shown = shown_url(url)
         try:
-            httpx.get(url, timeout=5.0)
+            with http_client(timeout=5.0) as client:
+                client.get(url)
             yield Finding(name, "ok", f"{shown} answers")
+        except ConfigError as error:
+            yield Finding(name, "fail", error.message, error.mend)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             reason = type(error).__name__  # its text may hold the address with what is secret in it
             yield Finding(

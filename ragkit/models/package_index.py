@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 from urllib.request import getproxies
 
 from ragkit.errors import ModelError
-from ragkit.service import endpoint, http_address, quoted, shown_url
+from ragkit.service import endpoint, http_address, http_client, quoted, shown_url
 
 if TYPE_CHECKING:
     import httpx
@@ -126,30 +126,22 @@ def _by_proxy(url: str) -> str:
     return " by way of a proxy" if url.partition(":")[0] in getproxies() else ""
 
 
-def http_client() -> httpx.Client:
+def index_client() -> httpx.Client:
     """A client that trusts the certificates that pip trusts and gives a silent server a minute.
 
-    Raises ModelError when the certificates, or the proxy that the environment names, cannot be used.
+    Raises ModelError or ConfigError when the certificates, or the proxy that the environment names, cannot be used.
     """
     import httpx
 
     authority = os.environ.get("PIP_CERT") or _pip_config().get("cert")
     try:
         verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=authority) if authority else True
-        return httpx.Client(verify=verify, follow_redirects=True, timeout=httpx.Timeout(60.0, connect=15.0))
     except OSError as error:
-        named = authority or os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
         raise ModelError(
-            f"cannot read the certificates at {named}: {error.strerror}",
-            mend="mend PIP_CERT, SSL_CERT_FILE or the setting cert of pip",
+            f"cannot read the certificates at {authority}: {error.strerror}",
+            mend="mend PIP_CERT or the setting cert of pip",
         ) from error
-    except ImportError as error:
-        raise ModelError("a SOCKS proxy needs a package more", mend="pip install 'httpx[socks]'") from error
-    except (httpx.InvalidURL, ValueError) as error:
-        raise ModelError(
-            "the proxy that the environment names is no address of one",
-            mend="mend HTTPS_PROXY, HTTP_PROXY or ALL_PROXY; write it like http://host:3128",
-        ) from error
+    return http_client(verify=verify, follow_redirects=True, timeout=httpx.Timeout(60.0, connect=15.0))
 
 
 @cache

@@ -17,14 +17,14 @@ import httpx
 
 from ragkit.config.schema import Reranking
 from ragkit.errors import ServiceError
-from ragkit.service import checked_key, endpoint, quoted, shown_url
+from ragkit.service import checked_key, endpoint, http_client, quoted, shown_url
 
 
 class HttpReranker:
     """One HTTP client. Nothing is retried here.
 
     Raises:
-        ConfigError: A key that no header can carry.
+        ConfigError: A key that no header can carry, or a proxy of the environment that cannot be used.
     """
 
     def __init__(self, config: Reranking) -> None:
@@ -34,7 +34,7 @@ class HttpReranker:
         self._address = endpoint(url, "/rerank")
         self._shown = shown_url(url)
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        self._client = httpx.Client(headers=headers, timeout=config.timeout_s)
+        self._client = http_client(headers=headers, timeout=config.timeout_s)
 
     def scores(self, question: str, texts: Sequence[str]) -> list[float]:
         """The service's relevance scores, in the order of the texts. Raises ServiceError when it fails."""
@@ -50,7 +50,7 @@ class HttpReranker:
                 f"{self._shown} gave no scores within {self._config.timeout_s:g} s",
                 mend="raise reranking.timeout_s or lower reranking.candidates",
             ) from error
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, UnicodeError) as error:
             raise ServiceError(
                 f"no rerank service at {self._shown} ({type(error).__name__})", mend="mend reranking.base_url"
             ) from error

