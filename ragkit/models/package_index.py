@@ -11,8 +11,8 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urljoin
-from urllib.request import getproxies
+from urllib.parse import urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from ragkit.errors import ModelError
 from ragkit.service import endpoint, http_address, http_client, quoted, shown_url
@@ -123,7 +123,9 @@ def reason(error: Exception) -> str:
 
 
 def _by_proxy(url: str) -> str:
-    return " by way of a proxy" if url.partition(":")[0] in getproxies() else ""
+    parts = urlsplit(url)
+    through = {parts.scheme, "all"} & getproxies().keys() and not proxy_bypass(parts.hostname or "")
+    return " by way of a proxy" if through else ""
 
 
 def index_client() -> httpx.Client:

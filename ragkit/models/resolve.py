@@ -251,11 +251,13 @@ def _whole(model: Model, folder: Path, origin: str) -> Found | None:
 
 def _find_package(package: Package) -> Found | None:
     folder = model_folder_in_cache(_key(package))
-    if not (folder / SUMS).is_file():
+    try:
+        sums = (folder / SUMS).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
         return None
-    pairs = [line.split("  ", 1) for line in (folder / SUMS).read_text(encoding="utf-8").splitlines()]
-    files = tuple((folder / name, sha256) for sha256, name in pairs)
-    if not all(path.is_file() for path, _ in files):
+    pairs = [line.partition("  ") for line in sums.splitlines()]
+    files = tuple((folder / name, sha256) for sha256, _, name in pairs)
+    if not files or not all(name and path.is_file() for (_, _, name), (path, _) in zip(pairs, files, strict=True)):
         return None
     # The model lies as deep as all the data have in common: PACKAGE/model/ rather than the root of the wheel.
     common = Path(os.path.commonpath([path.parent for path, _ in files]))

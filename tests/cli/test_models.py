@@ -186,3 +186,7 @@ def test_fetched_packages_are_among_what_is_here(capsys: pytest.CaptureFixture[s
     (folder / "config.json").unlink()
     assert main(["models", "verify"]) == 1
     assert f"damaged   {folder} lacks files" in capsys.readouterr().out
+    for content in (b"", b"\xff", sha256.encode(), b"\n", f"{sha256}  ".encode()):
+        (folder / "SHA256SUMS").write_bytes(content)
+        assert main(["models", "verify"]) == 1
+        assert f"damaged   {folder} lacks files" in capsys.readouterr().out

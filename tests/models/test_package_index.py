@@ -156,3 +156,13 @@ def test_proxies_and_certificates_that_cannot_be_used_are_one_line(
     monkeypatch.setenv(variable, value)
     monkeypatch.setenv(variable.lower(), value)
     assert said in refused()
+
+
+def test_a_host_that_no_proxy_is_asked_for_is_not_said_to_be_behind_one(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del index
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert "http://127.0.0.1:9/simple does not answer (" in refused()
