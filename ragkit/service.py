@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -55,8 +57,24 @@ def http_client(**settings: Any) -> httpx.Client:
     """
     import httpx
 
-    try:
+    with _usable_environment():
         return httpx.Client(**settings)
+
+
+def async_http_client(**settings: Any) -> httpx.AsyncClient:
+    """`http_client` for an event loop."""
+    import httpx
+
+    with _usable_environment():
+        return httpx.AsyncClient(**settings)
+
+
+@contextmanager
+def _usable_environment() -> Generator[None]:
+    import httpx
+
+    try:
+        yield
     except ImportError as error:
         raise ConfigError("a SOCKS proxy needs a package more", mend="pip install 'httpx[socks]'") from error
     except OSError as error:

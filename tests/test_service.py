@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
-from ragkit.config.schema import Embedding, Reranking
+from ragkit.config.schema import Embedding, Generation, Reranking
 from ragkit.embed.openai import OpenAIEmbedder
 from ragkit.errors import ConfigError, ServiceError
+from ragkit.evaluate.judges import JudgeSettings, make_judge
+from ragkit.generate.openai import OpenAIGenerator
+from ragkit.ingest.sentences import split_sentences
 from ragkit.rerank.http import HttpReranker
-from ragkit.service import checked_key, endpoint, http_address, http_client, quoted, shown_url
+from ragkit.service import async_http_client, checked_key, endpoint, http_address, http_client, quoted, shown_url
 
 SECRET = "sk-very-secret-0123456789"
 
@@ -74,7 +77,16 @@ def test_a_proxy_that_is_none_is_one_line_without_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("http_proxy", proxy)
     embedding = Embedding(backend="openai", model="m", base_url="http://service.example/v1")
     reranking = Reranking(backend="http", base_url="http://service.example/v1")
-    for make in (http_client, lambda: OpenAIEmbedder(embedding), lambda: HttpReranker(reranking)):
+    generation = Generation(backend="openai", model="m", base_url="http://service.example/v1")
+    judge = JudgeSettings(kind="llm", model="m", base_url="http://service.example/v1")
+    for make in (
+        http_client,
+        async_http_client,
+        lambda: OpenAIEmbedder(embedding),
+        lambda: HttpReranker(reranking),
+        lambda: OpenAIGenerator(generation, split_sentences),
+        lambda: make_judge(judge, embedding),
+    ):
         with pytest.raises(ConfigError, match="the proxy that the environment names is no address of one") as caught:
             make()
         assert SECRET[:6] not in str(caught.value)

@@ -100,9 +100,10 @@ class Embedding(Part):
     dimensions: int | None = Field(default=None, ge=1)
     """Keep this many leading dimensions (Matryoshka models only); null keeps all."""
     query_prefix: str = ""
-    """Put before a question, for models trained with one (e5: "query: ")."""
+    """Put before a question, for models trained with one (e5: "query: "); left out, what the list of models knows of
+    one on this machine."""
     passage_prefix: str = ""
-    """Put before a passage, for models trained with one (e5: "passage: ")."""
+    """Put before a passage, for models trained with one (e5: "passage: "); left out, as query_prefix."""
     max_tokens: int | None = Field(default=None, ge=16)
     """The model's window in tokens; null reads it from the model (openai: 8191)."""
     base_url: Address | None = runtime(None, description="openai: address of the API, up to and including /v1.")

@@ -19,7 +19,7 @@ _CLOSING = {"[": "]", "【": "】", "(": ")", "［": "］"}
 _DEEPEST = 4  # brackets in a name
 _LONGEST = 400  # characters of one bracket; beyond this, an opening bracket was never closed
 
-_SOURCE_OPENING = re.compile(r"[\[【(［]\s*[*_]*sources?[*_]*\s*[:：]\s*", re.IGNORECASE)
+_SOURCE_OPENING = re.compile(r"[\[【(［][^\S\n]*[*_]*sources?[*_]*[^\S\n]*[:：][^\S\n]*", re.IGNORECASE)
 _NUMBERS = re.compile(
     r"[\[【［]\s*(?:(?:source|document|doc)\s*)?\^?"
     # Four digits up to 2199 are a year.
@@ -155,7 +155,7 @@ def _item(line: str, knows: KnowsName) -> tuple[Reference, ...]:
     """The references of a line of a list of sources; () if it says something else."""
     bare = _ITEM_MARK.sub("", line).strip().rstrip(".")
     mentions = find_mentions(bare, knows)
-    if mentions and not _outside(bare, mentions).strip(" \t,;*_"):
+    if mentions and not any(map(str.isalpha, _outside(bare, mentions))):
         return tuple(reference for mention in mentions for reference in mention.references)
     references = read_references(bare, knows)
     return references if all(_is_placed(reference, knows) for reference in references) else ()

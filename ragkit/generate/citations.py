@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from ragkit.generate.citation_format import Reference, format_citation
@@ -84,7 +84,10 @@ def resolve(
     split_once = cache(split_sentences)  # a chunk may be cited many times
     body, listed, removed = cut_list(restore(text).strip(), context, names)
     plain, marks, lifted_out = lift(body, context, names)
-    removed += lifted_out
+    # Without its citations, what is left at the end may be the heading of a list, or one.
+    plain, left, left_out = cut_list(plain, context, names)
+    marks = [replace(mark, position=min(mark.position, len(plain))) for mark in marks]
+    listed, removed = [*listed, *left], [*removed, *lifted_out, *left_out]
     sentences = _sentences(plain, split_sentences)
     # The number of a list item is no claim.
     claims = [_LIST_MARK.sub("", plain[start:end]) for start, end in sentences]

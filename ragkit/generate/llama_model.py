@@ -263,7 +263,9 @@ def gguf_file(reference: str) -> str:
     Raises ModelError if it is not here, or is no GGUF file.
     """
     from ragkit.models.resolve import on_this_machine
+    from ragkit.models.task import check_listed
 
+    check_listed(reference, "generation")
     found = on_this_machine(reference)
     if found.weights.suffix != ".gguf":
         raise ModelError(

@@ -29,7 +29,7 @@ from ragkit.generate.chat_completion import (
 from ragkit.generate.generated import Generated, generated_from
 from ragkit.generate.prompt import Packed, SplitSentences, build_messages, pack, render_blocks
 from ragkit.generate.sentence_terms import nearest_to
-from ragkit.service import OPENAI_URL, checked_key, endpoint
+from ragkit.service import OPENAI_URL, async_http_client, checked_key, endpoint, http_client
 from ragkit.types import ScoredChunk, Usage
 
 _FAILURES = (httpx.HTTPError, httpx.StreamError, TimeoutError, UnreadableError, StreamFailedError)
@@ -41,7 +41,7 @@ class OpenAIGenerator:
     `timeout_s` bounds each wait for the server, and the whole of an answer.
 
     Raises:
-        ConfigError: No key for api.openai.com or Azure, or a key that no header can carry.
+        ConfigError: No key for api.openai.com or Azure, a key that no header can carry, or a proxy that is none.
     """
 
     def __init__(self, config: Generation, split_sentences: SplitSentences) -> None:
@@ -56,7 +56,7 @@ class OpenAIGenerator:
                 f"generation.api_key is missing for {urlsplit(self._url).hostname}",
                 mend="set it to ${OPENAI_API_KEY} and export that variable",
             )
-        self._client = httpx.Client(headers=self._headers(), timeout=config.timeout_s)
+        self._client = http_client(headers=self._headers(), timeout=config.timeout_s)
         # The connections of an async client belong to the event loop that opened them.
         self._async_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = WeakKeyDictionary()
 
@@ -134,7 +134,7 @@ class OpenAIGenerator:
     def _async_client(self) -> httpx.AsyncClient:
         loop = asyncio.get_running_loop()
         if loop not in self._async_clients:
-            self._async_clients[loop] = httpx.AsyncClient(headers=self._headers(), timeout=self._config.timeout_s)
+            self._async_clients[loop] = async_http_client(headers=self._headers(), timeout=self._config.timeout_s)
         return self._async_clients[loop]
 
     @property

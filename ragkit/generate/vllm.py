@@ -23,6 +23,7 @@ from ragkit.models.cache import model_folder_in_cache
 from ragkit.models.catalogue import Model
 from ragkit.models.reference import parse_reference
 from ragkit.models.resolve import find, out_of_reach
+from ragkit.models.task import check_listed
 from ragkit.types import ScoredChunk, Usage
 
 _BESIDE_CONTEXT = 1024  # tokens of the window for the question, the frame of the prompt and the template
@@ -176,6 +177,7 @@ def model_folder(reference: str) -> Path:
     Raises:
         ModelError: There is no such model, it is not on this machine, or vLLM cannot read its format.
     """
+    check_listed(reference, "generation")
     wanted = parse_reference(reference)
     if isinstance(wanted, Model):
         converted = model_folder_in_cache(f"vllm/{wanted.name}")

@@ -234,6 +234,10 @@ class TestAListOfSourcesAtTheEnd:
             ("notes.txt", "it stands in a list, and no sentence rests on it"),
         ]
 
+    @pytest.mark.parametrize("left", ["Sources:\n[Source: made-up.pdf]", "Sources:\n[Source: a.pd", "**Sources:**"])
+    def test_no_heading_of_one_is_left(self, left: str) -> None:
+        assert check(f"The screen is glass [2].\n\n{left}").plain == "The screen is glass."
+
     def test_a_list_alone_is_no_answer(self) -> None:
         assert check("Sources:\n- a.pdf, page 3").plain == ""
 

@@ -41,7 +41,7 @@ def test_without_the_package_its_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     [
         ("no-such-model", "no model is called 'no-such-model'"),
         ("./nowhere.gguf", "there is no model at ./nowhere.gguf"),
-        ("all-MiniLM-L6-v2", "all-MiniLM-L6-v2 has no GGUF file"),
+        ("all-MiniLM-L6-v2", "all-MiniLM-L6-v2 is a model for embedding, not for generation"),
         ("hf:org/none", "ragkit models fetch hf:org/none"),
     ],
 )

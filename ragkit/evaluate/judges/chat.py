@@ -22,7 +22,7 @@ from ragkit.generate.chat_completion import Completion as Read
 from ragkit.generate.chat_completion import UnreadableError, read_completion
 from ragkit.generate.llama_model import Completion, LlamaModel
 from ragkit.generate.prompt import Message
-from ragkit.service import OPENAI_URL, checked_key, endpoint, quoted, shown_url
+from ragkit.service import OPENAI_URL, checked_key, endpoint, http_client, quoted, shown_url
 
 _NOT_THIS_QUESTION = (401, 403, 404)
 
@@ -53,7 +53,7 @@ class ServerChat:
         self._url, self._key = address_and_key(settings)
         self._is_openai = urlsplit(self._url).hostname == "api.openai.com"
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        self.client = httpx.Client(headers=headers, timeout=settings.timeout_s)
+        self.client = http_client(headers=headers, timeout=settings.timeout_s)
 
     def reply(self, messages: Sequence[Message], schema: dict[str, Any]) -> str:
         request: dict[str, Any] = {
