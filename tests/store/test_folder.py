@@ -270,6 +270,7 @@ print("done", last, seen, flush=True)
 """
 
 
+@pytest.mark.integration
 def test_readers_never_miss_an_index_that_is_published_again_and_again(tmp_path: Path, start: Start) -> None:
     publish_text(tmp_path, "1")
     readers = [start(BUSY_READER, tmp_path), start(BUSY_READER, tmp_path)]
