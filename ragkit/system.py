@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from ragkit.generate import Generator
     from ragkit.ingest.index import Progress
     from ragkit.ingest.report import IndexReport, Receipt
+    from ragkit.retrieve.query_transforms import Rewriter
     from ragkit.retrieve.retriever import Retrieved
+    from ragkit.store import StoreReader
     from ragkit.types import Answer, Document, ScoredChunk
 
 Strategy = Literal["dense", "sparse", "hybrid"]
@@ -52,6 +54,9 @@ class Ragkit:
         self._embedder: Embedder | None = None
         self._reranker: Reranker | None = None
         self._generator: Generator | None = None
+        # They know the words of one state of the index.
+        self._rewriters: dict[str, Rewriter | None] = {}
+        self._rewriters_of: StoreReader | None = None
 
     @classmethod
     def from_config(cls, config: str | Path | Config | None = None, overrides: Sequence[str] = ()) -> Self:
@@ -159,7 +164,8 @@ class Ragkit:
         if strategy is not None:
             retrieval = _changed(retrieval, {"strategy": strategy})
         reranker = self.reranker if rerank else None
-        return retrieve(question, self.snapshot().store, self.embedder, retrieval, reranker, filters)
+        store = self.snapshot().store
+        return retrieve(question, store, self.embedder, retrieval, reranker, filters, self.rewriter())
 
     async def asearch(
         self,
@@ -252,10 +258,28 @@ class Ragkit:
                     self._generator = make_generator(self.config.generation, splitter, self.embedder)
             return self._generator
 
+    def rewriter(self, config: Config | None = None) -> Rewriter | None:
+        """What does the `retrieval.transforms`, of the system's config or of another one over the same index and
+        generator; None if there are none."""
+        from ragkit.retrieve.query_transforms import make_rewriter
+
+        config = config or self.config
+        if not config.retrieval.transforms:
+            return None
+        store, key = self.snapshot().store, repr(config.retrieval.transforms)
+        with self._models:
+            if self._rewriters_of is not store:
+                self._rewriters_of, self._rewriters = store, {}
+            if key not in self._rewriters:
+                self._rewriters[key] = make_rewriter(config, store, lambda: self.generator)
+            return self._rewriters[key]
+
     def _let_go(self) -> None:
         """Give up the opened snapshot, so that a writer can clear it away; threads that read from it keep it."""
         with self._lock:
             self._snapshot = None
+        with self._models:
+            self._rewriters, self._rewriters_of = {}, None
 
     def _stages(self) -> Stages:
         from ragkit.ask import Stages

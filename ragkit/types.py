@@ -14,7 +14,7 @@ Scalar = str | int | float | bool
 MetadataValue = Scalar | list[Scalar]
 Metadata = Mapping[str, MetadataValue]
 
-Stage = Literal["sparse", "dense", "fused", "reranked"]
+Stage = Literal["sparse", "dense", "fused", "reranked", "diversified"]
 RefusalReason = Literal["nothing_retrieved", "evidence_too_weak", "model_refused"]
 
 REFUSAL_TEXT = "I don't have enough information."

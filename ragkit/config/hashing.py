@@ -24,8 +24,18 @@ _INDEX_KEYS = frozenset(
     )
 )
 
+_UNSET = object()
 _WITH_A_MODEL = ("generation.backend", frozenset({"openai", "vllm", "llama_cpp"}))
 _RERANKED = ("retrieval.reranking.backend", frozenset({"cross_encoder", "http"}))
+_FED_BACK = ("retrieval.feedback.method", frozenset({"rm3"}))
+_DIVERSE = ("retrieval.diversity.method", frozenset({"mmr"}))
+# Switches that came later: off, they are left out, so that the configs of before keep their hashes.
+_OFF: Mapping[str, Any] = {
+    "retrieval.transforms": [],
+    "retrieval.feedback.method": "none",
+    "retrieval.diversity.method": "none",
+    "generation.expand": "none",
+}
 # Keys that are read only where another one has one of these values.
 _READ_IF: Mapping[str, tuple[str, frozenset[Any]]] = {
     "ingestion.chunking.breakpoint_percentile": ("ingestion.chunking.strategy", frozenset({"semantic"})),
@@ -34,6 +44,12 @@ _READ_IF: Mapping[str, tuple[str, frozenset[Any]]] = {
     "retrieval.fusion.method": ("retrieval.strategy", frozenset({"hybrid"})),
     "retrieval.fusion.k": ("retrieval.fusion.method", frozenset({"rrf"})),
     "retrieval.fusion.alpha": ("retrieval.fusion.method", frozenset({"weighted"})),
+    "retrieval.feedback.method": ("retrieval.strategy", frozenset({"sparse", "hybrid"})),
+    "retrieval.feedback.documents": _FED_BACK,
+    "retrieval.feedback.terms": _FED_BACK,
+    "retrieval.feedback.weight": _FED_BACK,
+    "retrieval.diversity.weight": _DIVERSE,
+    "retrieval.diversity.candidates": _DIVERSE,
     "retrieval.reranking.model": _RERANKED,
     "retrieval.reranking.candidates": _RERANKED,
     "retrieval.reranking.top_n": _RERANKED,
@@ -45,6 +61,7 @@ _READ_IF: Mapping[str, tuple[str, frozenset[Any]]] = {
     "generation.stop": _WITH_A_MODEL,
     "generation.citations": _WITH_A_MODEL,
     "generation.context_tokens": _WITH_A_MODEL,
+    "generation.expand_by": ("generation.expand", frozenset({"window"})),
     "generation.refusal.ask_model": ("generation.backend", frozenset({"llama_cpp"})),
     "generation.max_sentences": ("generation.backend", frozenset({"extractive"})),
 }
@@ -63,7 +80,7 @@ def config_hash(config: Config) -> str:
     >>> config_hash(Config()) == config_hash(Config(retrieval=Retrieval(top_k=3)))
     False
     """
-    return _digest(_read(_settings(config)))
+    return _digest({key: value for key, value in _read(_settings(config)).items() if _OFF.get(key, _UNSET) != value})
 
 
 def index_settings(config: Config) -> dict[str, Any]:

@@ -23,6 +23,10 @@ Cite sources using [Source: document_name, page X].
 """
 
 
+WRITERS = frozenset({"openai", "llama_cpp"})
+"""Backends of generation whose model also writes for `retrieval.transforms`."""
+
+
 def runtime(default: Any = ..., *, description: str, **constraints: Any) -> Any:
     """A field that cannot change a result (a path, a worker count, a time-out) and so is not hashed."""
     return Field(default, description=description, json_schema_extra={"runtime": True}, **constraints)
@@ -179,6 +183,30 @@ class Reranking(Part):
         return self
 
 
+Transform = Literal["spelling", "acronyms", "multi_query", "decompose", "hyde"]
+
+
+class Feedback(Part):
+    method: Literal["none", "rm3"] = "none"
+    """rm3: search by words a second time, with the terms that stand out in what the first search found."""
+    documents: int = Field(default=10, ge=1, le=100)
+    """rm3: how many of the best chunks the terms come from."""
+    terms: int = Field(default=30, ge=1, le=1000)
+    """rm3: how many terms are added."""
+    weight: float = Field(default=0.5, ge=0, le=1)
+    """rm3: share of the question's own terms; 1 adds nothing."""
+
+
+class Diversity(Part):
+    method: Literal["none", "mmr"] = "none"
+    """mmr: of chunks that say the same, the later ones go down (maximal marginal relevance)."""
+    weight: float = Field(default=0.7, ge=0, le=1)
+    """mmr: share of relevance; what is left to 1 counts against likeness to chunks that stand higher. 1 changes no
+    order."""
+    candidates: int = Field(default=50, ge=1, le=1000)
+    """mmr: how many of the best chunks are put in order, at least top_k."""
+
+
 FilterScalar = str | int | float | bool | date | datetime
 
 
@@ -223,7 +251,14 @@ class Retrieval(Part):
     """Chunks kept after fusion (and reranking)."""
     fusion: Fusion = Fusion()
     bm25: Bm25 = Bm25()
+    transforms: list[Transform] = Field(default_factory=list[Transform])
+    """What is done to the question before the search, always in this order: spelling (words that the documents never
+    use become the nearest that they do), acronyms (written out, or added, as the documents define them), multi_query
+    (further wordings are searched too), decompose (the parts of a question of two parts are), hyde (a passage that a
+    language model imagines as the answer is, by meaning). Lists of several searches are joined by fusion."""
+    feedback: Feedback = Feedback()
     reranking: Reranking = Reranking()
+    diversity: Diversity = Diversity()
     filters: list[Filter] = Field(default_factory=list[Filter])
     """Conditions that every result must meet."""
 
@@ -261,6 +296,11 @@ class Generation(Part):
     """Budget for the context blocks of the prompt; the lowest ranked are dropped first."""
     context_chunks: int = Field(default=5, ge=1, le=100)
     """Most chunks in the prompt."""
+    expand: Literal["none", "window", "parent"] = "none"
+    """What is read of a chunk that was found: itself; with the chunks beside it; or with all of its section. Either way
+    no more than context_tokens / context_chunks, and passages that meet become one."""
+    expand_by: int = Field(default=1, ge=1, le=20)
+    """window: chunks on either side."""
     max_sentences: int = Field(default=3, ge=1, le=20)
     """extractive: most sentences in an answer."""
     refusal: Refusal = Refusal()
@@ -334,6 +374,14 @@ class Config(Part):
     generation: Generation = Generation()
     costs: Costs = Costs()
     _origins: Origins = PrivateAttr(default_factory=Origins)
+
+    @model_validator(mode="after")
+    def _has_a_writer(self) -> Config:
+        if "hyde" in self.retrieval.transforms and self.generation.backend not in WRITERS:
+            raise ValueError(
+                "retrieval.transforms: hyde needs a language model; set generation.backend to openai or llama_cpp"
+            )
+        return self
 
     @property
     def origins(self) -> Origins:

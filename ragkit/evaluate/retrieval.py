@@ -21,6 +21,7 @@ from ragkit.evaluate.report import RetrievalReport, retrieval_report
 from ragkit.ingest.index import Progress, build_index
 from ragkit.ingest.vectors import VectorJournal
 from ragkit.rerank import Reranker, make_reranker
+from ragkit.retrieve.query_transforms import Rewriter, make_rewriter
 from ragkit.retrieve.retriever import retrieve
 from ragkit.store.open import Snapshot, open_snapshot
 
@@ -69,7 +70,7 @@ def evaluate_retrieval(
     try:
         reranker = make_reranker(config.retrieval.reranking)
         known = EmbeddedQuestions(list(data.queries.values()), embedder, question_vectors(config, cache))
-        run = ranked_documents(placed, data.queries, snapshot, known, reranker)
+        run = ranked_documents(placed, data.queries, snapshot, known, reranker, _rewriter(placed, snapshot, embedder))
     finally:
         snapshot.close()
     values = evaluate_run(run, data.qrels, ignore_identical_ids=ignore_identical_ids)
@@ -97,16 +98,25 @@ def ranked_documents(
     snapshot: Snapshot,
     embedder: Embedder,
     reranker: Reranker | None,
+    rewriter: Rewriter | None = None,
 ) -> dict[str, list[tuple[str, float]]]:
     """For each query the ids of the data set's documents, best first, as deep as the configured candidates reach."""
     retrieval = config.retrieval.model_copy(update={"top_k": _DEEPEST})
     run: dict[str, list[tuple[str, float]]] = {}
     for query_id, text in queries.items():
-        found = retrieve(text, snapshot.store, embedder, retrieval, reranker)
+        found = retrieve(text, snapshot.store, embedder, retrieval, reranker, rewriter=rewriter)
         run[query_id] = documents_from_chunks(
             [(result.chunk.source_document.split("#", 1)[1], result.score) for result in found.results]
         )
     return run
+
+
+def _rewriter(config: Config, snapshot: Snapshot, embedder: Embedder) -> Rewriter | None:
+    from ragkit.ask import sentence_splitter
+    from ragkit.generate import make_generator
+
+    splitter = sentence_splitter(config)
+    return make_rewriter(config, snapshot.store, lambda: make_generator(config.generation, splitter, embedder))
 
 
 def default_cache() -> Path:
@@ -138,7 +148,7 @@ def question_vectors(config: Config, cache: Path | None = None) -> VectorJournal
 
 class EmbeddedQuestions:
     """All questions embedded in one go: the measure is of ranking, not of the time for one question. What `kept` has is
-    not embedded again."""
+    not embedded again. What a question was rewritten to is embedded when it is searched."""
 
     def __init__(self, questions: Sequence[str], embedder: Embedder, kept: VectorJournal) -> None:
         self._embedder = embedder
@@ -154,6 +164,8 @@ class EmbeddedQuestions:
         return self._embedder.embed_passages(texts)
 
     def embed_question(self, text: str) -> NDArray[np.float32]:
+        if text not in self._vectors:
+            self._vectors[text] = self._embedder.embed_question(text)
         return self._vectors[text]
 
     def embed_questions(self, texts: Sequence[str]) -> NDArray[np.float32]:

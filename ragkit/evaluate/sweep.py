@@ -210,7 +210,7 @@ class _Bench:
         for case in cases:
             filters = [parse_filter(each) for each in case.filters]
             began = time.perf_counter()
-            found = retrieve(case.question, store, embedder, config.retrieval, reranker, filters)
+            found = retrieve(case.question, store, embedder, config.retrieval, reranker, filters, rag.rewriter(config))
             milliseconds.append((time.perf_counter() - began) * 1e3)
             measured = stage_metrics(found.ranked, gold_of(case.id), places)
             if self.metric in measured:

@@ -87,6 +87,19 @@ class OpenAIGenerator:
         except _FAILURES as error:
             raise self._fault(error) from error
 
+    def write(self, request: str, max_tokens: int) -> tuple[str, Usage]:
+        """A text that no documents go into, at temperature 0. Raises ServiceError when the server fails."""
+        limit = "max_completion_tokens" if self._is_openai or self._is_azure else "max_tokens"
+        asked = {"model": self._config.model, "messages": [{"role": "user", "content": request}]}
+        try:
+            response = self._client.post(self._address, json=asked | {"temperature": 0.0, limit: max_tokens})
+            if response.status_code >= 300:
+                raise self._refused(response, None)
+            completion = read_completion(response.content)
+        except _FAILURES as error:
+            raise self._fault(error) from error
+        return completion.text.strip(), completion.usage
+
     def stream(self, question: str, results: Sequence[ScoredChunk]) -> Iterator[str | Generated]:
         """Pieces of the text as they come, and last the whole. Raises ServiceError when the server fails."""
         request, packed = self._request(question, results, stream=True)

@@ -1,7 +1,7 @@
-"""Join the lists of two retrievers into one.
+"""Join lists of hits into one: those of the two retrievers, or those that several queries found by one retriever.
 
 All methods take hits best first and give (chunk id, score) best first, ties by id, so that equal input gives equal
-output. Scores are comparable within one list only:
+output. Scores are comparable within one list only. Of two lists:
 
 - `rrf`: 0 to 2 / (k + 1); depends on ranks alone.
 - `weighted`: 0 to 1; 1 means first in both lists.
@@ -26,16 +26,35 @@ def fuse(dense: Sequence[Hit], sparse: Sequence[Hit], fusion: Fusion) -> Fused:
     'b'
     """
     if fusion.method == "rrf":
-        return reciprocal_rank_fusion(dense, sparse, fusion.k)
+        return reciprocal_rank_fusion(dense, sparse, k=fusion.k)
     if fusion.method == "dbsf":
         return distribution_based_fusion(dense, sparse)
     return weighted_fusion(dense, sparse, fusion.alpha)
 
 
-def reciprocal_rank_fusion(dense: Sequence[Hit], sparse: Sequence[Hit], k: int = 60) -> Fused:
+def join(lists: Sequence[list[Hit]], fusion: Fusion) -> list[Hit]:
+    """What one retriever found for several queries, by the method of the config, every query counting alike.
+
+    A single list stays as it is.
+
+    >>> join([[Hit("a", 0.9), Hit("b", 0.5)], [Hit("b", 0.8)]], Fusion(method="rrf"))[0].chunk_id
+    'b'
+    """
+    if len(lists) == 1:
+        return lists[0]
+    if fusion.method == "rrf":
+        joined = reciprocal_rank_fusion(*lists, k=fusion.k)
+    elif fusion.method == "dbsf":
+        joined = distribution_based_fusion(*lists)
+    else:
+        joined = _sum(*((hits, 1 / len(lists), _min_max(hits)) for hits in lists))
+    return [Hit(chunk_id, score) for chunk_id, score in joined]
+
+
+def reciprocal_rank_fusion(*lists: Sequence[Hit], k: int = 60) -> Fused:
     """Sum of 1 / (k + rank): Cormack, Clarke, Buettcher (2009), "Reciprocal Rank Fusion outperforms Condorcet"."""
     scores: dict[str, float] = {}
-    for hits in (dense, sparse):
+    for hits in lists:
         for rank, hit in enumerate(hits, start=1):
             scores[hit.chunk_id] = scores.get(hit.chunk_id, 0.0) + 1.0 / (k + rank)
     return _sorted(scores)
@@ -50,9 +69,9 @@ def weighted_fusion(dense: Sequence[Hit], sparse: Sequence[Hit], alpha: float = 
     return _sum((dense, alpha, _min_max(dense)), (sparse, 1.0 - alpha, _min_max(sparse)))
 
 
-def distribution_based_fusion(dense: Sequence[Hit], sparse: Sequence[Hit]) -> Fused:
+def distribution_based_fusion(*lists: Sequence[Hit]) -> Fused:
     """Each list scaled so that mean minus and plus three standard deviations become 0 and 1, then summed (Qdrant)."""
-    return _sum((dense, 1.0, _three_sigma(dense)), (sparse, 1.0, _three_sigma(sparse)))
+    return _sum(*((hits, 1.0, _three_sigma(hits)) for hits in lists))
 
 
 def _min_max(hits: Sequence[Hit]) -> Callable[[float], float]:

@@ -1,4 +1,7 @@
-"""Question to ranked chunks: embed - search - fuse - fetch - rerank."""
+"""Question to ranked chunks: (rewrite) - embed - search - fuse - (feedback) - fetch - rerank - (diversify).
+
+What stands in brackets is a switch of `retrieval:` that is off by default.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +14,28 @@ from ragkit.config.schema import Filter, Retrieval
 from ragkit.embed import Embedder
 from ragkit.errors import ConfigError
 from ragkit.rerank import Reranker
-from ragkit.retrieve.fusion import Fused, fuse
+from ragkit.retrieve.feedback import search_again
+from ragkit.retrieve.fusion import Fused
+from ragkit.retrieve.lists import embed_query, kept_by_fusion, kept_by_rerank, ranking, search
+from ragkit.retrieve.mmr import diversified
+from ragkit.retrieve.query_transforms import Query, Rewriter, Rewritten
 from ragkit.store import Hit, StoreReader
-from ragkit.types import ScoredChunk, Stage, StageScore
+from ragkit.types import ScoredChunk, Stage, StageScore, Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Retrieved:
     """Ranked chunks, and milliseconds by stage (`embed` is the model's share, the others are ragkit's).
 
-    `ranked` has for each stage that ran the ids of all chunks that it ranked, best first.
+    `ranked` has for each stage that ran the ids of all chunks that it ranked, best first. `queries` are what was really
+    searched, the question's own wording first; `usage` is what a language model took for them, None if none was asked.
     """
 
     results: list[ScoredChunk]
     timings_ms: dict[str, float] = field(default_factory=dict[str, float])
     ranked: dict[Stage, tuple[str, ...]] = field(default_factory=dict[Stage, tuple[str, ...]])
+    queries: tuple[Query, ...] = ()
+    usage: Usage | None = None
 
 
 def retrieve(
@@ -35,48 +45,64 @@ def retrieve(
     retrieval: Retrieval,
     reranker: Reranker | None = None,
     filters: Sequence[Filter] = (),
+    rewriter: Rewriter | None = None,
 ) -> Retrieved:
     """The best `retrieval.top_k` chunks for a question, best first, under the config's filters and `filters`.
 
-    Without a reranker the order is that of fusion. An empty question finds nothing. Raises ConfigError for `filters`
-    that are none.
+    Without a reranker the order is that of fusion. An empty question finds nothing. `rewriter` does the
+    `retrieval.transforms`. Raises ConfigError for `filters` that are none, and for transforms without a rewriter.
     """
-    _check(filters)
+    _check(filters, retrieval, rewriter)
     timings: dict[str, float] = {}
     if not question.strip():
         return Retrieved([], timings)
+    conditions = [*retrieval.filters, *filters]
+    rewritten = Rewritten((Query(question),))
+    if rewriter is not None and retrieval.transforms:
+        with _timed(timings, "rewrite"):
+            rewritten = rewriter.rewrite(question)
+    queries = rewritten.queries
     with _timed(timings, "embed"):
-        vector = embedder.embed_question(question) if retrieval.strategy != "sparse" else None
+        vectors = [embed_query(query, embedder) if retrieval.strategy != "sparse" else None for query in queries]
     with _timed(timings, "search"):
-        text = question if retrieval.strategy != "dense" else None
-        dense, sparse = store.search(retrieval.candidates, vector, text, [*retrieval.filters, *filters])
+        by_words = retrieval.strategy != "dense"
+        found = search(queries, vectors, store, retrieval.candidates, conditions, by_words=by_words)
     with _timed(timings, "fuse"):
-        ranked = _ranked(dense, sparse, retrieval)
+        dense, sparse = found.joined(retrieval)
+        ranked = ranking(dense, sparse, retrieval)
+    if retrieval.feedback.method == "rm3" and by_words:
+        with _timed(timings, "feedback"):
+            texts = [query.text for query in queries]
+            sparse = search_again(texts, ranked, store, retrieval, conditions, retrieval.candidates)
+            ranked = ranking(dense, sparse, retrieval)
     stages: dict[Stage, tuple[str, ...]] = {"fused": tuple(chunk_id for chunk_id, _ in ranked)}
     lists: tuple[tuple[Stage, list[Hit]], ...] = (("dense", dense), ("sparse", sparse))
     stages |= {stage: tuple(hit.chunk_id for hit in hits) for stage, hits in lists if hits}
-    depth = retrieval.top_k if reranker is None else max(retrieval.top_k, retrieval.reranking.candidates)
     with _timed(timings, "fetch"):
-        results = _scored_chunks(ranked[:depth], dense, sparse, store)
+        results = _scored_chunks(
+            ranked[: kept_by_fusion(retrieval, reranks=reranker is not None)], dense, sparse, store
+        )
     if reranker is not None:
         with _timed(timings, "rerank"):
             results = _reranked(question, results, reranker, retrieval)
         stages["reranked"] = tuple(result.chunk.id for result in results)
-    return Retrieved(results[: retrieval.top_k], timings, stages)
+    if retrieval.diversity.method == "mmr":
+        with _timed(timings, "diversify"):
+            results = _diversified(results, store, retrieval)
+        stages["diversified"] = tuple(result.chunk.id for result in results)
+    return Retrieved(results[: retrieval.top_k], timings, stages, queries, rewritten.usage)
 
 
-def _check(filters: Sequence[Filter]) -> None:
+def _check(filters: Sequence[Filter], retrieval: Retrieval, rewriter: Rewriter | None) -> None:
+    if retrieval.transforms and rewriter is None:
+        raise ConfigError(
+            "retrieval.transforms are set, and nobody does them", mend="search through Ragkit, or give a rewriter"
+        )
     if not isinstance(filters, (list, tuple)) or not all(isinstance(part, Filter) for part in filters):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
         raise ConfigError(
             f"filters are no list of ragkit.Filter: {filters!r:.60}",
             mend='write filters=[Filter(field="page_number", gte=3)]',
         )
-
-
-def _ranked(dense: list[Hit], sparse: list[Hit], retrieval: Retrieval) -> Fused:
-    if retrieval.strategy == "hybrid":
-        return fuse(dense, sparse, retrieval.fusion)
-    return [(hit.chunk_id, hit.score) for hit in (dense or sparse)]
 
 
 def _scored_chunks(ranked: Fused, dense: list[Hit], sparse: list[Hit], store: StoreReader) -> list[ScoredChunk]:
@@ -108,7 +134,18 @@ def _reranked(question: str, results: list[ScoredChunk], reranker: Reranker, ret
         )
         for rank, index in enumerate(order, start=1)
     ]
-    return reranked[: retrieval.reranking.top_n or retrieval.top_k]
+    return reranked[: kept_by_rerank(retrieval)]
+
+
+def _diversified(results: list[ScoredChunk], store: StoreReader, retrieval: Retrieval) -> list[ScoredChunk]:
+    """The first `diversity.candidates` in the order of their relevance and novelty; the rest is dropped."""
+    head = {result.chunk.id: result for result in results[: retrieval.diversity.candidates]}
+    scored = [(result.chunk.id, result.score) for result in head.values()]
+    order = diversified(scored, store.vectors(list(head)), retrieval.diversity.weight)
+    return [
+        ScoredChunk(head[chunk_id].chunk, score, {**head[chunk_id].stages, "diversified": StageScore(rank, score)})
+        for rank, (chunk_id, score) in enumerate(order, start=1)
+    ]
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ragkit.config.schema import Retrieval
-from ragkit.retrieve.fusion import fuse
+from ragkit.retrieve.fusion import Fused, join
+from ragkit.retrieve.lists import Lists, kept_by_rerank, ranking
 from ragkit.store import Hit
 
 DEEPEST = 10_000
@@ -21,29 +22,66 @@ _FUSIONS: tuple[dict[str, object], ...] = (
     *({"method": "weighted", "alpha": alpha} for alpha in (0.5, 0.3, 0.7, 0.1, 0.9)),
 )
 
-Rerank = Callable[[Sequence[str]], list[str]]
-"""Chunk ids in the reranker's order."""
+Rerank = Callable[[Sequence[str]], Fused]
+"""Chunk ids to the reranker's order and scores."""
+
+FeedBack = Callable[[Fused, Retrieval], list[Hit]]
+"""A ranking to what BM25 finds with the terms of its first chunks, deeper than retrieval looks."""
+
+Diversify = Callable[[Fused, Retrieval], Fused]
+"""A ranking to the order in which like chunks go down."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeepLists:
-    """What each retriever finds, best first, far deeper than retrieval looks."""
+    """What each retriever finds for each query, best first, far deeper than retrieval looks, and the stages that
+    `retrieval` may have switched on: they are left out while it has them off."""
 
-    dense: list[Hit]
-    sparse: list[Hit]
+    found: Lists
+    feed_back: FeedBack
+    diversify: Diversify
 
-    def fused(self, retrieval: Retrieval) -> list[tuple[str, float]]:
-        """What retrieval has after fusion with these settings, best first."""
-        dense, sparse = self.dense[: retrieval.candidates], self.sparse[: retrieval.candidates]
-        if retrieval.strategy == "hybrid":
-            return fuse(dense, sparse, retrieval.fusion)
-        return [(hit.chunk_id, hit.score) for hit in (dense if retrieval.strategy == "dense" else sparse)]
+    def dense(self, retrieval: Retrieval) -> list[Hit]:
+        """The dense list with these settings, followed by what stands further down."""
+        return _followed(self.found.joined(retrieval)[0], join(self.found.dense, retrieval.fusion))
+
+    def sparse(self, retrieval: Retrieval) -> list[Hit]:
+        """The sparse list with these settings, followed by what stands further down."""
+        dense, sparse = self.found.joined(retrieval)
+        if _feeds_back(retrieval):
+            return self.feed_back(ranking(dense, sparse, retrieval), retrieval)
+        return _followed(sparse, join(self.found.sparse, retrieval.fusion))
+
+    def fused(self, retrieval: Retrieval) -> Fused:
+        """What retrieval has after fusion, and feedback, with these settings, best first."""
+        dense, sparse = self.found.joined(retrieval)
+        if _feeds_back(retrieval):
+            sparse = self.sparse(retrieval)[: retrieval.candidates]
+        return ranking(dense, sparse, retrieval)
+
+    def results(self, ranked: Fused, retrieval: Retrieval) -> list[str]:
+        """What is left of the ranking of the stage before."""
+        if retrieval.diversity.method == "mmr":
+            ranked = self.diversify(ranked[: retrieval.diversity.candidates], retrieval)
+        return [chunk_id for chunk_id, _ in ranked[: retrieval.top_k]]
 
     def first_found(self, chunk_id: str, retrieval: Retrieval) -> int | None:
-        """The better of the chunk's ranks in the lists that the strategy uses."""
-        used = {"dense": [self.dense], "sparse": [self.sparse], "hybrid": [self.dense, self.sparse]}
+        """The best of the chunk's ranks in the lists that the strategy uses: so many candidates bring it in."""
+        sparse = (self.sparse(retrieval),) if _feeds_back(retrieval) else self.found.sparse
+        used = {"dense": self.found.dense, "sparse": sparse, "hybrid": (*self.found.dense, *sparse)}
         ranks = [rank_in([hit.chunk_id for hit in hits], chunk_id) for hits in used[retrieval.strategy]]
-        return min((rank for rank in ranks if rank is not None), default=None)
+        return min((place for place in ranks if place is not None), default=None)
+
+
+def _feeds_back(retrieval: Retrieval) -> bool:
+    return retrieval.feedback.method == "rm3" and retrieval.strategy != "dense"
+
+
+def _followed(first: list[Hit], deep: list[Hit]) -> list[Hit]:
+    if len(deep) == len(first):
+        return first
+    there = {hit.chunk_id for hit in first}
+    return [*first, *(hit for hit in deep if hit.chunk_id not in there)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +96,6 @@ class Change:
 def rank_in(chunk_ids: Sequence[str], chunk_id: str) -> int | None:
     """Counted from 1; None when it is not there."""
     return chunk_ids.index(chunk_id) + 1 if chunk_id in chunk_ids else None
-
-
-def kept_by_rerank(retrieval: Retrieval) -> int:
-    """How many results a reranker leaves."""
-    return min(retrieval.reranking.top_n or retrieval.top_k, retrieval.top_k)
 
 
 def changes(chunk_id: str, lists: DeepLists, retrieval: Retrieval, rerank: Rerank | None) -> list[Change]:
@@ -82,14 +115,13 @@ def changes(chunk_id: str, lists: DeepLists, retrieval: Retrieval, rerank: Reran
 
 def _outcome(chunk_id: str, lists: DeepLists, retrieval: Retrieval, rerank: Rerank | None) -> int | None:
     """The chunk's rank in the results with these settings, None when it is not among them."""
-    order = [found for found, _ in lists.fused(retrieval)]
-    kept = retrieval.top_k
+    order = lists.fused(retrieval)
     if rerank is not None:
-        head = order[: retrieval.reranking.candidates]
+        head = [found for found, _ in order[: retrieval.reranking.candidates]]
         if chunk_id not in head:
             return None
-        order, kept = rerank(head), kept_by_rerank(retrieval)
-    return rank_in(order[:kept], chunk_id)
+        order = rerank(head)[: kept_by_rerank(retrieval)]
+    return rank_in(lists.results(order, retrieval), chunk_id)
 
 
 def _deeper(chunk_id: str, lists: DeepLists, retrieval: Retrieval, rerank: Rerank | None) -> Change | None:
@@ -102,19 +134,44 @@ def _deeper(chunk_id: str, lists: DeepLists, retrieval: Retrieval, rerank: Reran
         settings["retrieval.candidates"] = found
         retrieval = retrieval.model_copy(update={"candidates": found})
     order = [found_id for found_id, _ in lists.fused(retrieval)]
-    rank = order.index(chunk_id) + 1
+    if chunk_id not in order:  # with another depth feedback may find other terms
+        return None
+    place = order.index(chunk_id) + 1
     if rerank is not None:
-        if rank > retrieval.reranking.candidates:
-            if rank > _MOST_RERANKED:
+        if place > retrieval.reranking.candidates:
+            if place > _MOST_RERANKED:
                 return None
-            settings["retrieval.reranking.candidates"] = rank
-        order = rerank(order[: max(rank, retrieval.reranking.candidates)])
-        rank = order.index(chunk_id) + 1
-        if retrieval.reranking.top_n and rank > retrieval.reranking.top_n:
-            settings["retrieval.reranking.top_n"] = rank
-    if rank > retrieval.top_k:
-        settings["retrieval.top_k"] = rank
-    return Change(settings, rank) if settings and rank <= 1000 else None
+            settings["retrieval.reranking.candidates"] = place
+        order = [found_id for found_id, _ in rerank(order[: max(place, retrieval.reranking.candidates)])]
+        place = order.index(chunk_id) + 1
+        if retrieval.reranking.top_n and place > retrieval.reranking.top_n:
+            settings["retrieval.reranking.top_n"] = place
+    if retrieval.diversity.method == "mmr":
+        return _deep_enough(chunk_id, lists, retrieval, rerank, settings)
+    if place > retrieval.top_k:
+        settings["retrieval.top_k"] = place
+    return Change(settings, place) if settings and place <= 1000 else None
+
+
+def _deep_enough(
+    chunk_id: str, lists: DeepLists, retrieval: Retrieval, rerank: Rerank | None, settings: dict[str, object]
+) -> Change | None:
+    """The same where like chunks go down: each further chunk may move it, so the change is tried as a whole."""
+    reranking = retrieval.reranking.model_copy(
+        update={
+            name: settings[key]
+            for name in ("candidates", "top_n")
+            if (key := f"retrieval.reranking.{name}") in settings
+        }
+    )
+    wide = retrieval.model_copy(update={"reranking": reranking, "top_k": 1000})
+    rank_then = _outcome(chunk_id, lists, wide, rerank)
+    if rank_then is None:
+        return None
+    if rank_then > retrieval.top_k:
+        settings["retrieval.top_k"] = rank_then
+    kept = wide.model_copy(update={"top_k": max(rank_then, retrieval.top_k)})
+    return Change(settings, rank_then) if settings and _outcome(chunk_id, lists, kept, rerank) == rank_then else None
 
 
 def _other_strategies(chunk_id: str, lists: DeepLists, retrieval: Retrieval, rerank: Rerank | None) -> Iterator[Change]:

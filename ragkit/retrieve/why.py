@@ -14,8 +14,13 @@ from typing import TYPE_CHECKING, Literal
 
 from ragkit.config.schema import Bm25, Filter, FilterScalar, Retrieval
 from ragkit.errors import ConfigError
-from ragkit.retrieve.what_if import DEEPEST, Change, DeepLists, changes, kept_by_rerank
-from ragkit.store import StoreReader
+from ragkit.retrieve.feedback import search_again
+from ragkit.retrieve.fusion import Fused
+from ragkit.retrieve.lists import embed_query, kept_by_fusion, kept_by_rerank, search
+from ragkit.retrieve.mmr import diversified
+from ragkit.retrieve.query_transforms import Query, Rewriter
+from ragkit.retrieve.what_if import DEEPEST, Change, DeepLists, changes
+from ragkit.store import Hit, StoreReader
 from ragkit.store.bm25 import Bm25Encoder
 from ragkit.store.filters import fields_of, matches
 from ragkit.types import Chunk, Stage
@@ -80,6 +85,7 @@ def why(
     reranker: Reranker | None = None,
     filters: Sequence[Filter] = (),
     chunk_id: str | None = None,
+    rewriter: Rewriter | None = None,
 ) -> Why:
     """Explain the place of a chunk, by default of the document's chunk that comes nearest to the results.
 
@@ -87,7 +93,6 @@ def why(
     """
     if not question.strip():
         raise ConfigError("the question is empty")
-    vector = embedder.embed_question(question)
     conditions = [*retrieval.filters, *filters]
     chunks = store.chunks_of(document_id)
     if chunk_id is not None:
@@ -99,8 +104,8 @@ def why(
         )
     chunks, dropped_by = _least_dropped(chunks, conditions)
     met = [condition for condition in conditions if condition not in dropped_by]
-    dense, sparse = store.search(max(DEEPEST, retrieval.candidates), vector, question, met)
-    lists = DeepLists(dense, sparse)
+    queries = rewriter.rewrite(question).queries if rewriter and retrieval.transforms else (Query(question),)
+    lists = _deep_lists(queries, store, embedder, retrieval, met)
     chunk = _nearest(chunks, lists, retrieval)
     rerank = None if reranker is None else _Reranking(question, store, reranker)
     standings = _standings(chunk.id, lists, retrieval, rerank)
@@ -111,10 +116,32 @@ def why(
         rank=last.rank if last.passed and not dropped_by else None,
         top_k=last.kept,
         standings=tuple(standings),
-        words=words_of(question, chunk, retrieval.bm25),
+        words=words_of(queries[0].text, chunk, retrieval.bm25),
         dropped_by=tuple(dropped_by),
         changes=tuple(changes(chunk.id, lists, retrieval, rerank)),
     )
+
+
+def _deep_lists(
+    queries: Sequence[Query], store: StoreReader, embedder: Embedder, retrieval: Retrieval, met: Sequence[Filter]
+) -> DeepLists:
+    """All that retrieval would have before it, and the stages after fusion, over the same index and filters."""
+    limit = max(DEEPEST, retrieval.candidates)
+    vectors = [embed_query(query, embedder) for query in queries]
+    texts = [query.text for query in queries]
+    fed: dict[str, list[Hit]] = {}
+
+    def feed_back(ranked: Fused, settings: Retrieval) -> list[Hit]:
+        key = repr((ranked[: settings.feedback.documents], settings.feedback))
+        if key not in fed:
+            fed[key] = search_again(texts, ranked, store, settings, met, limit)
+        return fed[key]
+
+    def diversify(ranked: Fused, settings: Retrieval) -> Fused:
+        vectors_of = store.vectors([chunk_id for chunk_id, _ in ranked])
+        return diversified(ranked, vectors_of, settings.diversity.weight)
+
+    return DeepLists(search(queries, vectors, store, limit, met, by_words=True), feed_back, diversify)
 
 
 def words_of(question: str, chunk: Chunk, bm25: Bm25) -> tuple[Word, ...]:
@@ -173,7 +200,8 @@ def _least_dropped(chunks: list[Chunk], conditions: Sequence[Filter]) -> tuple[l
 def _nearest(chunks: Sequence[Chunk], lists: DeepLists, retrieval: Retrieval) -> Chunk:
     """The chunk that comes nearest to the results: by its fused rank, else by its best rank in any list."""
     fused = _ranks([chunk_id for chunk_id, _ in lists.fused(retrieval)])
-    dense, sparse = (_ranks([hit.chunk_id for hit in hits]) for hits in (lists.dense, lists.sparse))
+    both = lists.dense(retrieval), lists.sparse(retrieval)
+    dense, sparse = (_ranks([hit.chunk_id for hit in hits]) for hits in both)
     nowhere = 10 * DEEPEST
 
     def distance(chunk: Chunk) -> tuple[int, int]:
@@ -189,18 +217,25 @@ def _ranks(chunk_ids: Sequence[str]) -> dict[str, int]:
 
 def _standings(chunk_id: str, lists: DeepLists, retrieval: Retrieval, rerank: _Reranking | None) -> list[Standing]:
     """Every stage in its order, down to the last that runs."""
-    fused = lists.fused(retrieval)
-    limit, strategy = retrieval.candidates, retrieval.strategy
-    sparse = [(hit.chunk_id, hit.score) for hit in lists.sparse]
-    dense = [(hit.chunk_id, hit.score) for hit in lists.dense]
+    fused, strategy = lists.fused(retrieval), retrieval.strategy
+    sparse, dense = ([(hit.chunk_id, hit.score) for hit in hits(retrieval)] for hits in (lists.sparse, lists.dense))
+    kept_dense, kept_sparse = (max(len(hits), retrieval.candidates) for hits in lists.found.joined(retrieval))
+    if retrieval.feedback.method == "rm3":
+        kept_sparse = retrieval.candidates
+    kept = retrieval.reranking.candidates if rerank is not None else kept_by_fusion(retrieval, reranks=False)
     standings = [
-        _standing("sparse", chunk_id, sparse, limit, used=strategy != "dense"),
-        _standing("dense", chunk_id, dense, limit, used=strategy != "sparse"),
-        _standing("fused", chunk_id, fused, retrieval.top_k if rerank is None else retrieval.reranking.candidates),
+        _standing("sparse", chunk_id, sparse, kept_sparse, used=strategy != "dense"),
+        _standing("dense", chunk_id, dense, kept_dense, used=strategy != "sparse"),
+        _standing("fused", chunk_id, fused, kept),
     ]
+    last = fused[:kept]
     if rerank is not None:
-        head = [found for found, _ in fused[: retrieval.reranking.candidates]]
-        standings.append(_standing("reranked", chunk_id, rerank.scored(head), kept_by_rerank(retrieval)))
+        last = rerank([found for found, _ in last])
+        standings.append(_standing("reranked", chunk_id, last, kept_by_rerank(retrieval)))
+    if retrieval.diversity.method == "mmr":
+        last = last[: kept_by_rerank(retrieval)] if rerank is not None else last
+        order = lists.diversify(last[: retrieval.diversity.candidates], retrieval)
+        standings.append(_standing("diversified", chunk_id, order, retrieval.top_k))
     return standings
 
 
@@ -222,10 +257,7 @@ class _Reranking:
         self._reranker = reranker
         self._known: dict[str, float] = {}
 
-    def __call__(self, chunk_ids: Sequence[str]) -> list[str]:
-        return [chunk_id for chunk_id, _ in self.scored(chunk_ids)]
-
-    def scored(self, chunk_ids: Sequence[str]) -> list[tuple[str, float]]:
+    def __call__(self, chunk_ids: Sequence[str]) -> Fused:
         """The chunks in the reranker's order; equal scores keep theirs."""
         chunks = self._store.chunks([chunk_id for chunk_id in chunk_ids if chunk_id not in self._known])
         scores = self._reranker.scores(self._question, [chunk.indexed_text for chunk in chunks.values()])

@@ -26,6 +26,10 @@ class Hit:
     score: float
 
 
+WeightedTerms = Mapping[int, float]
+"""Terms, as `Bm25Encoder` numbers them, with the weight of each in a question; a text gives each of its terms 1."""
+
+
 class StoreReader(Protocol):
     """Search and look-up. Results are best first; scores of the two retrievers are not comparable."""
 
@@ -33,7 +37,7 @@ class StoreReader(Protocol):
         self,
         limit: int,
         vector: NDArray[np.float32] | None = None,
-        text: str | None = None,
+        text: str | WeightedTerms | None = None,
         filters: Sequence[Filter] = (),
     ) -> tuple[list[Hit], list[Hit]]:
         """The best `limit` chunks by dense (`vector`) and by sparse (`text`) search; a list is empty if not asked for.
@@ -44,6 +48,14 @@ class StoreReader(Protocol):
 
     def chunks(self, chunk_ids: Sequence[str]) -> dict[str, Chunk]:
         """Chunks by id; ids that are not there are left out."""
+        ...
+
+    def vectors(self, chunk_ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """The dense vectors of chunks by id; ids that are not there are left out."""
+        ...
+
+    def iter_chunks(self) -> Iterator[Chunk]:
+        """Every chunk, in the order of ids."""
         ...
 
     def chunks_of(self, document_id: str) -> list[Chunk]:
@@ -81,10 +93,6 @@ class StoreWriter(StoreReader, Protocol):
 
     def reweigh(self, average_length: float) -> None:
         """Rewrite every sparse vector for a new average length."""
-        ...
-
-    def iter_chunks(self) -> Iterator[Chunk]:
-        """Every chunk, in the order of ids."""
         ...
 
     def finish(self) -> None:

@@ -18,6 +18,7 @@ from functools import cache, lru_cache
 
 from ragkit.config.schema import Bm25
 from ragkit.errors import ConfigError
+from ragkit.store import WeightedTerms
 
 # With b = 0 and a huge k the tokenizer's weight tf * (k + 1) / (tf + k) is the term frequency itself.
 _COUNTING_K = 1e7
@@ -49,8 +50,10 @@ class Bm25Encoder:
         norm = self._k1 * (1 - self._b + self._b * sum(terms.values()) / max(average_length, 1.0))
         return list(terms), [count * (self._k1 + 1) / (count + norm) for count in terms.values()]
 
-    def question(self, text: str) -> tuple[list[int], list[float]]:
-        """Indices and weights of a question: each distinct term once, as in the formula."""
+    def question(self, text: str | WeightedTerms) -> tuple[list[int], list[float]]:
+        """Indices and weights of a question: each distinct term of a text once, as in the formula."""
+        if not isinstance(text, str):
+            return list(text.keys()), list(text.values())
         indices = sorted(self.terms(text))
         return indices, [1.0] * len(indices)
 

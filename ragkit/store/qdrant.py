@@ -17,7 +17,7 @@ import numpy as np
 
 from ragkit.config.schema import Bm25, Filter, Store
 from ragkit.errors import ConfigError, MissingExtra
-from ragkit.store import Hit
+from ragkit.store import Hit, WeightedTerms
 from ragkit.store.bm25 import Bm25Encoder
 from ragkit.store.filters import All, Clause, Kind, Match, Not, Range, clause_of, payload_key
 from ragkit.store.payload import from_payload, is_point_id, to_payload
@@ -75,7 +75,7 @@ class QdrantStore:
         self,
         limit: int,
         vector: NDArray[np.float32] | None = None,
-        text: str | None = None,
+        text: str | WeightedTerms | None = None,
         filters: Sequence[Filter] = (),
     ) -> tuple[list[Hit], list[Hit]]:
         indices, values = self._bm25.question(text) if text is not None else ([], [])
@@ -107,16 +107,20 @@ class QdrantStore:
             records = self._client.retrieve(self._name, known, with_payload=True)
         return {str(record.id): _chunk(record) for record in records}
 
+    def vectors(self, chunk_ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        known = [chunk_id for chunk_id in chunk_ids if is_point_id(chunk_id)]
+        if not known or self._known() is None:
+            return {}
+        with explained(self._config):
+            records = self._client.retrieve(self._name, known, with_payload=False, with_vectors=[_DENSE])
+        return _dense_vectors(records)
+
     def chunks_of(self, document_id: str) -> list[Chunk]:
         chunks = [_chunk(record) for record in self._scroll(_of_documents([document_id]))]
         return sorted(chunks, key=lambda chunk: (chunk.start, chunk.end))
 
     def vectors_of(self, document_id: str) -> dict[str, NDArray[np.float32]]:
-        found: dict[str, NDArray[np.float32]] = {}
-        for record in self._scroll(_of_documents([document_id]), with_vector=True):
-            vectors: Any = record.vector
-            found[str(record.id)] = np.asarray(vectors[_DENSE], dtype=np.float32)
-        return found
+        return _dense_vectors(self._scroll(_of_documents([document_id]), with_vector=True))
 
     def count(
         self,
@@ -246,6 +250,14 @@ class QdrantStore:
             yield from records
             if offset is None:
                 return
+
+
+def _dense_vectors(records: Iterable[models.Record]) -> dict[str, NDArray[np.float32]]:
+    found: dict[str, NDArray[np.float32]] = {}
+    for record in records:
+        vectors: Any = record.vector
+        found[str(record.id)] = np.asarray(vectors[_DENSE], dtype=np.float32)
+    return found
 
 
 def _chunk(record: models.Record) -> Chunk:

@@ -7,7 +7,7 @@ maps the files for writing all the same, so that every one of these processes ne
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +15,7 @@ import qdrant_edge as qe
 
 from ragkit.config.schema import Bm25, Filter
 from ragkit.errors import StoreError
-from ragkit.store import Hit
+from ragkit.store import Hit, WeightedTerms
 from ragkit.store.bm25 import Bm25Encoder
 from ragkit.store.filters import All, Clause, Kind, Match, Not, Range, clause_of, payload_key
 from ragkit.store.payload import from_payload, is_point_id, to_payload
@@ -59,7 +59,7 @@ class EdgeStore:
         self,
         limit: int,
         vector: NDArray[np.float32] | None = None,
-        text: str | None = None,
+        text: str | WeightedTerms | None = None,
         filters: Sequence[Filter] = (),
     ) -> tuple[list[Hit], list[Hit]]:
         shard = self._opened
@@ -86,18 +86,18 @@ class EdgeStore:
         records = self._opened.retrieve(known, True, False)
         return {str(record.id): from_payload(str(record.id), record.payload or {}) for record in records}
 
+    def vectors(self, chunk_ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        if self._opened is None:
+            return {}
+        known: list[Any] = [chunk_id for chunk_id in chunk_ids if is_point_id(chunk_id)]
+        return _dense_vectors(self._opened.retrieve(known, False, True))
+
     def chunks_of(self, document_id: str) -> list[Chunk]:
         chunks = [from_payload(str(r.id), r.payload or {}) for r in self._scroll(_of_document([document_id]))]
         return sorted(chunks, key=lambda chunk: (chunk.start, chunk.end))
 
     def vectors_of(self, document_id: str) -> dict[str, NDArray[np.float32]]:
-        import numpy as np
-
-        found: dict[str, NDArray[np.float32]] = {}
-        for record in self._scroll(_of_document([document_id]), with_vector=True):
-            vectors: Any = record.vector
-            found[str(record.id)] = np.asarray(vectors[_DENSE], dtype=np.float32)
-        return found
+        return _dense_vectors(self._scroll(_of_document([document_id]), with_vector=True))
 
     def count(
         self,
@@ -250,6 +250,16 @@ def _hits(shard: qe.EdgeShard, request: qe.QueryRequest) -> list[Hit]:
 
 def _request(query: Any, limit: int, condition: qe.Filter | None, params: qe.SearchParams | None) -> qe.QueryRequest:
     return qe.QueryRequest(limit=limit, query=query, filter=condition, params=params, with_payload=False)
+
+
+def _dense_vectors(records: Iterable[qe.Record]) -> dict[str, NDArray[np.float32]]:
+    import numpy as np
+
+    found: dict[str, NDArray[np.float32]] = {}
+    for record in records:
+        vectors: Any = record.vector
+        found[str(record.id)] = np.asarray(vectors[_DENSE], dtype=np.float32)
+    return found
 
 
 def _of_document(document_ids: Sequence[str]) -> qe.Filter:

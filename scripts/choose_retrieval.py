@@ -1,0 +1,148 @@
+"""What does each switch of retrieval gain or lose against the defaults? Paired, with intervals, on BEIR folders.
+
+    python scripts/choose_retrieval.py DIR [DIR ...] [--only LABEL ...] [--set KEY=VALUE ...] [--sample N]
+        [--halves tuning,test] [--ignore-identical-ids]
+
+Each DIR is a BEIR folder (scripts/build_retrieval_sets.py makes some). Queries are halved by the document that answers
+them, or by its article where documents are named ARTICLE-PARAGRAPH; clusters of the intervals are the same. Every
+setting below, and those of `--set` together as one more, is compared with configs/quickstart.yaml: the difference of
+nDCG@10 and of recall@10 with its 95% interval on each half. Choose by the tuning half; the test half is for the
+report. `ms` is the median time of one query without embedding the question itself, on a machine that may be busy.
+Indexes and the vectors of questions come from the evaluation cache of `ragkit eval retrieval`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, median
+
+from ragkit.ask import sentence_splitter
+from ragkit.config.load import load_config
+from ragkit.config.schema import Config
+from ragkit.embed import Embedder, make_embedder
+from ragkit.evaluate.beir import Dataset, dataset_hash, read_dataset
+from ragkit.evaluate.metrics import PerQuery, evaluate_run
+from ragkit.evaluate.retrieval import EmbeddedQuestions, default_cache, index_in, question_vectors, ranked_documents
+from ragkit.evaluate.split import split_queries
+from ragkit.evaluate.statistics import paired_difference
+from ragkit.generate import make_generator
+from ragkit.ingest.index import build_index
+from ragkit.retrieve.query_transforms import make_rewriter
+from ragkit.store.open import open_snapshot
+
+CONFIG = Path(__file__).parent.parent / "configs" / "quickstart.yaml"
+MEASURES = ("ndcg@10", "recall@10")
+LLM = ["generation.backend=llama_cpp", "generation.model=qwen2.5-coder-0.5b-instruct", "generation.context_tokens=512"]
+SETTINGS: dict[str, list[str]] = {
+    "spelling": ["retrieval.transforms=[spelling]"],
+    "acronyms": ["retrieval.transforms=[acronyms]"],
+    "multi_query, rules": ["retrieval.transforms=[multi_query]"],
+    "decompose, rules": ["retrieval.transforms=[decompose]"],
+    "rm3": ["retrieval.feedback.method=rm3"],
+    "rm3, weight .7": ["retrieval.feedback.method=rm3", "retrieval.feedback.weight=0.7"],
+    "mmr .7": ["retrieval.diversity.method=mmr"],
+    "mmr .9": ["retrieval.diversity.method=mmr", "retrieval.diversity.weight=0.9"],
+    "fusion rrf": ["retrieval.fusion.method=rrf"],
+    "fusion weighted": ["retrieval.fusion.method=weighted"],
+    "sparse alone": ["retrieval.strategy=sparse"],
+    "dense alone": ["retrieval.strategy=dense"],
+    "multi_query, llm": ["retrieval.transforms=[multi_query]", *LLM],
+    "decompose, llm": ["retrieval.transforms=[decompose]", *LLM],
+    "hyde": ["retrieval.transforms=[hyde]", *LLM],
+    "no header": ["ingestion.chunking.contextual_header=false"],
+    "chunks of 128": ["ingestion.chunking.chunk_size=128", "ingestion.chunking.overlap=20"],
+    "chunks recursive": ["ingestion.chunking.strategy=recursive"],
+    "chunks fixed": ["ingestion.chunking.strategy=fixed_size"],
+}
+"""What is measured: a label, and what is set as `--set` does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """Some queries of a data set, with the cluster of each."""
+
+    name: str
+    queries: list[str]
+    clusters: list[str]
+
+    def difference(self, before: PerQuery, after: PerQuery, measure: str) -> str:
+        """The mean of the paired differences and its interval, in words."""
+        first, second = ([values[measure][query] for query in self.queries] for values in (before, after))
+        found = paired_difference(first, second, clusters=self.clusters)
+        mark = "*" if found.excludes_zero else " "
+        return f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f}){mark}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("datasets", type=Path, nargs="+")
+    parser.add_argument("--only", nargs="+", default=[], metavar="LABEL", help="these of the settings")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", dest="given", help="one setting more")
+    parser.add_argument("--sample", type=int, help="so many queries of each half")
+    parser.add_argument("--halves", default="tuning,test")
+    parser.add_argument("--ignore-identical-ids", action="store_true")
+    given = parser.parse_args()
+    settings = {label: SETTINGS[label] for label in given.only or ([] if given.given else SETTINGS)}
+    if given.given:
+        settings[", ".join(given.given)] = given.given
+    embedder = make_embedder(load_config(CONFIG).config.ingestion.embedding)
+    for folder in given.datasets:
+        data = read_dataset(folder)
+        halves = list(_halves(data, given.halves.split(","), given.sample))
+        asked = {query: data.queries[query] for half in halves for query in half.queries}
+        before, milliseconds = measured([], data, asked, embedder, given.ignore_identical_ids)
+        for half in halves:
+            means = ", ".join(f"{m} {fmean(before[m][query] for query in half.queries):.3f}" for m in MEASURES)
+            print(f"{folder.name} {half.name}: {len(half.queries)} queries, {means}, {milliseconds:.0f} ms", flush=True)
+        for label, overrides in settings.items():
+            after, milliseconds = measured(overrides, data, asked, embedder, given.ignore_identical_ids)
+            for half in halves:
+                cells = " | ".join(half.difference(before, after, measure) for measure in MEASURES)
+                print(f"| {label} | {folder.name} {half.name} | {cells} | {milliseconds:.0f} |", flush=True)
+
+
+def _halves(data: Dataset, wanted: Sequence[str], sample: int | None) -> Iterator[Half]:
+    clusters: dict[str, str] = {}
+    for query, relevant in data.qrels.items():
+        first = min(relevant)
+        clusters[query] = first.split("-")[0] if re.fullmatch(r"\d+-\d+", first) else first
+    for name, queries in zip(("tuning", "test"), split_queries(list(data.qrels), clusters), strict=True):
+        if name in wanted:
+            # Every n-th, for neighbours ask about the same document.
+            step = max(1, len(queries) // sample) if sample else 1
+            chosen = queries[::step][:sample]
+            yield Half(name, chosen, [clusters[query] for query in chosen])
+
+
+def measured(
+    overrides: Sequence[str], data: Dataset, asked: dict[str, str], embedder: Embedder, ignore_identical_ids: bool
+) -> tuple[PerQuery, float]:
+    """Every measure for every query that is asked, and the median milliseconds of one."""
+    config = load_config(CONFIG, overrides).config
+    placed = index_in(config, default_cache() / dataset_hash(data.path).split("-")[0])
+    build_index(placed, [data.corpus_path], embedder=embedder, wait_s=3600)
+    snapshot = open_snapshot(placed)
+    known = EmbeddedQuestions(list(data.queries.values()), embedder, question_vectors(placed))
+    rewriter = make_rewriter(placed, snapshot.store, lambda: _generator(placed, embedder))
+    run: dict[str, list[tuple[str, float]]] = {}
+    milliseconds: list[float] = []
+    for query, text in asked.items():
+        began = time.perf_counter()
+        run |= ranked_documents(placed, {query: text}, snapshot, known, None, rewriter)
+        milliseconds.append((time.perf_counter() - began) * 1e3)
+    snapshot.close()
+    qrels = {query: data.qrels[query] for query in asked}
+    return evaluate_run(run, qrels, ignore_identical_ids=ignore_identical_ids), median(milliseconds)
+
+
+def _generator(config: Config, embedder: Embedder):
+    return make_generator(config.generation, sentence_splitter(config), embedder)
+
+
+if __name__ == "__main__":
+    main()
