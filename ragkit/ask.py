@@ -1,4 +1,4 @@
-"""The ask path: question - retrieve - fuse - rerank - answerable? - generate - verify citations - Answer.
+"""The ask path: question - retrieve - fuse - rerank - answerable? - (expand) - generate - verify citations - Answer.
 
 Reads top to bottom as that line. The stages know nothing of one another; `ragkit.system` holds what they need.
 """
@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ragkit.config.schema import Config, Filter
 from ragkit.embed import Embedder
@@ -19,13 +19,25 @@ from ragkit.generate import Generated
 from ragkit.generate import Generator as AnswerGenerator
 from ragkit.generate.answerability import MIN_CONFIDENCE, confidence
 from ragkit.generate.citations import resolve
+from ragkit.generate.expansion import DocumentOf, Evidence, expand
 from ragkit.generate.generated import says_nothing, whole_of
 from ragkit.generate.support import support_score
 from ragkit.ingest.sentences import split_sentences
 from ragkit.rerank import Reranker
+from ragkit.retrieve.query_transforms import Rewriter
 from ragkit.retrieve.retriever import Retrieved, retrieve
 from ragkit.store import StoreReader
-from ragkit.types import REFUSAL_TEXT, Answer, CostLine, RefusalReason, RemovedCitation, ScoredChunk, Stage, Usage
+from ragkit.types import (
+    REFUSAL_TEXT,
+    Answer,
+    Citation,
+    CostLine,
+    RefusalReason,
+    RemovedCitation,
+    ScoredChunk,
+    Stage,
+    Usage,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +50,18 @@ class Stages:
     embedder: Embedder
     reranker: Reranker | None
     generator: AnswerGenerator
+    document: DocumentOf
+    rewriter: Rewriter | None = None
 
 
 @dataclass(slots=True)
 class _Question:
-    """A question on its way: what was found for it, why that does not do (`refusal`), and the clock."""
+    """A question on its way: what was found for it, what of that is read, why it does not do (`refusal`), the clock."""
 
     text: str
     results: list[ScoredChunk] = field(default_factory=list[ScoredChunk])
+    evidence: Evidence = field(default_factory=lambda: Evidence([], {}))
+    rewriting: Usage | None = None
     confidence: float = 0.0
     refusal: RefusalReason | None = None
     ranked: dict[Stage, tuple[str, ...]] = field(default_factory=dict[Stage, tuple[str, ...]])
@@ -69,7 +85,7 @@ def ask(question: str, stages: Stages, filters: Sequence[Filter] = ()) -> Answer
     if asked.refusal:
         return _refuse(asked, stages, asked.refusal)
     with asked.timed("generate"):
-        generated = stages.generator.generate(question, asked.results)
+        generated = stages.generator.generate(question, asked.evidence.passages)
     return _verified(asked, stages, generated)
 
 
@@ -79,7 +95,7 @@ async def aask(question: str, stages: Stages, filters: Sequence[Filter] = ()) ->
     if asked.refusal:
         return _refuse(asked, stages, asked.refusal)
     with asked.timed("generate"):
-        generated = await stages.generator.agenerate(question, asked.results)
+        generated = await stages.generator.agenerate(question, asked.evidence.passages)
     return await asyncio.to_thread(_verified, asked, stages, generated)
 
 
@@ -92,7 +108,7 @@ def stream(question: str, stages: Stages, filters: Sequence[Filter] = ()) -> Ite
         return
     last: str | Generated = ""
     began = time.perf_counter()
-    for last in stages.generator.stream(question, asked.results):
+    for last in stages.generator.stream(question, asked.evidence.passages):
         asked.charge("generate", began)
         if isinstance(last, str):
             yield last
@@ -110,7 +126,7 @@ async def astream(question: str, stages: Stages, filters: Sequence[Filter] = ())
         return
     last: str | Generated = ""
     began = time.perf_counter()
-    async for last in stages.generator.astream(question, asked.results):
+    async for last in stages.generator.astream(question, asked.evidence.passages):
         asked.charge("generate", began)
         if isinstance(last, str):
             yield last
@@ -122,13 +138,23 @@ async def astream(question: str, stages: Stages, filters: Sequence[Filter] = ())
 def _retrieve(question: str, stages: Stages, filters: Sequence[Filter]) -> _Question:
     asked = _Question(question)
     found: Retrieved = retrieve(
-        question, stages.store, stages.embedder, stages.config.retrieval, stages.reranker, filters
+        question, stages.store, stages.embedder, stages.config.retrieval, stages.reranker, filters, stages.rewriter
     )
-    asked.results = found.results
+    asked.results, asked.rewriting = found.results, found.usage
     asked.ranked = found.ranked
     asked.timings.update(found.timings_ms)
     asked.refusal = _weak_evidence(asked, stages)
+    if asked.refusal is None:
+        asked.evidence = _expanded(asked, stages)
     return asked
+
+
+def _expanded(asked: _Question, stages: Stages) -> Evidence:
+    generation = stages.config.generation
+    if generation.expand == "none":
+        return expand(asked.results, generation, stages.store, stages.document)
+    with asked.timed("expand"):
+        return expand(asked.results, generation, stages.store, stages.document)
 
 
 def _weak_evidence(asked: _Question, stages: Stages) -> RefusalReason | None:
@@ -155,13 +181,13 @@ def _verified(asked: _Question, stages: Stages, generated: Generated) -> Answer:
     return Answer(
         text=resolved.text,
         refused=False,
-        citations=resolved.citations,
+        citations=tuple(_in_its_chunk(citation, asked.evidence) for citation in resolved.citations),
         removed_citations=resolved.removed,
         unsupported=resolved.unsupported,
         notes=generated.notes,
         results=tuple(asked.results),
         ranked=asked.ranked,
-        context=tuple(chunk.id for chunk in generated.used),
+        context=asked.evidence.chunk_ids(generated.used),
         model=generated.model,
         usage=generated.usage,
         cost=_cost(asked, stages, generated),
@@ -170,6 +196,11 @@ def _verified(asked: _Question, stages: Stages, generated: Generated) -> Answer:
         trace_id=uuid.uuid4().hex,
         timings_ms=_total(asked),
     )
+
+
+def _in_its_chunk(citation: Citation, evidence: Evidence) -> Citation:
+    """The citation with the chunk of the index that has its quote, where the passage is made of several."""
+    return replace(citation, chunk_id=evidence.chunk_id_at(citation.chunk_id, citation.start, citation.end))
 
 
 def _refuse(
@@ -187,7 +218,7 @@ def _refuse(
         removed_citations=removed,
         results=tuple(asked.results),
         ranked=asked.ranked,
-        context=tuple(chunk.id for chunk in generated.used) if generated else (),
+        context=asked.evidence.chunk_ids(generated.used) if generated else (),
         model=generated.model if generated else "none",
         usage=generated.usage if generated else Usage(),
         notes=generated.notes if generated else (),
@@ -201,7 +232,7 @@ def _refuse(
 
 def _cost(asked: _Question, stages: Stages, generated: Generated | None) -> tuple[CostLine, ...]:
     model, usage = (generated.model, generated.usage) if generated else (None, None)
-    return cost_lines(stages.config, asked.text, asked.timings, model, usage)
+    return cost_lines(stages.config, asked.text, asked.timings, model, usage, asked.rewriting)
 
 
 def _total(asked: _Question) -> dict[str, float]:

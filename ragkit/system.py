@@ -284,8 +284,10 @@ class Ragkit:
     def _stages(self) -> Stages:
         from ragkit.ask import Stages
 
-        store = self.snapshot().store
-        return Stages(self.config, self.config_hash, store, self.embedder, self.reranker, self.generator)
+        snapshot = self.snapshot()
+        models = self.embedder, self.reranker, self.generator
+        document = snapshot.manifest.document
+        return Stages(self.config, self.config_hash, snapshot.store, *models, document, self.rewriter())
 
     def _check_settings(self, snapshot: Snapshot) -> None:
         from ragkit.ingest.settings import index_settings_of, refuse_other_settings

@@ -179,9 +179,10 @@ class Answer:
     """What `ask` returns. When `refused`, `text` is exactly `REFUSAL_TEXT` and `reason` says why.
 
     `unsupported` marks the sentences of `text` that no cited passage backs. `notes` say what did not go as asked, such
-    as passages that did not fit the prompt. `results` is the evidence that was
-    retrieved, best first, including what was not put into the prompt; `context` are the ids of the chunks that were,
-    in the order of the prompt. `ranked` has for each stage that ran the ids of all chunks that it ranked, best first.
+    as passages that did not fit the prompt. `results` is the evidence that was retrieved, best first, including what
+    was not put into the prompt; `context` are the ids of the chunks that were, in the order of the prompt, those that
+    widened a passage (`generation.expand`) with them. `ranked` has for each stage that ran the ids of all chunks that
+    it ranked, best first.
     `timings_ms` has one entry per stage and "total".
     """
 

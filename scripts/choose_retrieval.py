@@ -87,7 +87,8 @@ def main() -> None:
     parser.add_argument("--halves", default="tuning,test")
     parser.add_argument("--ignore-identical-ids", action="store_true")
     given = parser.parse_args()
-    settings = {label: SETTINGS[label] for label in given.only or ([] if given.given else SETTINGS)}
+    labels: list[str] = given.only or ([] if given.given else list(SETTINGS))
+    settings = {label: SETTINGS[label] for label in labels}
     if given.given:
         settings[", ".join(given.given)] = given.given
     embedder = make_embedder(load_config(CONFIG).config.ingestion.embedding)

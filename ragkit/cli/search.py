@@ -9,9 +9,12 @@ import typer
 from ragkit.cli.options import ConfigOption, JsonOption, SetOption, load, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from ragkit.cli.printing import TermsOf
+    from ragkit.retrieve.query_transforms import Query
     from ragkit.types import ScoredChunk, Stage
 
 FilterOption = Annotated[
@@ -23,8 +26,14 @@ FilterOption = Annotated[
     ),
 ]
 
-_STAGES: tuple[Stage, ...] = ("sparse", "dense", "fused", "reranked")
-STAGE_NAMES: dict[Stage, str] = {"sparse": "BM25", "dense": "dense", "fused": "fused", "reranked": "reranked"}
+_STAGES: tuple[Stage, ...] = ("sparse", "dense", "fused", "reranked", "diversified")
+STAGE_NAMES: dict[Stage, str] = {
+    "sparse": "BM25",
+    "dense": "dense",
+    "fused": "fused",
+    "reranked": "reranked",
+    "diversified": "diversified",
+}
 
 
 def search(
@@ -40,7 +49,9 @@ def search(
         int | None, typer.Option("--top-k", metavar="N", min=1, max=1000, help="Number of passages.")
     ] = None,
     filters: FilterOption = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Show rank and score at each stage.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show what was searched, and rank and score at each stage.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Find the passages that match a question."""
@@ -59,9 +70,12 @@ def search(
     timings = {**found.timings_ms, "total": sum(found.timings_ms.values())}
     if as_json:
         results = [_result(result, explain) for result in found.results]
-        print_json({"results": results, "timings_ms": timings})
+        searched = {"queries": [_query(query) for query in found.queries]} if explain else {}
+        print_json({"results": results, "timings_ms": timings} | searched)
         return
     screen = console()
+    if explain:
+        _print_queries(screen, found.queries)
     if not found.results:
         screen.print("No passage matches" + (" the question and the filters." if conditions else " the question."))
         if conditions:
@@ -71,6 +85,24 @@ def search(
     for number, result in enumerate(found.results, start=1):
         _print_result(screen, number, result, terms_of(question), terms_of, explain)
     screen.print(timing_line(timings, load_ms))
+
+
+def _query(query: Query) -> dict[str, str]:
+    """A query as the JSON promises it."""
+    return {"text": query.text} | ({"imagined": query.imagined} if query.imagined else {})
+
+
+def _print_queries(screen: Console, queries: Sequence[Query]) -> None:
+    """What was really searched: the question, as it was corrected or written out, and what else was."""
+    from rich.text import Text
+
+    from ragkit.cli.printing import FAINT, clean
+
+    for query in queries:
+        screen.print(Text(f"searched: {clean(query.text)}", style=FAINT))
+        if query.imagined:
+            screen.print(Text(f"and a passage like: {clean(query.imagined)}", style=FAINT))
+    screen.print()
 
 
 def _result(result: ScoredChunk, explain: bool) -> dict[str, Any]:

@@ -55,6 +55,7 @@ def why(
             rag.reranker if rerank else None,
             conditions,
             chunk,
+            rag.rewriter(),
         )
     if as_json:
         print_json(as_dict(found))
@@ -98,7 +99,7 @@ def verdict(found: Why) -> str:
     if not (sparse.passed or dense.passed):
         return "not in the results: no retriever has it among its candidates"
     lost = next(standing for standing in later if not standing.passed)
-    after = "after fusion" if lost.stage == "fused" else "after reranking"
+    after = {"fused": "after fusion", "reranked": "after reranking"}.get(lost.stage, "after like ones went down")
     return f"not in the results: {ordinal(lost.rank or 0)} {after}, and the first {lost.kept:,} are kept"
 
 
@@ -136,7 +137,7 @@ def _row(standing: Standing, found: Why) -> tuple[str, str, str, str]:
     nowhere = "not found"
     if standing.stage == "sparse" and not any(word.state == "matched" for word in found.words):
         nowhere = "no common word"
-    elif standing.stage in ("fused", "reranked"):
+    elif standing.stage not in ("sparse", "dense"):
         nowhere = "not reached"
     rank = nowhere if standing.rank is None else f"{ordinal(standing.rank)} of {standing.ranked:,}"
     score = "" if standing.score is None else f"{standing.score:.3f}"

@@ -13,6 +13,7 @@ from ragkit.evaluate.gold import Gold, GoldFinder
 from ragkit.evaluate.record import CitationRow, CostRow, PassageRow, PlaceRow, Record
 from ragkit.evaluate.stage_metrics import Places, ranks_of, stage_metrics
 from ragkit.evaluate.words import contains
+from ragkit.retrieve.lists import kept_by_fusion
 from ragkit.store.filters import parse_filter
 from ragkit.system import Ragkit
 from ragkit.types import Answer, Citation, ScoredChunk
@@ -71,7 +72,7 @@ class Examiner:
     def _place_rows(self, answer: Answer, gold: Sequence[Gold]) -> tuple[PlaceRow, ...]:
         retrieval = self._rag.config.retrieval
         reranks = "reranked" in answer.ranked
-        fused_kept = retrieval.reranking.candidates if reranks else retrieval.top_k
+        fused_kept = kept_by_fusion(retrieval, reranks=reranks)
         kept = frozenset(result.chunk.id for result in answer.results)
         rows: list[PlaceRow] = []
         for place in gold:

@@ -16,32 +16,39 @@ from ragkit.types import CostLine, Usage
 
 _MS_AN_HOUR = Decimal(3_600_000)
 
-STAGES = ("embed", "rerank", "generate")
-"""Stages that run a model, as `timings_ms` names them."""
+STAGES = ("rewrite", "embed", "rerank", "generate")
+"""Stages that run a model, as `timings_ms` names them; `rewrite` does so only where a language model writes."""
 
 
 def cost_lines(
-    config: Config, question: str, timings_ms: Mapping[str, float], model: str | None = None, usage: Usage | None = None
+    config: Config,
+    question: str,
+    timings_ms: Mapping[str, float],
+    model: str | None = None,
+    usage: Usage | None = None,
+    rewriting: Usage | None = None,
 ) -> tuple[CostLine, ...]:
     """A line for each of `STAGES` that `timings_ms` has.
 
     `model` is the name that the generator answered with and `usage` its tokens; an API without usage has no price.
+    `rewriting` are the tokens that the same model took for `retrieval.transforms`, None if it was not asked.
 
     >>> cost_lines(Config(), "How hot?", {"embed": 20.0, "search": 3.0, "generate": 5.0})
     (CostLine(stage='embed', nano_usd=0, detail='0.020 s'), CostLine(stage='generate', nano_usd=0, detail='0.005 s'))
     """
     lines: list[CostLine] = []
     for stage in STAGES:
-        if stage not in timings_ms:
+        if stage not in timings_ms or (stage == "rewrite" and rewriting is None):
             continue
         if stage == "embed" and config.ingestion.embedding.backend == "openai":
             lines.append(_embedding(config, question))
         elif stage == "rerank" and config.retrieval.reranking.backend == "http":
             reranking = config.retrieval.reranking
             lines.append(_by_tokens(config, stage, reranking.model or "", Usage(), reranking.base_url))
-        elif stage == "generate" and config.generation.backend == "openai":
+        elif stage in ("rewrite", "generate") and config.generation.backend == "openai":
             named = model or config.generation.model or ""
-            lines.append(_by_tokens(config, stage, named, usage, config.generation.base_url))
+            taken = rewriting if stage == "rewrite" else usage
+            lines.append(_by_tokens(config, stage, named, taken, config.generation.base_url))
         else:
             lines.append(_by_seconds(config, stage, timings_ms[stage]))
     return tuple(lines)
@@ -61,7 +68,7 @@ def _by_tokens(config: Config, stage: str, model: str, usage: Usage | None, base
     known = stage != "rerank" or (model in prices and "call" in prices[model].model_fields_set)
     # A server may answer with a dated name of the model that was asked for.
     asked = config.generation.model
-    if stage == "generate" and model not in prices and asked is not None and asked in prices:
+    if stage in ("rewrite", "generate") and model not in prices and asked is not None and asked in prices:
         model = asked
     spent = price_of(model, usage, prices, base_url) if known else None
     if spent is None:

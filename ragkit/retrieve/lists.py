@@ -68,9 +68,7 @@ def ranking(dense: Sequence[Hit], sparse: Sequence[Hit], retrieval: Retrieval) -
 
 def kept_by_fusion(retrieval: Retrieval, *, reranks: bool) -> int:
     """How many chunks of the fused list go on: to the reranker, to be diversified, or as results."""
-    if reranks:
-        return max(retrieval.top_k, retrieval.reranking.candidates)
-    return _results(retrieval)
+    return retrieval.reranking.candidates if reranks else _results(retrieval)
 
 
 def kept_by_rerank(retrieval: Retrieval) -> int:

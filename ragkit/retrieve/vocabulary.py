@@ -87,8 +87,8 @@ def definitions(text: str) -> Iterator[tuple[str, str]]:
             if long:
                 yield inside, long
         elif (word := re.search(r"\S+$", before)) and _ACRONYM.fullmatch(word[0]):
-            long = _long_form(word[0], " ".join(inside.split()))
-            if long == " ".join(inside.split()):
+            long = " ".join(inside.split())
+            if _long_form(word[0], long) == long:
                 yield word[0], long
 
 

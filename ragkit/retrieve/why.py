@@ -222,7 +222,7 @@ def _standings(chunk_id: str, lists: DeepLists, retrieval: Retrieval, rerank: _R
     kept_dense, kept_sparse = (max(len(hits), retrieval.candidates) for hits in lists.found.joined(retrieval))
     if retrieval.feedback.method == "rm3":
         kept_sparse = retrieval.candidates
-    kept = retrieval.reranking.candidates if rerank is not None else kept_by_fusion(retrieval, reranks=False)
+    kept = kept_by_fusion(retrieval, reranks=rerank is not None)
     standings = [
         _standing("sparse", chunk_id, sparse, kept_sparse, used=strategy != "dense"),
         _standing("dense", chunk_id, dense, kept_dense, used=strategy != "sparse"),
