@@ -46,7 +46,8 @@ def expanded(
 ) -> WeightedTerms:
     """The question's terms and those of what was found, by weight; the weights sum to 1.
 
-    `found` has for each chunk its score and how often each term occurs in it. Without any, the question stays alone.
+    `found` has for each chunk its score and how often each term occurs in it. Without any, the question stays alone;
+    one without terms stays so.
 
     >>> weights = expanded({1: 1.0}, [(2.0, {1: 1, 2: 3})], Feedback(method="rm3"))
     >>> {term: round(weight, 3) for term, weight in sorted(weights.items())}
@@ -63,7 +64,7 @@ def expanded(
     likeliest = sorted(model.items(), key=lambda item: (-item[1], item[0]))[: feedback.terms]
     relevant = _scaled(dict(likeliest))
     if not relevant or not question:
-        return question or relevant
+        return question
     mixed = {term: feedback.weight * weight for term, weight in question.items()}
     for term, weight in relevant.items():
         mixed[term] = mixed.get(term, 0.0) + (1.0 - feedback.weight) * weight

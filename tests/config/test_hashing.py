@@ -36,6 +36,8 @@ INDEX_KEYS = {
 }
 
 READ_BY_RERANKERS = ("model", "candidates", "top_n")
+READ_BY_FEEDBACK = ("documents", "terms", "weight")
+READ_BY_DIVERSITY = ("weight", "candidates")
 READ_BY_MODELS = (
     "model",
     "system_prompt",
@@ -94,6 +96,9 @@ FIELDS = fields_of(Config)
 READ_UNDER: dict[str, tuple[str, object]] = {
     "retrieval.fusion.k": ("retrieval.fusion.method", "rrf"),
     "retrieval.fusion.alpha": ("retrieval.fusion.method", "weighted"),
+    **{f"retrieval.feedback.{name}": ("retrieval.feedback.method", "rm3") for name in READ_BY_FEEDBACK},
+    **{f"retrieval.diversity.{name}": ("retrieval.diversity.method", "mmr") for name in READ_BY_DIVERSITY},
+    "generation.expand_by": ("generation.expand", "window"),
     **{f"retrieval.reranking.{name}": ("retrieval.reranking.backend", "http") for name in READ_BY_RERANKERS},
     **{f"generation.{name}": ("generation.backend", "openai") for name in READ_BY_MODELS},
     "generation.refusal.ask_model": ("generation.backend", "llama_cpp"),
@@ -105,6 +110,10 @@ NOT_READ_UNDER: dict[str, tuple[str, object]] = {
     "retrieval.fusion.method": ("retrieval.strategy", "dense"),
     "retrieval.fusion.k": ("retrieval.fusion.method", "dbsf"),
     "retrieval.fusion.alpha": ("retrieval.fusion.method", "rrf"),
+    **{f"retrieval.feedback.{name}": ("retrieval.feedback.method", "none") for name in READ_BY_FEEDBACK},
+    "retrieval.feedback.method": ("retrieval.strategy", "dense"),
+    **{f"retrieval.diversity.{name}": ("retrieval.diversity.method", "none") for name in READ_BY_DIVERSITY},
+    "generation.expand_by": ("generation.expand", "parent"),
     **{f"retrieval.reranking.{name}": ("retrieval.reranking.backend", "none") for name in READ_BY_RERANKERS},
     **{f"generation.{name}": ("generation.backend", "extractive") for name in READ_BY_MODELS},
     "generation.max_sentences": ("generation.backend", "vllm"),
@@ -178,6 +187,11 @@ def test_sizes_of_chunks_that_are_left_out_are_not_their_defaults_for_the_model_
     file.write_text(f"ingestion: {{chunking: {{{size}}}}}", encoding="utf-8")
     assert index_hash(load_config(file).config) != index_hash(Config())
     assert config_hash(load_config(file).config) != config_hash(Config())
+
+
+def test_switches_that_came_later_leave_the_hash_of_a_config_that_has_them_off() -> None:
+    # As it was before there were transforms, feedback, diversity and expansion. A new default makes another one.
+    assert config_hash(load_config(Path(__file__).parents[2] / "configs/quickstart.yaml").config) == "0ecaa10325076bc6"
 
 
 def test_a_date_and_the_same_characters_as_text_are_different_filters() -> None:
