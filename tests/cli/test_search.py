@@ -34,6 +34,16 @@ def test_people_read_a_numbered_list_with_place_and_passage(ragkit: Run) -> None
     assert "total" in lines[-1]
 
 
+def test_explain_shows_what_was_really_searched(ragkit: Run) -> None:
+    switched = ("search", QUESTION, "--explain", "--set", "retrieval.transforms=[multi_query]")
+    queries = [query["text"] for query in json.loads(ragkit(*switched, "--json"))["queries"]]
+    assert queries[0] == QUESTION
+    assert len(queries) > 1
+    out = ragkit(*switched, "--top-k", "1")
+    assert [f"searched: {query}" for query in queries] == out.splitlines()[: len(queries)]
+    assert "searched:" not in ragkit("search", QUESTION)
+
+
 def test_explain_shows_every_stage_and_the_chunk_id(ragkit: Run) -> None:
     first = json.loads(ragkit("search", QUESTION, "--explain", "--json"))["results"][0]
     assert {stage: score["rank"] for stage, score in first["stages"].items()} == {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from ragkit.retrieve.query_transforms import Rewriter
 from ragkit.retrieve.retriever import Retrieved, retrieve
 from ragkit.retrieve.why import why
 from ragkit.store.qdrant_edge import EdgeStore
-from ragkit.types import Chunk
+from ragkit.types import Chunk, Usage
 
 WORDS = ["amber", "light", "pump", "pressure", "valve", "probe", "range", "mean time between failures (MTBF)"]
 TRANSFORMS: list[Transform] = ["spelling", "acronyms", "multi_query", "decompose", "hyde"]
@@ -36,12 +36,16 @@ class Hashing:
 
     def embed_question(self, text: str) -> NDArray[np.float32]:
         counts = np.asarray([1 + text.lower().count(letter) for letter in "aeioulmnprstv"], dtype=np.float32)
-        return counts / np.linalg.norm(counts)
+        return np.asarray(counts / np.linalg.norm(counts), dtype=np.float32)
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return np.stack([self.embed_question(text) for text in texts])
 
     embed_questions = embed_passages
+
+
+def imagine(request: str, most: int) -> tuple[str, Usage]:
+    return "an imagined pump", Usage(5, 3)
 
 
 class Last:
@@ -72,9 +76,7 @@ def found(
     store: EdgeStore, question: str, given: dict[str, Any], filters: Sequence[Filter] = (), **more: Any
 ) -> Retrieved:
     retrieval = Retrieval.model_validate(given)
-    written = Rewriter(
-        retrieval.transforms, Bm25(), store.iter_chunks, lambda *_: ("an imagined pump", cast(Any, None))
-    )
+    written = Rewriter(retrieval.transforms, Bm25(), store.iter_chunks, imagine)
     return retrieve(question, store, Hashing(), retrieval, filters=filters, rewriter=written, **more)
 
 
@@ -136,9 +138,7 @@ def test_why_says_the_rank_that_retrieval_gives(store: EdgeStore, on: list[str],
     reranker = Last() if reranks else None
     results = ids(found(store, question, given, reranker=reranker))
     retrieval = Retrieval.model_validate(given)
-    written = Rewriter(
-        retrieval.transforms, Bm25(), store.iter_chunks, lambda *_: ("an imagined pump", cast(Any, None))
-    )
+    written = Rewriter(retrieval.transforms, Bm25(), store.iter_chunks, imagine)
     for number in range(CHUNKS):
         identity = f"00000000-0000-0000-0000-{number:012d}"
         said = why(

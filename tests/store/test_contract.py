@@ -141,6 +141,10 @@ def test_vectors_come_back_with_unit_length(open_store: OpenStore, corpus: list[
     assert found.keys() == own.keys()
     for chunk_id, vector in own.items():
         np.testing.assert_allclose(found[chunk_id], vector / np.linalg.norm(vector), rtol=1e-5, atol=1e-6)
+    wanted = [*found][:2]
+    again = store.vectors([*wanted, "no such chunk"])
+    assert {each: again[each].tolist() for each in wanted} == {each: found[each].tolist() for each in wanted}
+    assert again.keys() == set(wanted)
 
 
 def test_writing_twice_is_writing_once(
