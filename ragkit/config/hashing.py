@@ -28,11 +28,13 @@ _UNSET = object()
 _WITH_A_MODEL = ("generation.backend", frozenset({"openai", "vllm", "llama_cpp"}))
 _RERANKED = ("retrieval.reranking.backend", frozenset({"cross_encoder", "http"}))
 _FED_BACK = ("retrieval.feedback.method", frozenset({"rm3"}))
+_SMOOTHED = ("retrieval.neighbours.method", frozenset({"smooth"}))
 _DIVERSE = ("retrieval.diversity.method", frozenset({"mmr"}))
 # Switches that came later: off, they are left out, so that the configs of before keep their hashes.
 _OFF: Mapping[str, Any] = {
     "retrieval.transforms": [],
     "retrieval.feedback.method": "none",
+    "retrieval.neighbours.method": "none",
     "retrieval.diversity.method": "none",
     "generation.expand": "none",
 }
@@ -48,6 +50,9 @@ _READ_IF: Mapping[str, tuple[str, frozenset[Any]]] = {
     "retrieval.feedback.documents": _FED_BACK,
     "retrieval.feedback.terms": _FED_BACK,
     "retrieval.feedback.weight": _FED_BACK,
+    "retrieval.neighbours.k": _SMOOTHED,
+    "retrieval.neighbours.weight": _SMOOTHED,
+    "retrieval.neighbours.among": _SMOOTHED,
     "retrieval.diversity.weight": _DIVERSE,
     "retrieval.diversity.candidates": _DIVERSE,
     "retrieval.reranking.model": _RERANKED,

@@ -197,6 +197,17 @@ class Feedback(Part):
     """rm3: share of the question's own terms; 1 adds nothing."""
 
 
+class Neighbours(Part):
+    method: Literal["none", "smooth"] = "none"
+    """smooth: a chunk's score is moved a little towards those of the chunks of other documents that are like it."""
+    k: int = Field(default=8, ge=1, le=100)
+    """smooth: how many."""
+    weight: float = Field(default=0.3, ge=0, le=1)
+    """smooth: their share of the new score."""
+    among: int = Field(default=50, ge=2, le=1000)
+    """smooth: how many of the best chunks exchange scores."""
+
+
 class Diversity(Part):
     method: Literal["none", "mmr"] = "none"
     """mmr: of chunks that say the same, the later ones go down (maximal marginal relevance)."""
@@ -257,6 +268,7 @@ class Retrieval(Part):
     (further wordings are searched too), decompose (the parts of a question of two parts are), hyde (a passage that a
     language model imagines as the answer is, by meaning). Lists of several searches are joined by fusion."""
     feedback: Feedback = Feedback()
+    neighbours: Neighbours = Neighbours()
     reranking: Reranking = Reranking()
     diversity: Diversity = Diversity()
     filters: list[Filter] = Field(default_factory=list[Filter])

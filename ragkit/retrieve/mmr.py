@@ -39,7 +39,7 @@ def diversified(
     scores = [score for _, score in ranked]
     low, high = min(scores, default=0.0), max(scores, default=0.0)
     relevance = np.asarray([(score - low) / (high - low) if high > low else 1.0 for score in scores])
-    likeness = _cosines([vectors.get(chunk_id) for chunk_id, _ in ranked])
+    likeness = cosines([vectors.get(chunk_id) for chunk_id, _ in ranked])
     worst = np.zeros(len(ranked))  # greatest likeness of each to one that has been taken
     left = np.ones(len(ranked), dtype=bool)
     order: Fused = []
@@ -52,7 +52,8 @@ def diversified(
     return order
 
 
-def _cosines(vectors: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float64]:
+def cosines(vectors: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float64]:
+    """The likeness of each to each, -1 to 1; 0 for what has no vector."""
     import numpy as np
 
     length = next((len(vector) for vector in vectors if vector is not None), 1)

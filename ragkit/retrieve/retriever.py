@@ -1,4 +1,4 @@
-"""Question to ranked chunks: (rewrite) - embed - search - fuse - (feedback) - fetch - rerank - (diversify).
+"""Question to ranked chunks: (rewrite) - embed - search - fuse - (feedback, neighbours) - fetch - rerank - (diversify).
 
 What stands in brackets is a switch of `retrieval:` that is off by default.
 """
@@ -18,6 +18,7 @@ from ragkit.retrieve.feedback import search_again
 from ragkit.retrieve.fusion import Fused
 from ragkit.retrieve.lists import embed_query, kept_by_fusion, kept_by_rerank, ranking, search
 from ragkit.retrieve.mmr import diversified
+from ragkit.retrieve.neighbours import exchange
 from ragkit.retrieve.query_transforms import Query, Rewriter, Rewritten
 from ragkit.store import Hit, StoreReader
 from ragkit.types import ScoredChunk, Stage, StageScore, Usage
@@ -75,6 +76,9 @@ def retrieve(
             texts = [query.text for query in queries]
             sparse = search_again(texts, ranked, store, retrieval, conditions, retrieval.candidates)
             ranked = ranking(dense, sparse, retrieval)
+    if retrieval.neighbours.method == "smooth":
+        with _timed(timings, "neighbours"):
+            ranked = exchange(ranked, store, retrieval.neighbours)
     stages: dict[Stage, tuple[str, ...]] = {"fused": tuple(chunk_id for chunk_id, _ in ranked)}
     lists: tuple[tuple[Stage, list[Hit]], ...] = (("dense", dense), ("sparse", sparse))
     stages |= {stage: tuple(hit.chunk_id for hit in hits) for stage, hits in lists if hits}

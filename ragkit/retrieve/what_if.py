@@ -28,6 +28,9 @@ Rerank = Callable[[Sequence[str]], Fused]
 FeedBack = Callable[[Fused, Retrieval], list[Hit]]
 """A ranking to what BM25 finds with the terms of its first chunks, deeper than retrieval looks."""
 
+Smooth = Callable[[Fused, Retrieval], Fused]
+"""A ranking to that after neighbours have exchanged scores, or as it is where they do not."""
+
 Diversify = Callable[[Fused, Retrieval], Fused]
 """A ranking to the order in which like chunks go down."""
 
@@ -39,6 +42,7 @@ class DeepLists:
 
     found: Lists
     feed_back: FeedBack
+    smooth: Smooth
     diversify: Diversify
 
     def dense(self, retrieval: Retrieval) -> list[Hit]:
@@ -53,11 +57,11 @@ class DeepLists:
         return _followed(sparse, join(self.found.sparse, retrieval.fusion))
 
     def fused(self, retrieval: Retrieval) -> Fused:
-        """What retrieval has after fusion, and feedback, with these settings, best first."""
+        """What retrieval has after fusion, feedback and neighbours with these settings, best first."""
         dense, sparse = self.found.joined(retrieval)
         if _feeds_back(retrieval):
             sparse = self.sparse(retrieval)[: retrieval.candidates]
-        return ranking(dense, sparse, retrieval)
+        return self.smooth(ranking(dense, sparse, retrieval), retrieval)
 
     def results(self, ranked: Fused, retrieval: Retrieval) -> list[str]:
         """What is left of the ranking of the stage before."""

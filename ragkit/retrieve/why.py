@@ -18,6 +18,7 @@ from ragkit.retrieve.feedback import search_again
 from ragkit.retrieve.fusion import Fused
 from ragkit.retrieve.lists import embed_query, kept_by_fusion, kept_by_rerank, search
 from ragkit.retrieve.mmr import diversified
+from ragkit.retrieve.neighbours import exchange
 from ragkit.retrieve.query_transforms import Query, Rewriter
 from ragkit.retrieve.what_if import DEEPEST, Change, DeepLists, changes
 from ragkit.store import Hit, StoreReader
@@ -137,11 +138,14 @@ def _deep_lists(
             fed[key] = search_again(texts, ranked, store, settings, met, limit)
         return fed[key]
 
+    def smooth(ranked: Fused, settings: Retrieval) -> Fused:
+        return exchange(ranked, store, settings.neighbours) if settings.neighbours.method == "smooth" else ranked
+
     def diversify(ranked: Fused, settings: Retrieval) -> Fused:
         vectors_of = store.vectors([chunk_id for chunk_id, _ in ranked])
         return diversified(ranked, vectors_of, settings.diversity.weight)
 
-    return DeepLists(search(queries, vectors, store, limit, met, by_words=True), feed_back, diversify)
+    return DeepLists(search(queries, vectors, store, limit, met, by_words=True), feed_back, smooth, diversify)
 
 
 def words_of(question: str, chunk: Chunk, bm25: Bm25) -> tuple[Word, ...]:

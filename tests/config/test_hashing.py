@@ -38,6 +38,7 @@ INDEX_KEYS = {
 READ_BY_RERANKERS = ("model", "candidates", "top_n")
 READ_BY_FEEDBACK = ("documents", "terms", "weight")
 READ_BY_DIVERSITY = ("weight", "candidates")
+READ_BY_NEIGHBOURS = ("k", "weight", "among")
 READ_BY_MODELS = (
     "model",
     "system_prompt",
@@ -97,6 +98,7 @@ READ_UNDER: dict[str, tuple[str, object]] = {
     "retrieval.fusion.k": ("retrieval.fusion.method", "rrf"),
     "retrieval.fusion.alpha": ("retrieval.fusion.method", "weighted"),
     **{f"retrieval.feedback.{name}": ("retrieval.feedback.method", "rm3") for name in READ_BY_FEEDBACK},
+    **{f"retrieval.neighbours.{name}": ("retrieval.neighbours.method", "smooth") for name in READ_BY_NEIGHBOURS},
     **{f"retrieval.diversity.{name}": ("retrieval.diversity.method", "mmr") for name in READ_BY_DIVERSITY},
     "generation.expand_by": ("generation.expand", "window"),
     **{f"retrieval.reranking.{name}": ("retrieval.reranking.backend", "http") for name in READ_BY_RERANKERS},
@@ -112,6 +114,7 @@ NOT_READ_UNDER: dict[str, tuple[str, object]] = {
     "retrieval.fusion.alpha": ("retrieval.fusion.method", "rrf"),
     **{f"retrieval.feedback.{name}": ("retrieval.feedback.method", "none") for name in READ_BY_FEEDBACK},
     "retrieval.feedback.method": ("retrieval.strategy", "dense"),
+    **{f"retrieval.neighbours.{name}": ("retrieval.neighbours.method", "none") for name in READ_BY_NEIGHBOURS},
     **{f"retrieval.diversity.{name}": ("retrieval.diversity.method", "none") for name in READ_BY_DIVERSITY},
     "generation.expand_by": ("generation.expand", "parent"),
     **{f"retrieval.reranking.{name}": ("retrieval.reranking.backend", "none") for name in READ_BY_RERANKERS},

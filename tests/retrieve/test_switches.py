@@ -27,6 +27,7 @@ CHUNKS = 40
 ON: dict[str, Any] = {
     "transforms": TRANSFORMS,
     "feedback": {"method": "rm3", "documents": 3, "terms": 5},
+    "neighbours": {"method": "smooth", "k": 3, "among": 15},
     "diversity": {"method": "mmr", "candidates": 12},
 }
 
