@@ -96,15 +96,15 @@ def test_not_retrieved(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_lost_in_fusion(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ragkit.retrieve import retriever
+    from ragkit.retrieve import lists
 
-    fuse: Any = retriever.fuse
+    fuse: Any = lists.fuse
 
     def careless(*arguments: Any) -> Any:
         fused = fuse(*arguments)
         return sorted(fused, key=lambda pair: pair[0] in bench.target.chunks)
 
-    monkeypatch.setattr(retriever, "fuse", careless)
+    monkeypatch.setattr(lists, "fuse", careless)
     bench.inject("lost in fusion")
 
 

@@ -155,14 +155,14 @@ def test_2_filters_ignored_in_search_only(index: Path, suite: LoadedSuite, monke
 
 
 def test_3_ranking_turned_upside_down(index: Path, suite: LoadedSuite, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ragkit.retrieve import retriever
+    from ragkit.retrieve import lists
 
-    fuse: Any = retriever.fuse
+    fuse: Any = lists.fuse
 
-    def upside_down(*lists: Any) -> Any:
-        return list(reversed(fuse(*lists)))
+    def upside_down(*arguments: Any) -> Any:
+        return list(reversed(fuse(*arguments)))
 
-    monkeypatch.setattr(retriever, "fuse", upside_down)
+    monkeypatch.setattr(lists, "fuse", upside_down)
     with system(index) as rag:
         assert check_retrieval(asked(rag, suite, "", "two documents"), suite.suite.checklist).verdict == "fail"
 
