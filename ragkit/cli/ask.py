@@ -177,7 +177,7 @@ def _marks(answer: Answer) -> list[tuple[int, int, str]]:
 
 def _labels(answer: Answer) -> list[str]:
     """`[1]`, `[2]` and so on for the citations; `[a]`, `[b]` where the text quotes a document's own `[2]`."""
-    from ragkit.generate.citation_format import find_mentions
+    from ragkit.generate.citation_mentions import find_mentions
 
     mentions = find_mentions(answer.text, lambda name: False)
     taken = any(reference.number is not None for mention in mentions for reference in mention.references)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ragkit.evaluate.cases import Case
 from ragkit.evaluate.gold import Gold, overlap
 from ragkit.evaluate.words import contains, exact_match, token_f1, tokens
-from ragkit.generate.citation_format import without_citations
+from ragkit.generate.citation_mentions import without_citations
 from ragkit.types import Answer, Citation
 
 _VERBATIM = 5

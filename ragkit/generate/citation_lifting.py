@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ragkit.generate.citation_format import Mention, Reference, closing_list, find_mentions
+from ragkit.generate.citation_format import Reference
+from ragkit.generate.citation_mentions import Mention, closing_list, find_mentions
 from ragkit.generate.cited_chunks import Names, find_chunks, normalise_name
 from ragkit.types import Chunk, RemovedCitation
 
 NO_SPACE_BEFORE = frozenset(".,;:!?)]}'\"”’»|…")
+EMPTY: Mapping[int, Reference] = {}
+_CALLED_SOURCE = re.compile(r"[\W_]*sources?\b", re.IGNORECASE)
+# A citation that a line end cuts in two, and what is left of a bracket when its citation is gone.
+_WRAPPED = re.compile(
+    r"([\[【(［（]\s*\**sources?\**\s*[:：][^\]】)\n]{0,200})\n(?=[^\]】)\n]{1,200}[\]】)])", re.IGNORECASE
+)
+_OPENING = re.compile(r"[(\[]\s*(?:(?:see|cf\.?|e\.g\.,?|from|source)\s*:?\s*)?$", re.IGNORECASE)
 _LINE = 200  # characters looked at on either side of a number, white space and all
 _QUOTED_LETTERS = 10  # of them, so that blanks and rules alone are no context
 _QUOTED_CONTEXT = 20  # characters beside a "[12]" that must stand in a chunk too for it to be the chunk's own
@@ -24,27 +33,37 @@ class Mark:
     chunks: tuple[Chunk, ...]
 
 
+Listed = tuple[Reference, tuple[Chunk, ...]]
+"""A citation of a list at the end, and the chunks that it may mean."""
+
+
 def cut_list(
     text: str, context: Sequence[Chunk], names: Names
-) -> tuple[str, list[tuple[Reference, tuple[Chunk, ...]]], list[RemovedCitation]]:
-    """The text without a list of sources at its end, what that lists and may mean, and what of it means no chunk."""
-    listed: list[tuple[Reference, tuple[Chunk, ...]]] = []
+) -> tuple[str, list[Listed], list[RemovedCitation], dict[int, Reference]]:
+    """The text without a list of sources at its end, what that lists, what of it means no chunk, and its numbers."""
+    listed: list[Listed] = []
     removed: list[RemovedCitation] = []
+    numbered: dict[int, Reference] = {}
+    text = _WRAPPED.sub(r"\1 ", text)
     while found := closing_list(text, lambda name: _knows(names, name)):
-        text = text[: found[0]].rstrip()
-        for reference in found[1]:
+        text = text[: found.start].rstrip()
+        numbered |= found.numbered
+        for reference in found.references:
             chunks, reason = find_chunks(reference, context, names)
             if chunks:
                 listed.append((reference, tuple(chunks)))
             else:
                 removed.append(RemovedCitation(reference.text, reason))
-    return text, listed, removed
+    return text, listed, removed, numbered
 
 
-def lift(text: str, context: Sequence[Chunk], names: Names) -> tuple[str, list[Mark], list[RemovedCitation]]:
+def lift(
+    text: str, context: Sequence[Chunk], names: Names, numbered: Mapping[int, Reference] = EMPTY
+) -> tuple[str, list[Mark], list[RemovedCitation]]:
     """The text without any citation, the citations that may mean a chunk, and those that cannot.
 
-    Repeated until no citation is left, for taking one out can join the halves of another.
+    A number that a list of the answer's own explains (`numbered`) means what stands there, others a block of the
+    prompt. Repeated until no citation is left, for taking one out can join the halves of another.
     """
     marks: list[Mark] = []
     removed: list[RemovedCitation] = []
@@ -64,9 +83,10 @@ def lift(text: str, context: Sequence[Chunk], names: Names) -> tuple[str, list[M
             if not mention.references:
                 removed.append(RemovedCitation(text[mention.start : mention.end], "it is unfinished"))
             for reference in mention.references:
-                chunks, reason = find_chunks(reference, context, names)
+                meant = numbered.get(reference.number or 0, reference)
+                chunks, reason = find_chunks(meant, context, names)
                 if chunks:
-                    kept.append(Mark(0, reference, tuple(chunks)))
+                    kept.append(Mark(0, meant, tuple(chunks)))
                 else:
                     alone = len(mention.references) == 1
                     cited = text[mention.start : mention.end] if alone else reference.text
@@ -89,6 +109,11 @@ def lift(text: str, context: Sequence[Chunk], names: Names) -> tuple[str, list[M
     return plain, clamped, removed
 
 
+def without_any(text: str, context: Sequence[Chunk], names: Names) -> str:
+    """The text without any citation or list of sources."""
+    return lift(cut_list(text, context, names)[0], context, names)[0]
+
+
 def _knows(names: Names, name: str) -> bool:
     return names.get(normalise_name(name)) is not None
 
@@ -98,7 +123,7 @@ def _is_quoted(text: str, mention: Mention, context: Sequence[Chunk]) -> bool:
     it, in a source."""
     if not mention.references:
         return False
-    if text[mention.start : mention.end].lower().lstrip("[【［(* ").startswith("source"):
+    if _CALLED_SOURCE.match(text[mention.start : mention.end]):
         return False
     number = text[mention.start : mention.end]
     before, behind = text[: mention.start][-_LINE:], text[mention.end :][:_LINE]
@@ -118,8 +143,8 @@ def _cut(
     """
     start, end = mention.start, mention.end
     left, right = _around(text, start, end, done)
-    if not kept and left > done and text[left - 1] == "(" and text[right : right + 1] == ")":
-        start, end = left - 1, right + 1
+    while not kept and text[right : right + 1] in (")", "]") and (opening := _OPENING.search(text[done:left])):
+        start, end = done + opening.start(), right + 1
         left, right = _around(text, start, end, done)
     if left == 0 or text[left - 1] == "\n" or (follows_line_start and left == done):
         at_line_end = right == len(text) or text[right] == "\n"

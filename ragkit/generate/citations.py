@@ -22,6 +22,7 @@ from ragkit.types import Chunk, Citation, RemovedCitation, Span
 _WINDOW = 3  # most sentences of a quote
 _WRONG = 0.2  # a citation that backs so little gives way to one that backs the sentence
 _ATTACHABLE = 0.7  # what a passage must back of a sentence to be cited for it unasked
+_ADDS = 0.1  # what a further citation must back more of its sentence than those beside it
 _WIDER_COSTS = 0.05  # a longer quote must back this much more per further sentence
 _ENUMERATOR = re.compile(r"^[\s*#>(-]*(?:\d{1,3}|[A-Za-z]|[ivx]{1,4})[.)]$")
 _LIST_MARK = re.compile(r"^[\s*#>-]*(?:\(?\d{1,3}[.)]\s+)?(?=\S)")
@@ -69,7 +70,8 @@ def resolve(
     count as sentences, the refusal sentence does not. Resolving a resolved text again changes nothing.
 
     A sentence that its citations do not back, or that has none, gets the citation of the passage that does, if one of
-    the context does; it is marked as attached, and those that back next to nothing of it are taken out and reported.
+    the context does; it is marked as attached. A citation that adds nothing to those that back its sentence is taken
+    out and reported.
     Headings get none. Of a list of sources at the end each goes to the sentence that it backs best.
 
     Args:
@@ -82,10 +84,10 @@ def resolve(
     names = names_of(context)
     support = cache(support)  # asked again when a citation is looked for
     split_once = cache(split_sentences)  # a chunk may be cited many times
-    body, listed, removed = cut_list(restore(text).strip(), context, names)
-    plain, marks, lifted_out = lift(body, context, names)
+    body, listed, removed, numbered = cut_list(restore(text).strip(), context, names)
+    plain, marks, lifted_out = lift(body, context, names, numbered)
     # Without its citations, what is left at the end may be the heading of a list, or one.
-    plain, left, left_out = cut_list(plain, context, names)
+    plain, left, left_out, _ = cut_list(plain, context, names)
     marks = [replace(mark, position=min(mark.position, len(plain))) for mark in marks]
     listed, removed = [*listed, *left], [*removed, *lifted_out, *left_out]
     sentences = _sentences(plain, split_sentences)
@@ -102,7 +104,7 @@ def resolve(
         place = _listed_place(reference, chunks, sentences, claims, support, split_once)
         if place is None:
             removed.append(RemovedCitation(reference.text, "it stands in a list, and no sentence rests on it"))
-        else:
+        elif not any((other.sentence, other.canonical) == (place.sentence, place.canonical) for other in places):
             places.append(place)
     backed = {
         index
@@ -117,9 +119,11 @@ def resolve(
         attached = _attach(index, sentences[index][1], claims[index], context, support, split_once, question)
         if attached is not None:
             backed.add(index)
-            wrong = [place for place in places if place.sentence == index and place.support <= _WRONG]
-            removed += [RemovedCitation(p.canonical, f"{attached.canonical} backs its sentence") for p in wrong]
-            places = [*(place for place in places if place not in wrong), attached]
+            places.append(attached)
+    for index in sorted(backed):
+        kept, idle = _worth_citing(claims[index], [place for place in places if place.sentence == index], support)
+        removed += [RemovedCitation(place.canonical, f"{kept[0].canonical} backs its sentence") for place in idle]
+        places = [place for place in places if place not in idle]
     final, shifts = _insert(plain, places)
     spans = [_moved(start, end, shifts) for start, end in sentences]
     return Resolved(
@@ -136,6 +140,21 @@ def _is_backed(sentence: str, places: list[_Place], support: SupportScorer) -> b
         return True
     quotes = dict.fromkeys(_quote(place) for place in places)
     return len(quotes) > 1 and support(sentence, "\n".join(quotes)) >= SUPPORTED
+
+
+def _worth_citing(sentence: str, places: list[_Place], support: SupportScorer) -> tuple[list[_Place], list[_Place]]:
+    """The citations of a backed sentence that back it, best first, and those that add nothing to these."""
+    if not places or not any(place.support >= SUPPORTED for place in places):
+        return places, []
+    ordered = sorted(places, key=lambda place: -place.support)
+    kept: list[_Place] = []
+    for place in ordered:
+        if place.support < SUPPORTED:
+            before = support(sentence, "\n".join(_quote(other) for other in kept))
+            if support(sentence, "\n".join(_quote(other) for other in (*kept, place))) < before + _ADDS:
+                continue
+        kept.append(place)
+    return kept, [place for place in places if place not in kept]
 
 
 def _quote(place: _Place) -> str:

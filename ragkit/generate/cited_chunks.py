@@ -82,6 +82,12 @@ def find_chunks(reference: Reference, context: Sequence[Chunk], names: Names) ->
         of_document = [other for other in context if other.source_document == chunk.source_document]
         page = chunk.page_number
         return _narrow(of_document, (page,) if page else (), None if page else chunk.section_heading)
+    if not reference.name and reference.pages:
+        on_page = [
+            chunk for chunk in context if chunk.page_number and cited_page(chunk, reference.pages) in reference.pages
+        ]
+        alone = len({chunk.source_document for chunk in on_page}) == 1
+        return (on_page, "") if alone else ([], "it names no document")
     key = normalise_name(reference.name)
     document = names.get(key)
     if document is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ragkit.generate.citation_lifting import lift
+from ragkit.generate.citation_lifting import without_any
 from ragkit.generate.cited_chunks import names_of
 from ragkit.generate.prompt import restore
 from ragkit.types import Chunk, Usage
@@ -35,7 +35,7 @@ def generated_from(
     """A model's answer from its text; a refusal that cites is a refusal."""
     ended = _ENDED.get(finish_reason)
     all_notes = (*notes, ended) if ended else notes
-    said, _, _ = lift(restore(text), used, names_of(used))
+    said = without_any(restore(text), used, names_of(used))
     return Generated(text, usage, model, is_refusal(said), finish_reason, used, all_notes)
 
 

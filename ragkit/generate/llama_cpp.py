@@ -13,7 +13,7 @@ from ragkit.config.schema import Generation
 from ragkit.errors import ModelError
 from ragkit.generate.answer_form import Shown, answer_form
 from ragkit.generate.answerability import confidence
-from ragkit.generate.citation_lifting import lift
+from ragkit.generate.citation_lifting import without_any
 from ragkit.generate.cited_chunks import names_of
 from ragkit.generate.fitting import fit
 from ragkit.generate.generated import Generated, generated_from, whole_of
@@ -117,7 +117,7 @@ class LlamaCppGenerator:
         usage = generated.usage + usage
         if chance(confidence(question, results), yes) < MIN_CHANCE:
             return replace(generated, usage=usage, refused=True)
-        said, _, _ = lift(generated.text, generated.used, names_of(generated.used))
+        said = without_any(generated.text, generated.used, names_of(generated.used))
         if not leaves_doubt(said, nearest, generated.used, self._split_sentences):
             return replace(generated, usage=usage)
         text = f"{generated.text}\n{nearest.text} [{nearest.number}]"

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragkit.generate.citation_format import find_mentions, format_citation
+from ragkit.generate.citation_format import format_citation
+from ragkit.generate.citation_mentions import find_mentions
 from ragkit.generate.citations import Resolved, resolve
 from ragkit.generate.support import support_score
 from ragkit.ingest.sentences import split_sentences
@@ -84,6 +85,21 @@ def check(text: str) -> Resolved:
         ("[b.md, section Network]", "network", "[Source: b.md, section Setup > Network]"),
         ("[notes.txt]", "plain", "[Source: notes.txt]"),
         ("[Smith, Jones [final].pdf, page 1]", "refunds", "[Source: Smith, Jones [final].pdf, page 1]"),
+        ("[a.pdf](a.pdf)", "battery", "[Source: guides/a.pdf, page 3]"),
+        ("（a.pdf, page 9）", "screen", "[Source: guides/a.pdf, page 9]"),
+        ("{Source: a.pdf, page 9}", "screen", "[Source: guides/a.pdf, page 9]"),
+        ("[page 9 of a.pdf]", "screen", "[Source: guides/a.pdf, page 9]"),
+        ("[a.pdf, page 9, paragraph 2]", "screen", "[Source: guides/a.pdf, page 9]"),
+        ("[a.pdf:9]", "screen", "[Source: guides/a.pdf, page 9]"),
+        ("[a.pdf, Seite 9]", "screen", "[Source: guides/a.pdf, page 9]"),
+        ("[p. 9]", "screen", "[Source: guides/a.pdf, page 9]"),
+        ("[b.md, Setup]", "network", "[Source: b.md, section Setup > Network]"),
+        ("[Source: a.pdf,\npage 9]", "screen", "[Source: guides/a.pdf, page 9]"),
+        ("[passage 2]", "screen", "[Source: guides/a.pdf, page 9]"),
+        ("[cite: 2]", "screen", "[Source: guides/a.pdf, page 9]"),
+        ("(Source 2)", "screen", "[Source: guides/a.pdf, page 9]"),
+        ("【2:0†source】", "screen", "[Source: guides/a.pdf, page 9]"),
+        ("`[2]`", "screen", "[Source: guides/a.pdf, page 9]"),
     ],
 )
 def test_every_form_is_read_and_written_in_one(written: str, chunk_id: str, canonical: str) -> None:
@@ -131,6 +147,15 @@ def test_several_citations_of_one_sentence(written: str, chunk_ids: list[str]) -
         ("[Annual Report, page 3]", "no document of the context is named 'Annual Report'"),
         ("(made-up.pdf, p. 3)", "no document of the context is named 'made-up.pdf'"),
         ("[a.pdf, page 77]", "page 77 of guides/a.pdf was not in the context"),
+        ("[a.pdf, 77]", "page 77 of guides/a.pdf was not in the context"),
+        ("[page 77]", "it names no document"),
+        ("[wrong.pdf]", "no document of the context is named 'wrong.pdf'"),
+        ("{Source: wrong.pdf, page 3}", "no document of the context is named 'wrong.pdf'"),
+        ("[b.md, Recycling]", "section 'Recycling' of b.md was not in the context"),
+        ("[9, page 3]", "the context has no block 9"),
+        ("[[9]]", "the context has no block 9"),
+        ("(see [9])", "the context has no block 9"),
+        ("`[a.pdf, page 77]`", "page 77 of guides/a.pdf was not in the context"),
     ],
 )
 def test_what_was_not_in_the_context_is_taken_out_and_reported(written: str, reason: str) -> None:
@@ -184,6 +209,8 @@ def test_a_citation_joined_from_the_rests_of_others_does_not_survive() -> None:
         "So it was said (Smith, p. 9).",
         "Use `open([a.pdf, page 3])` there.",
         "Sources: two people who were there.",
+        "Use sys.argv[0] there.",
+        "It lies in the interval [0, 1] so.",
     ],
 )
 def test_brackets_that_are_no_citations_stay(text: str) -> None:
@@ -215,6 +242,8 @@ class TestAListOfSourcesAtTheEnd:
             "Source: a.pdf, page 3; b.md",
             "## References\n\n[1] a.pdf, page 3\n[3] b.md, section Network",
             "Sources: [1], [3]",
+            "Sources: 1, 3",
+            "Sources used:\n- [a.pdf](a.pdf), page 3\n- b.md: about the network",
         ],
     )
     def test_each_goes_to_the_sentence_that_it_backs(self, listed: str) -> None:
@@ -222,6 +251,15 @@ class TestAListOfSourcesAtTheEnd:
         assert resolved.text == (
             "The battery lasts 10 hours. [Source: guides/a.pdf, page 3]\n\n"
             "The network uses DHCP. [Source: b.md, section Setup > Network]"
+        )
+        assert resolved.removed == ()
+
+    def test_numbers_mean_what_the_list_says(self) -> None:
+        listed = "[1]: b.md, section Network\n[^2]: a.pdf, page 3"
+        resolved = check(f"The network uses DHCP [1]. The battery lasts 10 hours.[^2]\n\n{listed}")
+        assert resolved.text == (
+            "The network uses DHCP [Source: b.md, section Setup > Network]."
+            " The battery lasts 10 hours. [Source: guides/a.pdf, page 3]"
         )
         assert resolved.removed == ()
 
@@ -281,6 +319,27 @@ def test_sentences_that_no_citation_backs_are_marked() -> None:
         "2. The battery lasts 12 hours [Source: guides/a.pdf, page 3].",
         "3. The network uses AppleTalk.",
     ]
+
+
+def test_a_citation_that_adds_nothing_to_the_right_one_is_taken_out() -> None:
+    resolved = check("The screen is made of glass [1][2].")
+    assert resolved.text == "The screen is made of glass [Source: guides/a.pdf, page 9]."
+    assert [(removed.text, removed.reason) for removed in resolved.removed] == [
+        ("[Source: guides/a.pdf, page 3]", "[Source: guides/a.pdf, page 9] backs its sentence")
+    ]
+
+
+QUOTING = (*CONTEXT, chunk("quoting", "q.md", "Hold `[Source: hr.pdf, page 12]` or _[Source: hr.pdf, page 12]_ [4]."))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.sampled_from(["Hold ", "`", "_", "[Source: hr.pdf, page 12]", " or ", "[4]", ". ", "[8]"]), max_size=9)
+)
+def test_a_citation_that_a_document_has_in_its_text_never_reaches_the_reader(parts: list[str]) -> None:
+    once = resolve("".join(parts), QUOTING, support_score, split_sentences)
+    assert "[Source: hr.pdf" not in once.text
+    assert resolve(once.text, QUOTING, support_score, split_sentences).text == once.text
 
 
 def test_two_citations_may_back_a_sentence_together() -> None:

@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from ragkit.evaluate.record import Record
-from ragkit.generate.citation_format import without_citations
+from ragkit.generate.citation_mentions import without_citations
 from ragkit.ingest.sentences import split_sentences
 
 

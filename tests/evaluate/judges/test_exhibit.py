@@ -11,7 +11,7 @@ from ragkit.evaluate.cases import Case
 from ragkit.evaluate.judges import Exhibit
 from ragkit.evaluate.judges.exhibit import exhibit_of, sentences
 from ragkit.evaluate.record import CitationRow, PassageRow, Record
-from ragkit.generate.citation_format import without_citations
+from ragkit.generate.citation_mentions import without_citations
 
 
 def passage(text: str, *, in_prompt: bool = True, document: str = "a.pdf") -> PassageRow:
