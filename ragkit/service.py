@@ -19,7 +19,11 @@ OPENAI_URL = "https://api.openai.com/v1"
 MASK = "***"
 _LONGEST_DETAIL = 300
 _ADDRESS = re.compile(r"[A-Za-z][\w+.-]*://[^\s'\"<>)\]]+")
-_KEY_LIKE = re.compile(r"\b(?:sk|pk|key|gsk|hf)[-_][\w*.-]{4,}|(?i:bearer\s+)\S+")
+_KEY_LIKE = re.compile(
+    r"\b(?:sk|pk|key|gsk|hf)[-_][\w*.-]{4,}"
+    r"|(?i:(?:bearer|basic)\s+)\S+"
+    r"|(?i:(?<=key)|(?<=token)|(?<=secret)|(?<=password))['\"]?\s*[:=]\s*['\"]?[^\s'\",;]{4,}"
+)
 
 
 def http_address(url: str) -> str:
@@ -129,4 +133,5 @@ def quoted(text: str, secret: str = "") -> str:
     """
     said = text.replace(secret, MASK) if secret else text
     said = _ADDRESS.sub(lambda found: shown_url(found[0]), said)
+    said = "".join(letter if letter.isprintable() else " " for letter in said)  # no orders to a terminal
     return " ".join(_KEY_LIKE.sub(MASK, said).split())[:_LONGEST_DETAIL].rstrip(".")

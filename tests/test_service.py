@@ -71,6 +71,14 @@ def test_a_key_at_the_edge_of_what_is_quoted_does_not_show_its_beginning() -> No
         assert "sk-" not in quoted(f"{'x' * before} {SECRET} and more")
 
 
+@pytest.mark.parametrize(
+    "said",
+    ["Basic dXNlcjpwYXNz", "{'api-key': 'dXNlcjpwYXNz'}", "x-api-key: dXNlcjpwYXNz", "password=dXNlcjpwYXNz"],
+)
+def test_what_looks_like_a_key_is_not_quoted(said: str) -> None:
+    assert "dXNl" not in quoted(f"refused: {said}")
+
+
 @pytest.mark.parametrize("proxy", [f"http://me:{SECRET}@host:port", f"http://me:{SECRET[:8]}/x@host", "gopher://host"])
 def test_a_proxy_that_is_none_is_one_line_without_it(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     monkeypatch.setenv("HTTP_PROXY", proxy)

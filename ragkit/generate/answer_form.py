@@ -15,6 +15,7 @@ from pydantic_core import from_json
 from ragkit.generate.prompt import CitationStyle, restore
 from ragkit.types import REFUSAL_TEXT
 
+_THOUGHT = "<think>"
 _MOST_SENTENCES = 3
 
 
@@ -104,7 +105,8 @@ def read_statements(text: str) -> str | None:
 
 @dataclass(slots=True)
 class Shown:
-    """An answer that comes in pieces, as a reader sees it: JSON becomes text with tags.
+    """An answer that comes in pieces, as a reader sees it: JSON becomes text with tags, and what a reasoning model
+    thinks before it answers (`<think>`, where a server leaves it in) is not shown.
 
     >>> shown = Shown("json_schema")
     >>> [shown.add(piece) for piece in ('{"statements": [{"text": "It', ' lasts.", "sources": [', "1]}]}")]
@@ -118,7 +120,7 @@ class Shown:
     def add(self, piece: str) -> str:
         """Take the next piece; returns what it adds to the text."""
         self.raw += piece
-        read = restore(self.raw)
+        read = _without_thoughts(restore(self.raw))
         if self.style == "json_schema" and read.lstrip().startswith("{"):
             # The last number may have more digits to come.
             read = read_statements(re.sub(r"\d+$", "", read)) or ""
@@ -129,9 +131,17 @@ class Shown:
 
     def whole(self) -> str:
         """The text when all pieces have come; what a server wrote that knows no schema stays as it is."""
-        text = restore(self.raw).strip()
+        text = _without_thoughts(f"{restore(self.raw)}\n").strip()
         read = read_statements(text) if self.style == "json_schema" and text.startswith("{") else None
         return text if read is None else read
+
+
+def _without_thoughts(text: str) -> str:
+    begun = text.lstrip()
+    if not begun or not begun.startswith(_THOUGHT) and not _THOUGHT.startswith(begun):
+        return text
+    _, ended, answer = begun.partition("</think>")
+    return answer.lstrip() if ended else ""
 
 
 def _field(value: object, name: str) -> object:

@@ -18,8 +18,8 @@ class UnreadableError(ValueError):
     """The bytes are no chat completion."""
 
 
-class StreamFailedError(Exception):
-    """The server reported an error as an event of the stream; the text is that event."""
+class ReportedError(Exception):
+    """The server reported an error in what should be an answer; the text is that report."""
 
 
 @dataclass(slots=True)
@@ -54,13 +54,15 @@ class Lines:
 
 
 def read_completion(body: bytes) -> Completion:
-    """A whole answer. Raises UnreadableError.
+    """A whole answer. Raises UnreadableError, and ReportedError where it is an error under a status of success.
 
     >>> body = b'{"model": "m", "choices": [{"message": {"content": "Hi."}, "finish_reason": "stop"}]}'
     >>> read_completion(body).text
     'Hi.'
     """
     fields = _mapping(_parse(body))
+    if fields.get("error"):
+        raise ReportedError(body.decode("utf-8", "replace"))
     completion = Completion()
     choice = _take(completion, fields)
     if "message" not in choice:
@@ -75,14 +77,16 @@ def read_event(completion: Completion, line: str) -> str:
 
     Raises:
         UnreadableError: The line is a data line without JSON.
-        StreamFailedError: The line reports an error of the server.
+        ReportedError: The line reports an error of the server.
     """
     data = line.removeprefix("data:").strip()
+    if data == "[DONE]" and completion.text:
+        completion.finish_reason = completion.finish_reason or "stop"
     if not line.startswith("data:") or not data or data == "[DONE]":
         return ""
     fields = _mapping(_parse(data.encode()))
     if fields.get("error"):
-        raise StreamFailedError(data)
+        raise ReportedError(data)
     choice = _take(completion, fields)
     piece = _text(completion, _mapping(choice.get("delta")))
     completion.text += piece
@@ -132,7 +136,7 @@ def _text(completion: Completion, message: dict[str, object]) -> str:
 def _parse(body: bytes) -> object:
     try:
         return json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnreadableError("no JSON") from error
 
 
@@ -141,4 +145,4 @@ def _mapping(value: object) -> dict[str, object]:
 
 
 def _count(fields: dict[str, object], key: str) -> int:
-    return value if isinstance(value := fields.get(key), int) else 0
+    return max(0, value) if isinstance(value := fields.get(key), int) else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ from ragkit.generate.answer_form import Shown, answer_form
 from ragkit.generate.chat_completion import (
     Completion,
     Lines,
-    StreamFailedError,
+    ReportedError,
     UnreadableError,
     read_completion,
     read_event,
@@ -32,7 +33,7 @@ from ragkit.generate.sentence_terms import nearest_to
 from ragkit.service import OPENAI_URL, async_http_client, checked_key, endpoint, http_client
 from ragkit.types import ScoredChunk, Usage
 
-_FAILURES = (httpx.HTTPError, httpx.StreamError, TimeoutError, UnreadableError, StreamFailedError)
+_FAILURES = (httpx.HTTPError, httpx.StreamError, TimeoutError, UnreadableError, ReportedError)
 
 
 class OpenAIGenerator:
@@ -63,17 +64,7 @@ class OpenAIGenerator:
     def generate(self, question: str, results: Sequence[ScoredChunk]) -> Generated:
         """The answer at once. Raises ServiceError when the server fails."""
         request, packed = self._request(question, results)
-        deadline = time.monotonic() + self._config.timeout_s
-        try:
-            with self._client.stream("POST", self._address, json=request) as response:
-                self._check(response)
-                body = bytearray()
-                for piece in response.iter_bytes():
-                    self._check_time(deadline)
-                    body += piece
-            return self._generated(read_completion(bytes(body)), packed)
-        except _FAILURES as error:
-            raise self._fault(error) from error
+        return self._generated(self._completed(request), packed)
 
     async def agenerate(self, question: str, results: Sequence[ScoredChunk]) -> Generated:
         """Like `generate`, without blocking the event loop."""
@@ -82,23 +73,26 @@ class OpenAIGenerator:
         try:
             async with asyncio.timeout(self._config.timeout_s):
                 response = await client.post(self._address, json=request)
-            await self._acheck(response, client)
+                await self._acheck(response, client)
             return self._generated(read_completion(response.content), packed)
         except _FAILURES as error:
             raise self._fault(error) from error
 
     def write(self, request: str, max_tokens: int) -> tuple[str, Usage]:
         """A text that no documents go into, at temperature 0. Raises ServiceError when the server fails."""
-        limit = "max_completion_tokens" if self._is_openai or self._is_azure else "max_tokens"
-        asked = {"model": self._config.model, "messages": [{"role": "user", "content": request}]}
+        messages = [{"role": "user", "content": request}]
+        fixed = {"model": self._config.model, "messages": messages, "temperature": 0.0}
+        completion = self._completed({**fixed, self._limit: max_tokens})
+        return Shown("names", completion.text).whole(), completion.usage
+
+    def _completed(self, request: dict[str, object]) -> Completion:
+        deadline = time.monotonic() + self._config.timeout_s
         try:
-            response = self._client.post(self._address, json=asked | {"temperature": 0.0, limit: max_tokens})
-            if response.status_code >= 300:
-                raise self._refused(response, None)
-            completion = read_completion(response.content)
+            with self._client.stream("POST", self._address, json=request) as response:
+                self._check(response, deadline)
+                return read_completion(self._body(response, deadline))
         except _FAILURES as error:
             raise self._fault(error) from error
-        return completion.text.strip(), completion.usage
 
     def stream(self, question: str, results: Sequence[ScoredChunk]) -> Iterator[str | Generated]:
         """Pieces of the text as they come, and last the whole. Raises ServiceError when the server fails."""
@@ -107,8 +101,11 @@ class OpenAIGenerator:
         shown, lines = Shown(self._config.citations), Lines()
         try:
             with self._client.stream("POST", self._address, json=request) as response:
-                self._check(response)
-                for received in response.iter_text():
+                self._check(response, deadline)
+                if _is_whole(response):
+                    completion = read_completion(self._body(response, deadline))
+                    yield shown.add(completion.text)
+                for received in () if _is_whole(response) else response.iter_text():
                     self._check_time(deadline)
                     for line in lines.add(received):
                         if piece := shown.add(read_event(completion, line)):
@@ -127,7 +124,12 @@ class OpenAIGenerator:
         client = self._async_client()
         try:
             async with client.stream("POST", self._address, json=request) as response:
-                await self._acheck(response, client)
+                async with asyncio.timeout(self._config.timeout_s):
+                    await self._acheck(response, client)
+                    if _is_whole(response):
+                        completion = read_completion(await response.aread())
+                if _is_whole(response):
+                    yield shown.add(completion.text)
                 async for received in response.aiter_text():
                     self._check_time(deadline)
                     for line in lines.add(received):
@@ -157,6 +159,11 @@ class OpenAIGenerator:
         deployment = f"{self._url.removesuffix('/openai')}/openai/deployments/{self._config.model}"
         return f"{deployment}/chat/completions?api-version={self._config.api_version}"
 
+    @property
+    def _limit(self) -> str:
+        # OpenAI's newer models know only the first name, many other servers only the second.
+        return "max_completion_tokens" if self._is_openai or self._is_azure else "max_tokens"
+
     def _request(
         self, question: str, results: Sequence[ScoredChunk], *, stream: bool = False
     ) -> tuple[dict[str, object], Packed]:
@@ -167,8 +174,7 @@ class OpenAIGenerator:
             "model": config.model,
             "messages": build_messages(config, question, packed.chunks, nearest),
             "temperature": config.temperature,
-            # OpenAI's newer models know only the second name, many other servers only the first.
-            "max_completion_tokens" if self._is_openai or self._is_azure else "max_tokens": config.max_tokens,
+            self._limit: config.max_tokens,
         }
         if stream:
             request |= {"stream": True, "stream_options": {"include_usage": True}}
@@ -176,17 +182,28 @@ class OpenAIGenerator:
             request["stop"] = config.stop
         return request | _form_fields(answer_form(style, len(packed.chunks))), packed
 
-    def _check(self, response: httpx.Response) -> None:
+    def _check(self, response: httpx.Response, deadline: float) -> None:
         if response.status_code >= 300:
-            response.read()
-            names = self._client.get(endpoint(self._url, "/models")) if self._asks_models(response) else None
-            raise self._refused(response, names)
+            body, names = self._body(response, deadline), list[str]()
+            if self._asks_models(response):
+                with suppress(httpx.HTTPError), self._client.stream("GET", endpoint(self._url, "/models")) as listed:
+                    names = read_model_names(self._body(listed, deadline))
+            raise self._refused(response, body, names)
 
     async def _acheck(self, response: httpx.Response, client: httpx.AsyncClient) -> None:
         if response.status_code >= 300:
-            await response.aread()
-            names = await client.get(endpoint(self._url, "/models")) if self._asks_models(response) else None
-            raise self._refused(response, names)
+            body, names = await response.aread(), list[str]()
+            if self._asks_models(response):
+                with suppress(httpx.HTTPError):
+                    names = read_model_names((await client.get(endpoint(self._url, "/models"))).content)
+            raise self._refused(response, body, names)
+
+    def _body(self, response: httpx.Response, deadline: float) -> bytes:
+        body = bytearray()
+        for piece in response.iter_bytes():
+            self._check_time(deadline)
+            body += piece
+        return bytes(body)
 
     def _check_time(self, deadline: float) -> None:
         if time.monotonic() > deadline:
@@ -219,15 +236,15 @@ class OpenAIGenerator:
     def _asks_models(self, response: httpx.Response) -> bool:
         return response.status_code == 404 and not self._is_azure
 
-    def _refused(self, response: httpx.Response, models: httpx.Response | None) -> ServiceError:
+    def _refused(self, response: httpx.Response, body: bytes, names: Sequence[str]) -> ServiceError:
         return faults.refused_request(
             self._url,
             response.status_code,
-            response.text,
+            body.decode("utf-8", "replace"),
             model=self._config.model or "",
             retry_after=response.headers.get("Retry-After"),
             moved_to=response.headers.get("Location", ""),
-            models=read_model_names(models.content) if models else (),
+            models=names,
             secret=self._key,
         )
 
@@ -235,13 +252,18 @@ class OpenAIGenerator:
         timed_out = isinstance(error, (httpx.TimeoutException, TimeoutError))
         if timed_out and not isinstance(error, httpx.ConnectTimeout):
             return faults.timed_out(self._url, self._config.timeout_s)
-        if isinstance(error, StreamFailedError):
+        if isinstance(error, ReportedError):
             return faults.refused_request(self._url, 500, str(error), model=self._config.model or "", secret=self._key)
-        if isinstance(error, UnreadableError):
+        if isinstance(error, (UnreadableError, httpx.DecodingError)):
             return faults.unreadable(self._url)
         if isinstance(error, (httpx.ReadError, httpx.RemoteProtocolError)):
             return faults.cut_off(self._url)
         return faults.unreachable(self._url)
+
+
+def _is_whole(response: httpx.Response) -> bool:
+    """Whether a server that was asked for a stream sends the answer in one piece."""
+    return response.headers.get("Content-Type", "").startswith("application/json")
 
 
 def _form_fields(form: str | dict[str, Any] | None) -> dict[str, object]:

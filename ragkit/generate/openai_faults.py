@@ -122,11 +122,14 @@ def refused_request(
 def _message(body: str, secret: str) -> str:
     """The server's own words, if it has any: the `message` of the error in any of the usual shapes."""
     said: object = None
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         said = json.loads(body)
-    while isinstance(said, dict):
+    while isinstance(said, (dict, list)):
+        if isinstance(said, list):
+            said = next(iter(cast("list[object]", said)), None)
+            continue
         fields = cast("dict[str, object]", said)
-        said = next((fields[key] for key in ("error", "message", "detail") if key in fields), None)
+        said = next((fields[key] for key in ("error", "message", "detail", "msg") if key in fields), None)
     if not isinstance(said, str):
         return ""
     said = quoted(said, secret)

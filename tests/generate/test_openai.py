@@ -273,6 +273,9 @@ FAULTS: list[tuple[str, int, object, dict[str, str], list[str]]] = [
         {},
         ["HTTP 400", "'temperature'", "; mend what it names under generation"],
     ),
+    ("a list of faults", 422, {"detail": [{"loc": ["body"], "msg": "too hot"}]}, {}, ["HTTP 422", "too hot"]),
+    ("orders to a terminal", 400, {"error": {"message": "a\x1b]0;x\x07b"}}, {}, ["HTTP 400", "a ]0;x b"]),
+    ("deep", 500, '{"error":' * 100_000, {}, ["HTTP 500"]),
     ("no credit", 402, {"error": {"message": "Insufficient Balance"}}, {}, ["HTTP 402", "Balance; add credit"]),
     (
         "redirect",
@@ -332,9 +335,52 @@ def test_a_stream_that_trickles_on_and_on(server: Server, way: str) -> None:
         ask(generator(server, timeout_s=0.5), way)
 
 
-def trickle(handler: BaseHTTPRequestHandler) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_an_error_under_a_status_of_success_is_told_in_the_servers_words(server: Server, way: str) -> None:
+    server.reply = refuse(200, {"error": {"message": "the model is warming up"}})
+    with pytest.raises(ServiceError, match="the model is warming up"):
+        ask(generator(server), way)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("body", ['{"choices":' * 100_000, "\x1f\x8b broken"])
+def test_a_body_that_nobody_can_read(server: Server, way: str, body: str) -> None:
+    server.reply = refuse(200, body, **({} if body.startswith("{") else {"Content_Encoding": "gzip"}))
+    with pytest.raises(ServiceError, match="no chat completion"):
+        ask(generator(server), way)
+
+
+@pytest.mark.parametrize("way", STREAMED)
+def test_a_server_that_does_not_stream_is_read_all_the_same(server: Server, way: str) -> None:
+    server.reply = completion(TEXT)
+    assert ask(generator(server), way).text == TEXT
+
+
+@pytest.mark.parametrize("way", STREAMED)
+def test_a_stream_that_ends_without_a_reason(server: Server, way: str) -> None:
+    server.reply = events(*STREAM[:-1])
+    assert ask(generator(server), way).finish_reason == "stop"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_a_model_thinks_is_no_answer(server: Server, way: str) -> None:
+    thought = f"<think>It may be 10.\nOr 12.</think>\n\n{TEXT}"
+    server.reply = completion(thought) if way not in STREAMED else events(delta(thought), delta("", "stop"))
+    assert ask(generator(server), way).text == TEXT
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_refusal_whose_text_trickles(server: Server, way: str) -> None:
+    server.reply = lambda handler: trickle(handler, 404)
+    started = time.monotonic()
+    with pytest.raises(ServiceError, match=r"within 0\.5 s"):
+        ask(generator(server, timeout_s=0.5), way)
+    assert time.monotonic() - started < 2
+
+
+def trickle(handler: BaseHTTPRequestHandler, status: int = 200) -> None:
     """An answer byte by byte, without one line end."""
-    handler.send_response(200)
+    handler.send_response(status)
     handler.send_header("Content-Length", "50")
     handler.end_headers()
     for _ in range(50):
