@@ -36,6 +36,7 @@ from rich.table import Table
 from ragkit import Filter, Ragkit
 from ragkit.config.schema import DEFAULT_SYSTEM_PROMPT
 from ragkit.evaluate.statistics import share_interval
+from ragkit.generate.citation_format import format_citation
 from ragkit.generate.generated import is_refusal
 from ragkit.models.resolve import resolve
 from ragkit.types import Answer
@@ -62,7 +63,9 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one question went. `resolving` of `citations` point at characters of a passage that was in the prompt."""
+    """How one question went. `resolving` of `citations` point at characters of a passage that was in the prompt;
+    `unchecked` brackets of the text are neither citations that were checked nor stand in a passage; `elsewhere` citations
+    point at another document than the labelled one."""
 
     refused: bool
     contained: bool
@@ -71,6 +74,8 @@ class Outcome:
     text: str
     citations: int = 0
     resolving: int = 0
+    unchecked: int = 0
+    elsewhere: int = 0
 
 
 def questions_of(data: Path, part: str, count: int, seed: int) -> list[Question]:
@@ -110,18 +115,33 @@ def by_ragkit(rag: Ragkit, question: Question) -> Outcome:
         answer.text,
         len(answer.citations),
         resolving(rag, answer),
+        unchecked(answer),
+        sum(citation.source_document != question.document for citation in answer.citations),
     )
 
 
 def resolving(rag: Ragkit, answer: Answer) -> int:
-    """Citations whose characters stand in a document that was in the prompt."""
-    prompt = {result.chunk.source_document for result in answer.results[: rag.config.generation.context_chunks]}
+    """Citations whose characters stand in their document and whose chunk was in the prompt."""
     good = 0
     for citation in answer.citations:
         document = rag.document(citation.source_document)
         text = document.text[citation.start : citation.end] if document else None
-        good += text == citation.quote and citation.source_document in prompt
+        good += text == citation.quote and citation.chunk_id in answer.context
     return good
+
+
+def unchecked(answer: Answer) -> int:
+    """Brackets that a reader may take for citations, found without the code that checks them."""
+    written = {
+        format_citation(citation.source_document, citation.page_number, citation.section_heading)
+        for citation in answer.citations
+    }
+    text = answer.text
+    for citation in written:
+        text = text.replace(citation, " ")
+    passages = "\n".join(result.chunk.text for result in answer.results)
+    brackets = re.findall(r"[\[【［][^\]】］]*[\]】］]|\(sources?:[^)]*\)", text, re.IGNORECASE)
+    return sum(bracket not in passages for bracket in brackets)
 
 
 def by_bare_model(llama: Any, rag: Ragkit, question: Question) -> Outcome:
@@ -179,6 +199,8 @@ def measure(answer: Callable[[Question], Outcome], questions: list[Question], la
         "false": share(sum(o.refused for o in answerable), len(answerable)),
         "seconds": f"{statistics.median(o.seconds for o in outcomes if not o.refused):.1f}",
         "resolving": f"{sum(o.resolving for o in outcomes)} of {sum(o.citations for o in outcomes)}",
+        "unchecked": str(sum(o.unchecked for o in outcomes)),
+        "elsewhere": f"{sum(o.elsewhere for o in contained)} of {sum(o.citations for o in contained)}",
     }
 
 

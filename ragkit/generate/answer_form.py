@@ -138,7 +138,7 @@ class Shown:
 
 def _without_thoughts(text: str) -> str:
     begun = text.lstrip()
-    if not begun or not begun.startswith(_THOUGHT) and not _THOUGHT.startswith(begun):
+    if not begun or (not begun.startswith(_THOUGHT) and not _THOUGHT.startswith(begun)):
         return text
     _, ended, answer = begun.partition("</think>")
     return answer.lstrip() if ended else ""

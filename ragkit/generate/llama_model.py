@@ -34,7 +34,7 @@ _BATCH = 128  # prompt tokens between two looks at whether the answer is still w
 _ROOM = 768  # tokens of the window beside context and answer: system prompt, question, the template's own
 _LONGEST_WINDOW = 131_072  # its memory is taken at once
 _SEED = 7
-_PATIENCE_S = 5.0  # how long a thread waits for an answer that it was the last to read from
+_PATIENCE_S = 30.0  # how long others wait for an answer whose reader takes no further piece
 _YES_NO = (("yes", "Yes"), ("no", "No"))
 
 
@@ -76,7 +76,7 @@ class LlamaModel:
         self._template = _chat_template(self._llama, path)
         self._marks = Marks(_control_tokens(llama_cpp, self._llama))
         self._lock = threading.Lock()
-        self._reader: tuple[int | None, float] = (None, 0.0)  # the thread that last read from the answer, and when
+        self._paused: float | None = None  # since when the reader of a stream has not asked for its next piece
 
     def count(self, text: str) -> int:
         """Tokens of a text."""
@@ -119,8 +119,9 @@ class LlamaModel:
                 text, held, is_over = _until_stop(held + piece, stop)
                 completion.text += text
                 if text:
+                    self._paused = time.monotonic()
                     yield text
-                    self._read_by_this_thread()
+                    self._paused = None
                 if is_over:
                     completion.finish_reason = "stop"
                     return
@@ -131,6 +132,7 @@ class LlamaModel:
                     return
             if held:
                 completion.text += held
+                self._paused = time.monotonic()
                 yield held
 
     def share_of_yes(self, prompt: list[int], wanted: Callable[[], bool] = lambda: True) -> tuple[float, Usage]:
@@ -231,30 +233,26 @@ class LlamaModel:
     def _turn(self, wanted: Callable[[], bool]) -> Generator[bool]:
         """Wait for the model; False if the answer was given up before.
 
-        A thread must not wait for an answer that only itself would read on. But a reader may move between threads, so
-        it waits for a while before it says so.
+        Nobody must wait for ever for a stream that was left lying, least of all the thread or the event loop that
+        would have to read it on.
         """
-        began = time.monotonic()
         while not self._lock.acquire(timeout=0.1):
             if not wanted():
                 yield False
                 return
-            reader, since = self._reader
-            if reader == threading.get_ident() and time.monotonic() - max(began, since) > _PATIENCE_S:
+            paused = self._paused
+            if paused is not None and time.monotonic() - paused > _PATIENCE_S:
                 raise ModelError(
-                    "this thread is still reading another answer of the model", mend="read it to its end, or close it"
+                    f"another answer of the model has been left unread for {_PATIENCE_S:g} s",
+                    mend="read its stream to the end, or close it",
                 )
-        self._read_by_this_thread()
         try:
             yield True
         except (RuntimeError, ValueError) as error:  # llama.cpp's: a batch it cannot decode
             raise ModelError(f"llama.cpp gave no answer: {error}", mend="ask again, or take another model") from error
         finally:
-            self._reader = (None, 0.0)
+            self._paused = None
             self._lock.release()
-
-    def _read_by_this_thread(self) -> None:
-        self._reader = (threading.get_ident(), time.monotonic())
 
 
 def gguf_file(reference: str) -> str:

@@ -158,14 +158,14 @@ class TestModel:
         assert answer(model, prompt).text
         other.join()
 
-    def test_a_thread_that_has_the_model_is_told_so_instead_of_waiting_for_itself(
+    def test_a_stream_that_is_left_lying_is_not_waited_for_for_ever(
         self, model: LlamaModel, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("ragkit.generate.llama_model._PATIENCE_S", 0.5)
         prompt = model.prompt(build_messages(Generation(system_prompt="Be brief."), QUESTION, CHUNKS))
         pieces = model.complete(prompt, Completion(), max_tokens=20, temperature=0.0)
         next(pieces)
-        with pytest.raises(ModelError, match="still reading another answer of the model; read it to its end"):
+        with pytest.raises(ModelError, match=r"another answer of the model has been left unread for 0\.5 s; read its"):
             answer(model, prompt)
         pieces.close()  # pyright: ignore[reportAttributeAccessIssue] - it is a generator
         assert answer(model, prompt).text
@@ -228,6 +228,24 @@ class TestGenerator:
         doubted = asked.generate("Who wrote the third symphony of Mahler?", RESULTS)
         assert doubted.refused
         assert QUOTED not in doubted.notes
+
+    def test_a_question_on_the_loop_that_would_have_to_read_a_stream_on(
+        self, gguf: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("ragkit.generate.llama_model._PATIENCE_S", 0.5)
+        asked = LlamaCppGenerator(settings(model=str(gguf), max_tokens=20), split_sentences)
+
+        async def begun_and_left() -> None:
+            pieces = asked.astream(QUESTION, RESULTS)
+            await anext(pieces)
+            with pytest.raises(ModelError, match="left unread"):
+                asked.generate(QUESTION, RESULTS)
+            with pytest.raises(ModelError, match="left unread"):
+                await asked.agenerate(QUESTION, RESULTS)
+            await pieces.aclose()  # pyright: ignore[reportAttributeAccessIssue] - it is a generator
+            assert (await asked.agenerate(QUESTION, RESULTS)).text
+
+        asyncio.run(begun_and_left())
 
     def test_a_stream_and_many_questions_at_once_all_come_to_their_end(self, gguf: Path) -> None:
         asked = LlamaCppGenerator(settings(model=str(gguf), max_tokens=4), split_sentences)
