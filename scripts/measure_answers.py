@@ -64,8 +64,8 @@ class Question:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How one question went. `resolving` of `citations` point at characters of a passage that was in the prompt;
-    `unchecked` brackets of the text are neither citations that were checked nor stand in a passage; `elsewhere` citations
-    point at another document than the labelled one."""
+    `unchecked` brackets of the text are neither citations that were checked nor stand in a passage; `elsewhere`
+    citations point at another document than the labelled one."""
 
     refused: bool
     contained: bool
