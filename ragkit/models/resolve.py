@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ragkit.errors import ModelError
-from ragkit.models.cache import cache_folder, check_sha256, fetch_lock, model_folder_in_cache
+from ragkit.models.cache import (
+    WrongHash,
+    cache_folder,
+    check_sha256,
+    fetch_lock,
+    model_folder_in_cache,
+    remembered,
+)
 from ragkit.models.catalogue import HubSource, Model, PypiSource, in_words
 from ragkit.models.fetch import (
     SUMS,
@@ -113,13 +120,23 @@ def resolve(reference: str | Reference, progress: Progress | None = None) -> Fou
     ragkit.models.reference.UnknownModel: there is no model at /no.gguf; check the path, or give the name of a model
     """
     wanted = parse_reference(reference) if isinstance(reference, str) else reference
-    found = find(wanted)
+    found = _usable(wanted)
     if found and _is_whole(found):
         return found
     tell = progress or _silent
     with fetch_lock(_key(wanted), lambda: tell("waiting for another process", 0, None)):
-        found = find(wanted)
+        found = _usable(wanted)
         return found if found and _is_whole(found) else _fetch(wanted, tell)
+
+
+def _usable(wanted: Reference) -> Found | None:
+    """The model as it lies here; what the cache holds with wrong bytes counts as not here, and is fetched again."""
+    try:
+        return find(wanted)
+    except WrongHash as error:
+        if cache_folder() not in error.file.parents:
+            raise
+        return None
 
 
 def _is_whole(found: Found) -> bool:
@@ -158,12 +175,13 @@ def _fetch(wanted: Reference, tell: Progress) -> Found:
 
 
 def damage(reference: str | Reference) -> str | None:
-    """What is wrong with a model that lies on this machine in part; None where it is whole by names and sizes, or
-    nothing of it is here. Uses no network.
+    """What is wrong with a model that lies on this machine; None where it is whole by names, sizes and the hashes that
+    are known without reading it, or nothing of it is here. Uses no network.
     """
     wanted = parse_reference(reference) if isinstance(reference, str) else reference
-    if find(wanted, check=False):
-        return None
+    if found := find(wanted, check=False):
+        wrong = (path for path, sha256 in found.files if sha256 and remembered(path) not in (None, sha256))
+        return next((f"{path} has another sha256 than it must" for path in wrong), None)
     match wanted:
         case Model():
             folders = [model_folder_in_cache(wanted.name)] if wanted.pinned else []

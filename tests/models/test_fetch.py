@@ -185,6 +185,9 @@ def test_a_cached_file_that_was_altered_is_noticed(index: Index) -> None:
     weights.write_bytes(WEIGHTS[:-1] + b"x")
     with pytest.raises(ModelError, match=rf"has sha256 [0-9a-f]{{64}}, expected is {SHA256}"):
         find("kettle")
+    assert damage("kettle") == f"{weights} has another sha256 than it must"
+    assert resolve("kettle").weights.read_bytes() == WEIGHTS
+    assert damage("kettle") is None
 
 
 def test_what_an_installed_package_carries_is_used_and_nothing_fetched(
