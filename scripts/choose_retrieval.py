@@ -45,6 +45,8 @@ SETTINGS: dict[str, list[str]] = {
     "decompose, rules": ["retrieval.transforms=[decompose]"],
     "rm3": ["retrieval.feedback.method=rm3"],
     "rm3, weight .7": ["retrieval.feedback.method=rm3", "retrieval.feedback.weight=0.7"],
+    "neighbours": ["retrieval.neighbours.method=smooth"],
+    "neighbours, weight .2": ["retrieval.neighbours.method=smooth", "retrieval.neighbours.weight=0.2"],
     "mmr .7": ["retrieval.diversity.method=mmr"],
     "mmr .9": ["retrieval.diversity.method=mmr", "retrieval.diversity.weight=0.9"],
     "fusion rrf": ["retrieval.fusion.method=rrf"],
