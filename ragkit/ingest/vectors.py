@@ -13,6 +13,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+# With the model, for the index begins with it: without, each look-up would read all vectors.
+_BY_KEY = "SELECT vector FROM vectors WHERE model = ? AND key = ?"
+
 
 class VectorJournal:
     """Vectors by the hash of their text, for one embedding model; another model's journal is thrown away."""
@@ -42,7 +45,7 @@ class VectorJournal:
         """The vectors that are there, by text."""
         found: dict[str, NDArray[np.float32]] = {}
         for text in texts:
-            row = self._db.execute("SELECT vector FROM vectors WHERE key = ?", (_key(text),)).fetchone()
+            row = self._db.execute(_BY_KEY, (self._model, _key(text))).fetchone()
             if row:
                 found[text] = np.frombuffer(row[0], dtype=np.float32)
         return found

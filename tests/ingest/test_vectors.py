@@ -66,3 +66,14 @@ def test_vectors_survive_the_death_of_their_process(tmp_path: Path) -> None:
     journal = VectorJournal(tmp_path / "v.sqlite", "model")
     assert journal.get(["two"])["two"].tolist() == [3, 4, 5]
     journal.close()
+
+
+def test_a_look_up_does_not_read_all_vectors(tmp_path: Path) -> None:
+    journal = VectorJournal(tmp_path / "v.sqlite", "model")
+    texts = [f"text {number}" for number in range(5000)]
+    journal.put(texts, np.zeros((5000, 2), dtype=np.float32))
+    steps: list[int] = []
+    journal._db.set_progress_handler(lambda: steps.append(100) or 0, 100)  # pyright: ignore[reportPrivateUsage]
+    journal.get(texts[-3:])
+    assert sum(steps) < 1000, "steps of the database's engine"
+    journal.close()
