@@ -145,16 +145,16 @@ def _retrieve(question: str, stages: Stages, filters: Sequence[Filter]) -> _Ques
     asked.timings.update(found.timings_ms)
     asked.refusal = _weak_evidence(asked, stages)
     if asked.refusal is None:
-        asked.evidence = _expanded(asked, stages)
+        asked.evidence = _expanded(asked, stages, [*stages.config.retrieval.filters, *filters])
     return asked
 
 
-def _expanded(asked: _Question, stages: Stages) -> Evidence:
+def _expanded(asked: _Question, stages: Stages, conditions: Sequence[Filter]) -> Evidence:
     generation = stages.config.generation
     if generation.expand == "none":
         return expand(asked.results, generation, stages.store, stages.document)
     with asked.timed("expand"):
-        return expand(asked.results, generation, stages.store, stages.document)
+        return expand(asked.results, generation, stages.store, stages.document, conditions)
 
 
 def _weak_evidence(asked: _Question, stages: Stages) -> RefusalReason | None:

@@ -28,7 +28,7 @@ def run_checks(rag: Ragkit, records: Sequence[Record], suite: Suite) -> list[Che
     demanded, seed = suite.checklist, suite.seed
     return [
         check_chunks(rag, records, demanded, seed),
-        check_filters(rag, demanded, seed),
+        check_filters(rag, records, demanded, seed),
         check_retrieval(records, demanded, seed),
         check_reranking(records, demanded, seed),
         check_attacks(records, demanded),

@@ -10,12 +10,13 @@ from ragkit.errors import RagkitError
 from ragkit.evaluate.power import smallest_difference
 from ragkit.evaluate.record import GOOD, Outcome, Record
 from ragkit.evaluate.statistics import Interval, holm, paired_difference, permutation_test
-from ragkit.evaluate.summary import all_metrics
+from ragkit.evaluate.summary import FAILED, all_metrics
 
 Verdict = Literal["better", "worse", "no difference shown", "too small a set"]
 
-LOWER_IS_BETTER = frozenset({"false_refusals", "unsupported_share", "attack_succeeded"})
+LOWER_IS_BETTER = frozenset({FAILED, "false_refusals", "unsupported_share", "attack_succeeded"})
 _LEVEL = 0.05
+_ENOUGH_ALIKE = 10  # documents, for pairs that do not differ at all to show anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class RunComparison:
         for verdict in ("worse", "better", "too small a set"):
             if verdict in found:
                 return verdict
-        return "no difference shown"
+        return "no difference shown" if found else "too small a set"
 
 
 def compare_runs(
@@ -90,10 +91,14 @@ def compare_runs(
     common = [identity for identity in before if identity in after]
     if not common:
         raise RagkitError("the runs have no question in common", mend="compare runs of the same suite")
-    changed = [identity for identity in common if before[identity].case.question != after[identity].case.question]
+    changed = [identity for identity in common if before[identity].case != after[identity].case]
     if changed:
-        raise RagkitError(f"question {changed[0]!r} is another one in the second run", mend="run both on one suite")
+        raise RagkitError(
+            f"question {changed[0]!r} or its labels are others in the second run", mend="run both on one suite"
+        )
     pairs = [(before[identity], after[identity]) for identity in common]
+    if any(record.error is not None for pair in pairs for record in pair):
+        metrics = [FAILED, *metrics]
     measured = {metric: _pairs_with(metric, pairs) for metric in metrics}
     used = {metric: found for metric, found in measured.items() if len(found) > 1}
     tests = {metric: _test(found, seed) for metric, found in used.items()}
@@ -151,7 +156,7 @@ def _shows(pairs: Sequence[Pair]) -> float:
     clusters = len({pair[2] for pair in pairs})
     deviation = statistics.stdev([pair[1] - pair[0] for pair in pairs])
     if deviation == 0:
-        return 0.0
+        return 0.0 if clusters >= _ENOUGH_ALIKE else float("inf")
     return smallest_difference(deviation, clusters) if clusters > 2 else float("inf")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -16,7 +17,7 @@ from ragkit.evaluate.words import contains
 from ragkit.retrieve.lists import kept_by_fusion
 from ragkit.store.filters import parse_filter
 from ragkit.system import Ragkit
-from ragkit.types import Answer, Citation, ScoredChunk
+from ragkit.types import Answer, Citation, Document, ScoredChunk
 
 _PASSAGES_KEPT = 10
 
@@ -84,7 +85,7 @@ class Examiner:
 
     def _citation_row(self, citation: Citation) -> CitationRow:
         document = self._document(citation.source_document)
-        stands = document is not None and document.text[citation.start : citation.end] == citation.quote
+        stands = document is not None and _stands(citation, document)
         return CitationRow(
             document=citation.source_document,
             page=citation.page_number,
@@ -94,6 +95,16 @@ class Examiner:
             support=citation.support,
             resolves=stands,
         )
+
+
+def _stands(citation: Citation, document: Document) -> bool:
+    """Whether the quote stands at its characters, and these on the page that is named."""
+    if document.text[citation.start : citation.end] != citation.quote:
+        return False
+    if citation.page_number is None or not document.pages:
+        return True
+    first, last = bisect_right(document.pages, citation.start), bisect_left(document.pages, citation.end)
+    return first <= citation.page_number <= max(first, last)
 
 
 def _passage_row(result: ScoredChunk, answer: Answer, gold: Sequence[Gold]) -> PassageRow:

@@ -131,7 +131,8 @@ class NearDuplicates:
         from datasketch import MinHashLSH
 
         self._shingles: dict[str, frozenset[str]] = {}
-        self._lsh = MinHashLSH(threshold=ALIKE, num_perm=_PERMUTATIONS)
+        # The sketches only suggest; with a lower bound they miss next to none of what the exact count takes.
+        self._lsh = MinHashLSH(threshold=ALIKE - 0.3, num_perm=_PERMUTATIONS)
 
     def add(self, identity: str, text: str) -> None:
         """Keep a text under a name that is new."""

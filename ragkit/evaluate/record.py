@@ -72,7 +72,7 @@ class PassageRow(Row):
 
 
 class CitationRow(Row):
-    """A citation, and whether its quote stands at its characters of the source."""
+    """A citation, and whether its quote stands at its characters of the source, on its page."""
 
     document: str
     page: int | None

@@ -120,6 +120,8 @@ class Suite(Part):
     metrics: list[str] = Field(default_factory=lambda: list(SHOWN))
     """What the summary shows; every metric is recorded."""
     gates: list[Gate] = Field(default_factory=list[Gate])
+    max_failed: float = Field(default=0.0, ge=0, le=1)
+    """Share of the questions that may end in an error."""
     judges: list[JudgeSettings] = Field(default_factory=list[JudgeSettings])
     """Who scores the answers beside the labels; their metrics are called "lexical.support", "llm.groundedness", ..."""
     checklist: Thresholds = Thresholds()

@@ -19,6 +19,9 @@ from ragkit.evaluate.suite import Gate, Suite
 
 Verdict = Literal["pass", "fail", "not shown"]
 
+FAILED = "failed"
+"""The metric of questions that ended in an error."""
+
 LOSSES: tuple[Outcome, ...] = get_args(Outcome)
 
 
@@ -53,8 +56,8 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """A gate and its verdict: pass when the whole interval is within the bound, fail when the mean is not, and not
-    shown when only the mean is: too few questions, or too close."""
+    """A gate and its verdict: pass when the whole interval is within the bound, fail when the mean is not or no
+    question has the metric, and not shown when only the mean is: too few questions, or too close."""
 
     gate: Gate
     figure: Figure | None
@@ -115,12 +118,14 @@ def summarise(records: Sequence[Record], suite: Suite) -> Summary:
         gates=tuple(
             _judged(gate, (segments.get(gate.segment, {}) if gate.segment else figures).get(gate.metric))
             for gate in suite.gates
-        ),
+        )
+        + _on_failures(figures, suite),
     )
 
 
 def figures_of(records: Sequence[Record], seed: int = 0) -> dict[str, Figure]:
-    """Every metric over the records that have it. Failed questions have none and are counted apart.
+    """Every metric over the records that have it. Failed questions have none but "failed", the share of them, which is
+    given where there are some.
 
     Refusals are shown both ways: `refusal_recall` over unanswerable questions, `false_refusals` over answerable ones,
     `refusal_precision` over refusals.
@@ -129,6 +134,8 @@ def figures_of(records: Sequence[Record], seed: int = 0) -> dict[str, Figure]:
     for record in records:
         for metric, value in all_metrics(record).items():
             values.setdefault(metric, []).append((value, record.case.cluster))
+    if not any(value for value, _ in values.get(FAILED, ())):
+        values.pop(FAILED, None)
     # Metrics of the same questions share their draws.
     alike: dict[tuple[str, ...], dict[str, list[float]]] = {}
     for metric, found in values.items():
@@ -139,13 +146,15 @@ def figures_of(records: Sequence[Record], seed: int = 0) -> dict[str, Figure]:
 
 
 def all_metrics(record: Record) -> dict[str, float]:
-    """What was measured of a question, the measures of refusing that it counts for, and what judges scored."""
+    """What was measured of a question, the measures of refusing that it counts for, what judges scored, and whether it
+    ended in an error, of which nothing else was measured."""
     if record.error is not None:
-        return {}
+        return {FAILED: 1.0}
     values = {**record.metrics, "false_refusals" if record.case.answerable else "refusal_recall": float(record.refused)}
     if record.refused:
         values["refusal_precision"] = float(not record.case.answerable)
-    return values | {each.judge: each.score for each in record.judgements if each.score is not None}
+    values |= {each.judge: each.score for each in record.judgements if each.score is not None}
+    return {**values, FAILED: 0.0}
 
 
 def figure_of(metric: str, found: Sequence[tuple[float, str]], seed: int = 0) -> Figure:
@@ -160,6 +169,7 @@ def figure_of(metric: str, found: Sequence[tuple[float, str]], seed: int = 0) ->
     return _figures({metric: [value for value, _ in found]}, [cluster for _, cluster in found], seed)[0]
 
 
+_ENOUGH_ALIKE = 10  # documents whose values are all the same
 _NO_SHARES = frozenset({"words", "dollars a question"})
 
 
@@ -191,8 +201,17 @@ def latencies(records: Sequence[Record]) -> dict[str, Latency]:
     }
 
 
+def _on_failures(figures: Mapping[str, Figure], suite: Suite) -> tuple[GateResult, ...]:
+    """The gate that every suite has: metrics are of what did not fail, so that too many failures would make it good."""
+    figure = figures.get(FAILED)
+    if figure is None:
+        return ()
+    verdict = "fail" if figure.mean > suite.max_failed else "pass"
+    return (GateResult(Gate(metric=FAILED, at_most=suite.max_failed), figure, verdict),)
+
+
 def _judged(gate: Gate, figure: Figure | None) -> GateResult:
-    return GateResult(gate, figure, "not shown" if figure is None else verdict(figure, gate.at_least, gate.at_most))
+    return GateResult(gate, figure, "fail" if figure is None else verdict(figure, gate.at_least, gate.at_most))
 
 
 def verdict(figure: Figure, at_least: float | None = None, at_most: float | None = None) -> Verdict:
@@ -208,4 +227,6 @@ def verdict(figure: Figure, at_least: float | None = None, at_most: float | None
         mean, worst, bound = -figure.mean, -figure.high, -(at_most if at_most is not None else float("inf"))
     if mean < bound:
         return "fail"
-    return "pass" if worst >= bound else "not shown"
+    # Values that are all the same say nothing of how they vary, unless there are many.
+    is_known = figure.low < figure.high or figure.clusters >= _ENOUGH_ALIKE
+    return "pass" if worst >= bound and is_known else "not shown"

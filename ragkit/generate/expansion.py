@@ -12,8 +12,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ragkit.config.schema import Generation
+from ragkit.config.schema import Filter, Generation
 from ragkit.store import StoreReader
+from ragkit.store.filters import fields_of, matches
 from ragkit.types import Chunk, Document, MetadataValue, ScoredChunk
 
 DocumentOf = Callable[[str], Document | None]
@@ -53,11 +54,16 @@ class _Run:
 
 
 def expand(
-    results: Sequence[ScoredChunk], generation: Generation, store: StoreReader, document_of: DocumentOf
+    results: Sequence[ScoredChunk],
+    generation: Generation,
+    store: StoreReader,
+    document_of: DocumentOf,
+    conditions: Sequence[Filter] = (),
 ) -> Evidence:
     """The results as the generator is to read them; unchanged with `expand: none`.
 
-    A chunk whose document is not there as it was indexed, which a server's index may change, stays as it is.
+    What is added meets the `conditions` that the results meet: a passage ends before a chunk that does not. A chunk
+    whose document is not there as it was indexed, which a server's index may change, stays as it is.
     """
     if generation.expand == "none":
         return Evidence(list(results), {})
@@ -74,6 +80,7 @@ def expand(
         at = next((index for index, chunk in enumerate(beside) if chunk.id == result.chunk.id), None)
         if at is not None and all(document.text[chunk.start : chunk.end] == chunk.text for chunk in beside):
             first, last = _range(at, beside, document, generation)
+            first, last = _allowed(at, first, last, beside, conditions)
             run = _Run(rank, *_grown(at, first, last, beside, generation.context_tokens // generation.context_chunks))
             runs[document.id] = _merged([*runs.get(document.id, ()), run])
     return _evidence(results, runs, chunks, documents)
@@ -90,6 +97,17 @@ def _range(at: int, chunks: Sequence[Chunk], document: Document, generation: Gen
     while last + 1 < len(chunks) and chunks[last + 1].start < end:
         last += 1
     return first, last
+
+
+def _allowed(at: int, first: int, last: int, chunks: Sequence[Chunk], conditions: Sequence[Filter]) -> tuple[int, int]:
+    """The part of `first` to `last` around the chunk at `at` whose chunks all meet the conditions."""
+    strays = [
+        index
+        for index in range(first, last + 1)
+        if index != at and not all(matches(condition, fields_of(chunks[index])) for condition in conditions)
+    ]
+    before, behind = [index for index in strays if index < at], [index for index in strays if index > at]
+    return max([first, *(index + 1 for index in before)]), min([last, *(index - 1 for index in behind)])
 
 
 def section_range(document: Document, start: int, end: int) -> tuple[int, int]:

@@ -54,6 +54,20 @@ def test_a_run_against_itself_shows_nothing_and_flips_nothing() -> None:
     assert comparison.verdict == "no difference shown"
 
 
+def test_a_run_that_fails_on_most_questions_is_worse() -> None:
+    first = [record(n, 1.0) for n in range(40)]
+    second = [r if n < 2 else Record(case=r.case, error="no server", outcome="failed") for n, r in enumerate(first)]
+    comparison = compare_runs(first, second, ["f1"])
+    assert comparison.verdict == "worse"
+    assert comparison.differences[0].metric == "failed"
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_next_to_no_questions_show_no_likeness(size: int) -> None:
+    same = [record(n, 1.0) for n in range(size)]
+    assert compare_runs(same, same, ["f1"]).verdict == "too small a set"
+
+
 def test_looking_at_many_metrics_is_paid_for() -> None:
     first, second = runs(0.012)
     noise = {f"m{number}": 0.5 for number in range(30)}
@@ -85,7 +99,7 @@ def test_only_common_questions_are_compared() -> None:
     with pytest.raises(RagkitError, match="no question in common"):
         compare_runs([record(0, 1.0)], [record(1, 1.0)], ["f1"])
     other = record(0, 1.0).model_copy(update={"case": Case(id="q0", question="Another?")})
-    with pytest.raises(RagkitError, match="'q0' is another one"):
+    with pytest.raises(RagkitError, match="'q0' or its labels are others"):
         compare_runs([record(0, 1.0)], [other], ["f1"])
 
 

@@ -58,10 +58,27 @@ def test_a_gate_passes_by_its_lower_bound_and_fails_by_its_mean(bound: float, co
     assert result.verdict == verdict
 
 
-def test_a_gate_on_a_metric_that_no_question_has_is_not_shown() -> None:
+def test_a_gate_on_a_metric_that_no_question_has_fails() -> None:
+    """It may be misspelt; nothing was shown to be good enough."""
     summary = summarise([record(1)], suite(metric="f2", at_most=0.5))
-    assert [result.verdict for result in summary.gates] == ["not shown"]
-    assert summary.passed
+    assert [result.verdict for result in summary.gates] == ["fail"]
+    assert not summary.passed
+
+
+def test_one_value_says_nothing_of_how_values_vary() -> None:
+    (result,) = summarise([record(1, 0.4)], suite(metric="f1", at_least=0.35)).gates
+    assert result.verdict == "not shown"
+
+
+def test_a_system_that_fails_on_questions_does_not_pass_by_the_others() -> None:
+    failed = [Record(case=Case(id=f"x{n}", question="?"), error="no server", outcome="failed") for n in range(8)]
+    few = [record(n) for n in range(60)]
+    strict = summarise([*few, *failed], suite(metric="f1", at_least=0.5))
+    assert [(result.gate.metric, result.verdict) for result in strict.gates] == [("f1", "pass"), ("failed", "fail")]
+    assert not strict.passed
+    patient = suite(metric="f1", at_least=0.5).model_copy(update={"max_failed": 0.2})
+    assert summarise([*few, *failed], patient).passed
+    assert "failed" not in summarise(few, suite()).figures
 
 
 def test_without_records_there_is_no_summary() -> None:

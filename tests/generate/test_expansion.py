@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragkit.config.schema import Bm25, Generation
+from ragkit.config.schema import Bm25, Filter, Generation
 from ragkit.generate.expansion import Evidence, expand
 from ragkit.store.qdrant_edge import EdgeStore
 from ragkit.types import Chunk, Document, ScoredChunk, Section
@@ -48,9 +49,20 @@ def results(numbers: list[int]) -> list[ScoredChunk]:
     return [ScoredChunk(CHUNKS[number], 1.0 - rank / 100, {}) for rank, number in enumerate(numbers)]
 
 
-def expanded(store: EdgeStore, numbers: list[int], **settings: Any) -> Evidence:
+def expanded(store: EdgeStore, numbers: list[int], conditions: Sequence[Filter] = (), **settings: Any) -> Evidence:
     generation = Generation.model_validate({"context_tokens": 3000, **settings})
-    return expand(results(numbers), generation, store, {"d": DOCUMENT}.get)
+    return expand(results(numbers), generation, store, {"d": DOCUMENT}.get, conditions)
+
+
+@pytest.mark.parametrize("how", ["window", "parent"])
+def test_what_is_added_meets_the_filters(store: EdgeStore, how: str) -> None:
+    """Chunks 10 and 11 are on page 2, and chunk 11 begins with the sentence before it."""
+    first_page = [Filter(field="page_number", eq=1)]
+    free = expanded(store, [9], expand=how, expand_by=2)
+    bound = expanded(store, [9], first_page, expand=how, expand_by=2)
+    assert free.passages[0].chunk.end > STARTS[10]
+    assert bound.passages[0].chunk.end == CHUNKS[9].end
+    assert bound.passages[0].chunk.start == free.passages[0].chunk.start
 
 
 def spans(evidence: Evidence) -> list[tuple[str, str]]:

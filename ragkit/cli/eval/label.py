@@ -10,6 +10,7 @@ import typer
 
 from ragkit.cli.eval.run import RunsOption
 from ragkit.cli.options import JsonOption, print_json
+from ragkit.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,6 +85,8 @@ def _key() -> str:
             key = typer.getchar(echo=False).lower()
         except EOFError:
             return "q"
+        except OSError as error:
+            raise ConfigError("answers are labelled with single keys, and there is no terminal") from error
         if key in ("\x03", "\x04"):
             raise typer.Abort
         if key in ("y", "n", "s", "q"):

@@ -51,7 +51,12 @@ def report(
         screen = console()
         for part in summary_tables(found, summary, suite.metrics):
             screen.print(part)
-    if not summary.passed:
+    if found.ended is None:
+        typer.echo(
+            f"this run has not ended, {len(records)} of {found.questions} questions; go on: ragkit eval run --resume",
+            err=True,
+        )
+    if not summary.passed or found.ended is None:
         raise typer.Exit(1)
 
 

@@ -150,7 +150,10 @@ def check_refusals(records: Sequence[Record], thresholds: Thresholds, seed: int 
 
 
 def check_latency(records: Sequence[Record], thresholds: Thresholds) -> Check:
-    """8: 95th percentile of questions with one place and of those that need several; percentiles by stage as a note."""
+    """8: 95th percentile of questions with one place and of those that need several; percentiles by stage as a note.
+
+    A question that ended in an error got no answer in any time.
+    """
     groups = (
         ("interactive, p95 in seconds", [r for r in records if not r.case.all_needed], thresholds.interactive_s),
         ("complex, p95 in seconds", [r for r in records if r.case.all_needed], thresholds.complex_s),
@@ -168,8 +171,11 @@ def check_latency(records: Sequence[Record], thresholds: Thresholds) -> Check:
     note = "; ".join(
         f"{stage} p50 {each.p50:,.0f}, p95 {each.p95:,.0f}, p99 {each.p99:,.0f} ms" for stage, each in stages.items()
     )
+    failed = [record for record in records if record.error is not None]
+    if failed:
+        parts.append(_none_of("questions that ended in an error", failed, records))
     slow = sorted(records, key=lambda record: -record.timings_ms.get("total", 0.0))
-    return Check(8, "answers come in time", tuple(parts), note, _rows(slow[:10]))
+    return Check(8, "answers come in time", tuple(parts), note, _rows([*failed, *slow[:10]]))
 
 
 def check_costs(records: Sequence[Record], thresholds: Thresholds, seed: int = 0) -> Check:
@@ -211,8 +217,9 @@ def _none_of(name: str, found: Sequence[Record], of: Sequence[Record]) -> Measur
 
 
 def last_stage(records: Sequence[Record]) -> str:
-    """The last stage of retrieval that ran: "reranked" or "fused"."""
-    return "reranked" if any("reranked.chunk.recall@10" in record.metrics for record in records) else "fused"
+    """The last stage of retrieval that ran: "diversified", "reranked" or "fused"."""
+    ran = {stage for stage in ("diversified", "reranked") for r in records if f"{stage}.chunk.recall@10" in r.metrics}
+    return "diversified" if "diversified" in ran else "reranked" if "reranked" in ran else "fused"
 
 
 def _figure(records: Sequence[Record], metric: str, seed: int) -> Figure | None:

@@ -1,7 +1,8 @@
 """Check 2: metadata filters are exact.
 
 Filters are made from the values that the index holds and counted by the store and, one chunk after another, by the
-plain definition of a filter; every hit of a search under a filter must meet it.
+plain definition of a filter; every hit of a search under a filter must meet it, and so must every passage that the
+questions of a run with filters got.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from typing import Any
 
 from ragkit.config.schema import Filter
 from ragkit.evaluate.checks import Check, Measured
+from ragkit.evaluate.record import Record
 from ragkit.evaluate.statistics import rare_event_bound
 from ragkit.evaluate.suite import Thresholds
 from ragkit.retrieve.why import describe
-from ragkit.store.filters import fields_of, matches
+from ragkit.store.filters import fields_of, matches, parse_filter
 from ragkit.system import Ragkit
 from ragkit.types import Scalar
 
@@ -28,9 +30,9 @@ _VALUES_KEPT = 1000
 Fields = dict[str, list[Scalar]]
 
 
-def check_filters(rag: Ragkit, thresholds: Thresholds, seed: int = 0) -> Check:
-    """Share of generated filters that the store and the definition count differently, and the share of chunks that have
-    each required field."""
+def check_filters(rag: Ragkit, records: Sequence[Record], thresholds: Thresholds, seed: int = 0) -> Check:
+    """Share of generated filters that the store and the definition count differently, of questions that got passages
+    which their filters leave out, and of chunks that have each required field."""
     snapshot = rag.snapshot()
     rows = [fields_of(c) for entry in snapshot.manifest.entries() for c in snapshot.store.chunks_of(entry.id)]
     chooser = random.Random(seed)  # noqa: S311 - draws a sample
@@ -47,8 +49,22 @@ def check_filters(rag: Ragkit, thresholds: Thresholds, seed: int = 0) -> Check:
     share = len(wrong) / len(conditions) if conditions else None
     verdict = "not shown" if share is None else "fail" if wrong else "pass"
     exact = Measured("filters counted wrongly", share, 0.0, high, len(conditions), "none", verdict)
+    filtered = [record for record in records if record.case.filters and record.error is None]
+    astray = [record for record in filtered if _passages_astray(rag, record)]
+    wrong += [{"question": record.case.id, "filters": list(record.case.filters)} for record in astray]
+    asked = Measured(
+        "questions with passages that their filters leave out",
+        len(astray) / len(filtered) if filtered else None,
+        0.0 if filtered else None,
+        rare_event_bound(len(astray), len(filtered)) if filtered else None,
+        len(filtered),
+        "none",
+        "not shown" if not filtered else "fail" if astray else "pass",
+    )
     filled = [_filled(rows, name, least) for name, least in thresholds.required_fields.items()]
-    return Check(2, "metadata filters are exact", (exact, *filled), evidence=tuple(wrong))
+    return Check(
+        2, "metadata filters are exact", (exact, *([asked] if filtered else []), *filled), evidence=tuple(wrong)
+    )
 
 
 def generate(rows: Sequence[Fields], chooser: random.Random, count: int) -> list[Filter]:
@@ -94,6 +110,13 @@ def _strays(rag: Ragkit, condition: Filter) -> int:
     dense, sparse = store.search(_DEPTH, rag.embedder.embed_question(question), question, [condition])
     found = store.chunks([hit.chunk_id for hit in (*dense, *sparse)])
     return sum(not matches(condition, fields_of(chunk)) for chunk in found.values())
+
+
+def _passages_astray(rag: Ragkit, record: Record) -> bool:
+    """Whether a passage that was found for the question does not meet its filters."""
+    conditions = [parse_filter(text) for text in record.case.filters]
+    found = rag.snapshot().store.chunks([passage.chunk_id for passage in record.passages])
+    return any(not matches(condition, fields_of(chunk)) for chunk in found.values() for condition in conditions)
 
 
 def _filled(rows: Sequence[Fields], name: str, least: float) -> Measured:

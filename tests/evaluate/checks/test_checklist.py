@@ -127,14 +127,14 @@ def test_2_filters_ignored(index: Path, suite: LoadedSuite, monkeypatch: pytest.
     from ragkit.store.qdrant_edge import EdgeStore
 
     with system(index) as rag:
-        assert check_filters(rag, suite.suite.checklist).verdict == "pass"
+        assert check_filters(rag, (), suite.suite.checklist).verdict == "pass"
         count = EdgeStore.count
 
         def ignoring(self: EdgeStore, filters: Sequence[Filter] = ()) -> int:
             return count(self, ())
 
         monkeypatch.setattr(EdgeStore, "count", ignoring)
-        check = check_filters(rag, suite.suite.checklist)
+        check = check_filters(rag, (), suite.suite.checklist)
     assert check.verdict == "fail"
     assert check.evidence
 
@@ -151,7 +151,25 @@ def test_2_filters_ignored_in_search_only(index: Path, suite: LoadedSuite, monke
 
     monkeypatch.setattr(EdgeStore, "search", ignoring)
     with system(index) as rag:
-        assert check_filters(rag, suite.suite.checklist).verdict == "fail"
+        assert check_filters(rag, (), suite.suite.checklist).verdict == "fail"
+
+
+def test_2_filters_dropped_on_the_way_to_the_store(
+    index: Path, suite: LoadedSuite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ragkit import ask
+
+    retrieve: Any = ask.retrieve
+
+    def unfiltered(*arguments: Any) -> Any:
+        question, store, embedder, retrieval, reranker, _, rewriter = arguments
+        return retrieve(question, store, embedder, retrieval, reranker, (), rewriter)
+
+    with system(index) as rag:
+        right = asked(rag, suite, "filtered")
+        assert check_filters(rag, right, suite.suite.checklist).verdict == "pass"
+        monkeypatch.setattr(ask, "retrieve", unfiltered)
+        assert check_filters(rag, asked(rag, suite, "filtered"), suite.suite.checklist).verdict == "fail"
 
 
 def test_3_ranking_turned_upside_down(index: Path, suite: LoadedSuite, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,7 +247,19 @@ def test_6_citations_to_wrong_places(index: Path, suite: LoadedSuite, monkeypatc
     assert verdicts(check)["citations that resolve"] == "fail"
 
 
-def test_6_citations_of_the_wrong_pages(index: Path, suite: LoadedSuite, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_6_citations_with_the_wrong_pages(index: Path, suite: LoadedSuite, monkeypatch: pytest.MonkeyPatch) -> None:
+    def leafed(answer: Answer) -> Answer:
+        pages = [None if c.page_number is None else c.page_number + 7 for c in answer.citations]
+        changed = zip(answer.citations, pages, strict=True)
+        return replace(answer, citations=tuple(replace(c, page_number=page) for c, page in changed))
+
+    changed_answers(monkeypatch, leafed)
+    with system(index) as rag:
+        check = check_citations(asked(rag, suite, ""), suite.suite.checklist)
+    assert verdicts(check)["citations that resolve"] == "fail"
+
+
+def test_6_citations_of_other_documents(index: Path, suite: LoadedSuite, monkeypatch: pytest.MonkeyPatch) -> None:
     with system(index) as rag:
         entry = next(iter(rag.snapshot().manifest.entries()))
         document = rag.snapshot().manifest.document(entry.id)
