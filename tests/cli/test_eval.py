@@ -108,7 +108,7 @@ def test_runs_are_compared_question_by_question(ragkit: Run, suite: str, tmp_pat
     assert compared["questions"] == 4
     assert {flip["after"] for flip in compared["flips"]} == {"refused though there"}
     text = ragkit("eval", "compare", before, before, "--runs", runs, "--markdown")
-    assert text.startswith(f"**no difference shown**: run `{before}` against `{before}` on 4 questions")
+    assert text.startswith(f"**too small a set**: run `{before}` against `{before}` on 4 questions")
 
 
 def test_the_worst_are_listed_and_one_is_followed(ragkit: Run, suite: str, tmp_path: Path) -> None:
