@@ -99,7 +99,7 @@ def test_a_reply_of_citations_alone_is_a_refusal_that_reports_them(rag: Ragkit, 
         answer = rag.ask("How long is an RMA number valid?")
     assert isinstance(streamed, Answer)
     assert (answer.refused, answer.reason, answer.text) == (True, "model_refused", REFUSAL_TEXT)
-    assert "[Source: nowhere.md]" in [removed.text for removed in answer.removed_citations]
+    assert any("nowhere.md" in removed.text for removed in answer.removed_citations)
     assert streamed.text == answer.text
 
 
