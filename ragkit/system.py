@@ -17,7 +17,6 @@ from pydantic import ValidationError
 
 from ragkit.config.hashing import config_hash
 from ragkit.config.load import load_config
-from ragkit.config.prefixes import with_known_prefixes
 from ragkit.config.schema import Config, Filter, Retrieval
 from ragkit.config.written_at import written_at
 from ragkit.embed import Embedder, make_embedder
@@ -45,7 +44,7 @@ class Ragkit:
     """
 
     def __init__(self, config: Config) -> None:
-        self.config = with_known_prefixes(config)
+        self.config = config
         self.config_hash = config_hash(config)
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None

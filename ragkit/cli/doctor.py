@@ -192,10 +192,10 @@ def generator(config: Config) -> Iterator[Finding]:
 
 def prefixes(config: Config) -> Iterator[Finding]:
     """Whether the config puts before questions and passages what the model was trained with."""
-    from ragkit.config.prefixes import PREFIXES, prefixed
+    from ragkit.config.schema import PREFIXES
     from ragkit.models.catalogue import listed
 
-    embedding = prefixed(config.ingestion.embedding)
+    embedding = config.ingestion.embedding
     model = listed(embedding.model)
     if model is None:
         return

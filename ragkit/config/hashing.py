@@ -11,7 +11,6 @@ from typing import Any
 from pydantic import BaseModel
 
 from ragkit.config.keys import dotted, is_runtime, leaves
-from ragkit.config.prefixes import with_known_prefixes
 from ragkit.config.schema import Config
 
 # What an index contains follows from these; another value makes the index on disk wrong. query_prefix is not
@@ -142,7 +141,6 @@ def _is_read(key: str, settings: Mapping[str, Any]) -> bool:
 
 def _settings(config: Config) -> dict[str, Any]:
     """Every key that is not runtime, by dotted name, as plain JSON values."""
-    config = with_known_prefixes(config)
     settings: dict[str, Any] = {}
     for path, field in leaves():
         if not is_runtime(field):

@@ -18,7 +18,6 @@ from pydantic import ValidationError
 
 from ragkit.config.document import Document, Problem, read_document, read_override
 from ragkit.config.keys import KeyPath, dotted
-from ragkit.config.prefixes import with_known_prefixes
 from ragkit.config.problems import explain, raise_for
 from ragkit.config.schema import Config, Origins
 from ragkit.errors import ConfigError
@@ -64,7 +63,7 @@ def load_config(
     present = {
         dotted(place): str(origin) for place, origin in document.origins.items() if place and _holds(document, place)
     }
-    return LoadedConfig(with_known_prefixes(config).read_from(Origins(present)), tuple(files), note)
+    return LoadedConfig(config.read_from(Origins(present)), tuple(files), note)
 
 
 def merge(base: Document, top: Document) -> Document:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
@@ -96,6 +96,9 @@ class Chunking(Part):
         return self
 
 
+PREFIXES = ("query_prefix", "passage_prefix")
+
+
 class Embedding(Part):
     backend: Literal["sentence_transformers", "openai"] = "sentence_transformers"
     """A model on this machine, or a server that speaks OpenAI's /v1/embeddings."""
@@ -115,6 +118,26 @@ class Embedding(Part):
     batch_size: int = runtime(32, ge=1, le=2048, description="Texts in one call of the model.")
     device: Device | None = runtime(None, description="sentence_transformers: cpu, cuda, cuda:1, mps; null chooses.")
     timeout_s: float = runtime(60.0, gt=0, le=86_400, description="openai: time limit of one call.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_prefixes(cls, given: object) -> object:
+        """Those of the catalogue in the place of what is left out; "" means none. For models on this machine only: a
+        server may put them there itself.
+
+        >>> Embedding(model="e5-base-v2").query_prefix, Embedding(model="e5-base-v2", query_prefix="").query_prefix
+        ('query: ', '')
+        """
+        if not isinstance(given, dict):
+            return given
+        fields = cast("dict[str, object]", given)
+        name = fields.get("model")
+        if not isinstance(name, str) or fields.get("backend", "sentence_transformers") != "sentence_transformers":
+            return fields
+        from ragkit.models.catalogue import listed
+
+        model = listed(name)
+        return fields if model is None else {key: getattr(model, key) for key in PREFIXES} | fields
 
 
 class Bm25(Part):

@@ -11,8 +11,7 @@ import yaml
 from pydantic import BaseModel
 
 from ragkit.config.keys import KeyPath, allowed, schema_at, section_of
-from ragkit.config.prefixes import PREFIXES
-from ragkit.config.schema import Config
+from ragkit.config.schema import PREFIXES, Config
 
 # Written as comments: left out, they fit the model. Written out, the sizes are demanded, and most models read less; and
 # the empty prefixes are demanded, where the catalogue may know better ones.

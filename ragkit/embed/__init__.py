@@ -30,13 +30,7 @@ class Embedder(Protocol):
 
 
 def make_embedder(config: Embedding) -> Embedder:
-    """The embedder of the config, with the prefixes that the catalogue knows where it leaves them out.
-
-    Loads its model when the first text comes.
-    """
-    from ragkit.config.prefixes import prefixed
-
-    config = prefixed(config)
+    """The embedder of the config. Loads its model when the first text comes."""
     if config.backend == "openai":
         from ragkit.embed.openai import OpenAIEmbedder
 
