@@ -19,7 +19,7 @@ from ragkit.config.schema import Generation
 from ragkit.errors import ConfigError, ModelError, ServiceError
 from ragkit.evaluate.judges.settings import JudgeSettings
 from ragkit.generate.chat_completion import Completion as Read
-from ragkit.generate.chat_completion import UnreadableError, read_completion
+from ragkit.generate.chat_completion import ReportedError, UnreadableError, read_completion
 from ragkit.generate.llama_model import Completion, LlamaModel
 from ragkit.generate.prompt import Message
 from ragkit.service import OPENAI_URL, checked_key, endpoint, http_client, quoted, shown_url
@@ -107,6 +107,8 @@ class ServerChat:
             read: Read = read_completion(body)
         except UnreadableError:
             raise NoReplyError("the server answered something that is no chat completion") from None
+        except ReportedError as error:
+            raise NoReplyError(f"the server reported: {quoted(str(error), self._key)}") from None
         if read.declined:
             raise NoReplyError(f"the model declined: {quoted(read.text, self._key)}")
         return _ended(read.text, read.finish_reason, self._max_tokens)

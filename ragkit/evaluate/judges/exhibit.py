@@ -56,7 +56,12 @@ def sentences(text: str) -> list[str]:
     return [piece for start, end in spans if any(map(str.isalnum, piece := text[start:end]))]
 
 
-RULES = ("ragkit.evaluate.judges.exhibit", "ragkit.generate.citation_format", "ragkit.ingest.sentences")
+RULES = (
+    "ragkit.evaluate.judges.exhibit",
+    "ragkit.generate.citation_mentions",
+    "ragkit.generate.citation_format",
+    "ragkit.ingest.sentences",
+)
 """The modules that decide what is left of an answer and how it falls into sentences here."""
 
 

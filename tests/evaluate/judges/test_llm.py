@@ -174,6 +174,7 @@ def test_without_evidence_an_answer_is_not_grounded_and_only_correctness_is_aske
         ((500, '{"error": "sk-secret-1234 broke"}'), "stop", "HTTP 500: .*broke"),
         ((400, "too long"), "stop", "HTTP 400: too long"),
         ((200, "<html>"), "stop", "no chat completion"),
+        ((200, '{"error": {"message": "warming up"}}'), "stop", "the server reported: .*warming up"),
     ],
 )
 def test_what_fails_one_question_is_a_judgement_without_a_score(
