@@ -31,7 +31,10 @@ _NUMBERS = re.compile(
 )
 _INDEX = re.compile(r"[\w)\]]\[0\]|\[0,|,\s*0\]")  # counted from 0: an element, or an interval
 _BRACKET = re.compile(r"[\[【(［（]")
-_AT_LINE_END = re.compile(r"(?:(?<=[.!?)\]*_]\s)|(?<=[—–-]\s))sources?\s*[:：]\s*(?P<body>[^\n]{1,300})$", re.I | re.M)
+_AT_LINE_END = re.compile(
+    rf"(?:^{_BLANK}|(?<=[.!?)\]*_][^\S\n])|(?<=[—–-][^\S\n]))sources?{_BLANK}[:：]{_BLANK}(?P<body>[^\n]{{1,300}})$",
+    re.IGNORECASE | re.MULTILINE,
+)
 _LINK_TARGET = re.compile(r"\([^)\s]*\)")  # an invented link behind the bracket
 _LINK = re.compile(r"\[([^\]\n]*)\]\([^)\s]*\)")
 _CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)

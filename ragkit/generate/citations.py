@@ -20,7 +20,7 @@ from ragkit.generate.support import SUPPORTED, SupportScorer, support_score
 from ragkit.types import Chunk, Citation, RemovedCitation, Span
 
 _WINDOW = 3  # most sentences of a quote
-_WRONG = 0.2  # a citation that backs so little gives way to one that backs the sentence
+_WRONG = 0.2  # a source of a list that backs no more of any sentence belongs to none
 _ATTACHABLE = 0.7  # what a passage must back of a sentence to be cited for it unasked
 _ADDS = 0.1  # what a further citation must back more of its sentence than those beside it
 _WIDER_COSTS = 0.05  # a longer quote must back this much more per further sentence

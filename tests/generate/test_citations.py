@@ -394,6 +394,13 @@ def test_another_judge_may_replace_the_lexical_one() -> None:
     assert len(resolved.unsupported) == 1
 
 
+def test_a_source_on_a_line_of_its_own_is_a_citation_and_a_heading_takes_nothing_from_the_next_line() -> None:
+    resolved = check("The battery lasts 10 hours.\nSource: a.pdf, page 3\n\nSo it is.")
+    assert resolved.text == "The battery lasts 10 hours.\n[Source: guides/a.pdf, page 3]\n\nSo it is."
+    text = "The battery lasts 10 hours [1].\nSources:\n- a.pdf, page 9\nThey were few."
+    assert "Sources:\n- a.pdf, page 9\nThey" in check(text).text
+
+
 @pytest.mark.parametrize("text", ["", "   ", "[1]", "[8]", "[Source: a.pdf, page 3]", "...", "**"])
 def test_answers_without_a_sentence(text: str) -> None:
     resolved = check(text)
