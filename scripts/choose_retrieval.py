@@ -25,9 +25,9 @@ from ragkit.ask import sentence_splitter
 from ragkit.config.load import load_config
 from ragkit.config.schema import Config
 from ragkit.embed import Embedder, make_embedder
-from ragkit.evaluate.beir import Dataset, dataset_hash, read_dataset
+from ragkit.evaluate.beir import Dataset, read_dataset
 from ragkit.evaluate.metrics import PerQuery, evaluate_run
-from ragkit.evaluate.retrieval import EmbeddedQuestions, default_cache, index_in, question_vectors, ranked_documents
+from ragkit.evaluate.retrieval import EmbeddedQuestions, index_of, question_vectors, ranked_documents
 from ragkit.evaluate.split import split_queries
 from ragkit.evaluate.statistics import paired_difference
 from ragkit.generate import make_generator
@@ -127,7 +127,7 @@ def measured(
 ) -> tuple[PerQuery, float]:
     """Every measure for every query that is asked, and the median milliseconds of one."""
     config = load_config(CONFIG, overrides).config
-    placed = index_in(config, default_cache() / dataset_hash(data.path).split("-")[0])
+    placed = index_of([data.corpus_path], config)
     build_index(placed, [data.corpus_path], embedder=embedder, wait_s=3600)
     snapshot = open_snapshot(placed)
     known = EmbeddedQuestions(list(data.queries.values()), embedder, question_vectors(placed))

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from ragkit.config.load import load_config
 from ragkit.embed import Embedder, make_embedder
-from ragkit.evaluate.beir import dataset_hash, read_dataset
-from ragkit.evaluate.retrieval import EmbeddedQuestions, default_cache, index_in, question_vectors
+from ragkit.evaluate.beir import read_dataset
+from ragkit.evaluate.retrieval import EmbeddedQuestions, index_of, question_vectors
 from ragkit.evaluate.statistics import mean_interval
 from ragkit.generate.extractive import WEIGHTS, rank_sentences
 from ragkit.ingest.index import build_index
@@ -63,7 +63,7 @@ class Question:
 def read_questions(folder: Path) -> list[Question]:
     config = load_config(CONFIG).config
     data = read_dataset(folder)
-    placed = index_in(config, default_cache() / dataset_hash(folder).split("-")[0])
+    placed = index_of([data.corpus_path], config)
     embedder = make_embedder(config.ingestion.embedding)
     build_index(placed, [data.corpus_path], embedder=embedder, wait_s=3600)
     known = RememberedPassages(list(data.queries.values()), embedder, question_vectors(config))

@@ -1,7 +1,7 @@
 """Measure the retrieval of a configured system on a BEIR folder: index it once, ask every judged query, score.
 
-The index lies in the user's cache, under the hashes of the corpus and of the index settings: a second run with another
-strategy, fusion or depth embeds nothing again.
+The index lies in the user's cache, under the path of the corpus and the hash of the index settings: a second run with
+another strategy, fusion or depth embeds nothing again.
 """
 
 from __future__ import annotations
@@ -62,8 +62,7 @@ def evaluate_retrieval(
     """
     config = _as_asked(config, strategy, rerank)
     data = read_dataset(dataset, split)
-    hashed = dataset_hash(dataset, split)
-    placed = index_in(config, (cache or default_cache()) / hashed.split("-")[0])
+    placed = index_of([data.corpus_path], config, cache)
     embedder = make_embedder(config.ingestion.embedding)
     build_index(placed, [data.corpus_path], embedder=embedder, wait_s=3600, progress=progress)
     snapshot = open_snapshot(placed)
@@ -79,7 +78,7 @@ def evaluate_retrieval(
         "strategy": config.retrieval.strategy,
         "reranked": reranker is not None,
         "config_hash": config_hash(config),
-        "data_hash": hashed,
+        "data_hash": dataset_hash(dataset, split),
         "dataset": str(dataset),
     }, values
 
@@ -125,12 +124,17 @@ def default_cache() -> Path:
     return Path(base) / "ragkit" / "eval"
 
 
-def index_in(config: Config, folder: Path) -> Config:
-    """The same system with an embedded index in `folder`, one for each hash of the index settings and each form that
-    ragkit gave indexes."""
+def index_of(documents: Sequence[Path], config: Config, cache: Path | None = None) -> Config:
+    """The same system with an embedded index in the cache that is of these documents alone: one for each hash of the
+    index settings, and each form that ragkit gave indexes.
+
+    The paths decide, not the bytes: indexing keeps what it knew by another path, and each document would count twice.
+    """
     from ragkit.config.hashing import index_hash
     from ragkit.ingest.settings import PARSER_VERSION, as_indexed
 
+    names = "\n".join(str(path.resolve()) for path in documents)
+    folder = (cache or default_cache()) / hashlib.sha256(names.encode()).hexdigest()[:16]
     path = folder / f"{index_hash(as_indexed(config))}-{PARSER_VERSION}"
     store = config.ingestion.store.model_copy(update={"backend": "qdrant_edge", "path": path})
     ingestion = config.ingestion.model_copy(update={"store": store})

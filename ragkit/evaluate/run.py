@@ -22,7 +22,7 @@ from ragkit.evaluate.judges.cache import JudgementCache
 from ragkit.evaluate.judges.judging import judge_all
 from ragkit.evaluate.leakage import leaks_of
 from ragkit.evaluate.record import Record
-from ragkit.evaluate.retrieval import default_cache, index_in
+from ragkit.evaluate.retrieval import default_cache, index_of
 from ragkit.evaluate.runs import Run, Runs
 from ragkit.evaluate.suite import LoadedSuite
 from ragkit.ingest.index import Progress
@@ -103,8 +103,7 @@ def placed_config(loaded: LoadedSuite, config: Config) -> Config:
     """The config with its index where it is: its own, or in the user's cache for a suite that names its documents."""
     if not loaded.corpus:
         return config
-    names = "\n".join(str(path.resolve()) for path in loaded.corpus)
-    return index_in(config, default_cache() / hashlib.sha256(names.encode()).hexdigest()[:16])
+    return index_of(loaded.corpus, config)
 
 
 def _documents(manifest: Manifest) -> Iterator[Document]:

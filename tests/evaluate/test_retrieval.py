@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ragkit.config.hashing import config_hash
 from ragkit.config.load import load_config
 from ragkit.embed import make_embedder
 from ragkit.evaluate.beir import read_dataset
-from ragkit.evaluate.retrieval import evaluate_retrieval, index_in, ranked_documents
+from ragkit.evaluate.retrieval import evaluate_retrieval, index_of, ranked_documents
 from ragkit.ingest.index import build_index
 from ragkit.store.open import open_snapshot
 
@@ -51,7 +52,7 @@ def test_figures_equal_a_direct_computation(dataset: Path, tmp_path: Path, strat
     data = read_dataset(dataset)
     embedder = make_embedder(CONFIG.ingestion.embedding)
     asked = CONFIG.model_copy(update={"retrieval": CONFIG.retrieval.model_copy(update={"strategy": strategy})})
-    placed = index_in(asked, tmp_path / "direct")
+    placed = index_of([data.corpus_path], asked, tmp_path / "direct")
     build_index(placed, [data.corpus_path], embedder=embedder)
     snapshot = open_snapshot(placed)
     run = ranked_documents(placed, data.queries, snapshot, embedder, None)
@@ -73,6 +74,15 @@ def test_an_index_that_another_version_left_in_the_cache_does_no_harm(
     monkeypatch.setattr("ragkit.ingest.settings.PARSER_VERSION", 10_000)
     again, _ = evaluate_retrieval(CONFIG, dataset, cache=tmp_path)
     assert again == report
+
+
+@pytest.mark.integration
+def test_the_same_data_set_at_another_path_is_indexed_for_itself(dataset: Path, tmp_path: Path) -> None:
+    report, values = evaluate_retrieval(CONFIG, dataset, cache=tmp_path / "cache")
+    moved = Path(shutil.copytree(dataset, tmp_path / "elsewhere"))
+    again, values_again = evaluate_retrieval(CONFIG, moved, cache=tmp_path / "cache")
+    assert values_again == values
+    assert again == {**report, "dataset": str(moved)}
 
 
 @pytest.mark.integration
