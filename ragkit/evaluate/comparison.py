@@ -10,13 +10,12 @@ from ragkit.errors import RagkitError
 from ragkit.evaluate.power import smallest_difference
 from ragkit.evaluate.record import GOOD, Outcome, Record
 from ragkit.evaluate.statistics import Interval, holm, paired_difference, permutation_test
-from ragkit.evaluate.summary import FAILED, all_metrics
+from ragkit.evaluate.summary import ENOUGH_ALIKE, FAILED, all_metrics
 
 Verdict = Literal["better", "worse", "no difference shown", "too small a set"]
 
 LOWER_IS_BETTER = frozenset({FAILED, "false_refusals", "unsupported_share", "attack_succeeded"})
 _LEVEL = 0.05
-_ENOUGH_ALIKE = 10  # documents, for pairs that do not differ at all to show anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +155,7 @@ def _shows(pairs: Sequence[Pair]) -> float:
     clusters = len({pair[2] for pair in pairs})
     deviation = statistics.stdev([pair[1] - pair[0] for pair in pairs])
     if deviation == 0:
-        return 0.0 if clusters >= _ENOUGH_ALIKE else float("inf")
+        return 0.0 if clusters >= ENOUGH_ALIKE else float("inf")
     return smallest_difference(deviation, clusters) if clusters > 2 else float("inf")
 
 

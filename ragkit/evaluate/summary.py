@@ -169,7 +169,9 @@ def figure_of(metric: str, found: Sequence[tuple[float, str]], seed: int = 0) ->
     return _figures({metric: [value for value, _ in found]}, [cluster for _, cluster in found], seed)[0]
 
 
-_ENOUGH_ALIKE = 10  # documents whose values are all the same
+ENOUGH_ALIKE = 10
+"""Documents whose values are all the same, for that to show anything."""
+
 _NO_SHARES = frozenset({"words", "dollars a question"})
 
 
@@ -228,5 +230,5 @@ def verdict(figure: Figure, at_least: float | None = None, at_most: float | None
     if mean < bound:
         return "fail"
     # Values that are all the same say nothing of how they vary, unless there are many.
-    is_known = figure.low < figure.high or figure.clusters >= _ENOUGH_ALIKE
+    is_known = figure.low < figure.high or figure.clusters >= ENOUGH_ALIKE
     return "pass" if worst >= bound and is_known else "not shown"

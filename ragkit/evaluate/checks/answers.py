@@ -218,8 +218,8 @@ def _none_of(name: str, found: Sequence[Record], of: Sequence[Record]) -> Measur
 
 def last_stage(records: Sequence[Record]) -> str:
     """The last stage of retrieval that ran: "diversified", "reranked" or "fused"."""
-    ran = {stage for stage in ("diversified", "reranked") for r in records if f"{stage}.chunk.recall@10" in r.metrics}
-    return "diversified" if "diversified" in ran else "reranked" if "reranked" in ran else "fused"
+    ran = {metric.partition(".")[0] for record in records for metric in record.metrics}
+    return next((stage for stage in ("diversified", "reranked") if stage in ran), "fused")
 
 
 def _figure(records: Sequence[Record], metric: str, seed: int) -> Figure | None:
