@@ -9,7 +9,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
 from ragkit.config.schema import Config, Filter
@@ -151,9 +151,7 @@ def _retrieve(question: str, stages: Stages, filters: Sequence[Filter]) -> _Ques
 
 def _expanded(asked: _Question, stages: Stages, conditions: Sequence[Filter]) -> Evidence:
     generation = stages.config.generation
-    if generation.expand == "none":
-        return expand(asked.results, generation, stages.store, stages.document)
-    with asked.timed("expand"):
+    with asked.timed("expand") if generation.expand != "none" else nullcontext():
         return expand(asked.results, generation, stages.store, stages.document, conditions)
 
 

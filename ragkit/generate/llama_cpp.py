@@ -20,7 +20,7 @@ from ragkit.generate.generated import Generated, generated_from, whole_of
 from ragkit.generate.llama_model import Completion, LlamaModel
 from ragkit.generate.prompt import SplitSentences
 from ragkit.generate.second_look import MIN_CHANCE, QUOTED, chance, leaves_doubt, look_at, yes_or_no
-from ragkit.types import ScoredChunk
+from ragkit.types import ScoredChunk, Usage
 
 
 class LlamaCppGenerator:
@@ -37,6 +37,13 @@ class LlamaCppGenerator:
     def generate(self, question: str, results: Sequence[ScoredChunk]) -> Generated:
         """The answer at once. Raises ModelError when the question alone is too long for the model."""
         return _last(self._stream(question, results, threading.Event()))
+
+    def write(self, request: str, max_tokens: int) -> tuple[str, Usage]:
+        """A text that no documents go into, at temperature 0. Raises ModelError when the request is too long."""
+        completion, prompt = Completion(), self.model.prompt([{"role": "user", "content": request}])
+        for _ in self.model.complete(prompt, completion, max_tokens=max_tokens, temperature=0.0):
+            pass
+        return completion.text.strip(), completion.usage
 
     def stream(self, question: str, results: Sequence[ScoredChunk]) -> Iterator[str | Generated]:
         """Pieces of the text, then the whole. To give up, close the iterator: the model is free at once."""

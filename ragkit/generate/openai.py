@@ -105,7 +105,9 @@ class OpenAIGenerator:
                 if _is_whole(response):
                     completion = read_completion(self._body(response, deadline))
                     yield shown.add(completion.text)
-                for received in () if _is_whole(response) else response.iter_text():
+                    yield self._streamed(completion, packed)
+                    return
+                for received in response.iter_text():
                     self._check_time(deadline)
                     for line in lines.add(received):
                         if piece := shown.add(read_event(completion, line)):
@@ -126,10 +128,12 @@ class OpenAIGenerator:
             async with client.stream("POST", self._address, json=request) as response:
                 async with asyncio.timeout(self._config.timeout_s):
                     await self._acheck(response, client)
-                    if _is_whole(response):
-                        completion = read_completion(await response.aread())
-                if _is_whole(response):
+                    whole = await response.aread() if _is_whole(response) else None
+                if whole is not None:
+                    completion = read_completion(whole)
                     yield shown.add(completion.text)
+                    yield self._streamed(completion, packed)
+                    return
                 async for received in response.aiter_text():
                     self._check_time(deadline)
                     for line in lines.add(received):

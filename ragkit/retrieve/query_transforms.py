@@ -28,9 +28,7 @@ from ragkit.types import Chunk, Usage
 
 if TYPE_CHECKING:
     from ragkit.generate import Generator
-
-Write = Callable[[str, int], tuple[str, Usage]]
-"""Asks a language model: a request, and the most tokens, to its text and what it took."""
+    from ragkit.generate.plain_text import Write
 
 _WORD = re.compile(r"[^\W_]+(?:[&./-][^\W_]+)*")
 _OPENING = re.compile(
