@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from ragkit.store.filters import typed_payload
 from ragkit.types import Chunk
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def vectors_by_id(points: Iterable[tuple[object, Any]], name: str) -> dict[str, NDArray[np.float32]]:
+    """The vectors of this name, of points given as id and named vectors."""
+    import numpy as np
+
+    return {str(identity): np.asarray(vectors[name], dtype=np.float32) for identity, vectors in points}
 
 
 def to_payload(chunk: Chunk) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from ragkit.errors import ConfigError, MissingExtra
 from ragkit.store import Hit, WeightedTerms
 from ragkit.store.bm25 import Bm25Encoder
 from ragkit.store.filters import All, Clause, Kind, Match, Not, Range, clause_of, payload_key
-from ragkit.store.payload import from_payload, is_point_id, to_payload
+from ragkit.store.payload import from_payload, is_point_id, to_payload, vectors_by_id
 from ragkit.types import Chunk
 
 try:
@@ -253,11 +253,7 @@ class QdrantStore:
 
 
 def _dense_vectors(records: Iterable[models.Record]) -> dict[str, NDArray[np.float32]]:
-    found: dict[str, NDArray[np.float32]] = {}
-    for record in records:
-        vectors: Any = record.vector
-        found[str(record.id)] = np.asarray(vectors[_DENSE], dtype=np.float32)
-    return found
+    return vectors_by_id(((record.id, record.vector) for record in records), _DENSE)
 
 
 def _chunk(record: models.Record) -> Chunk:
