@@ -60,8 +60,8 @@ class GoldFinder:
         self._names_of = lru_cache(None)(self._resolved)
 
     def find(self, case: Case) -> tuple[Gold, ...]:
-        """Each piece of the case's evidence, in its order."""
-        return tuple(self._find(evidence, case.answers) for evidence in case.evidence)
+        """Each piece of the case's evidence, in its order, but for what is graded 0: not relevant."""
+        return tuple(self._find(evidence, case.answers) for evidence in case.evidence if evidence.grade > 0)
 
     def _find(self, evidence: Evidence, answers: Sequence[str]) -> Gold:
         documents = [self._document(self._names[name]) for name in self._names_of(evidence.document)]

@@ -1,4 +1,4 @@
-"""Texts compared by their words: the measures of SQuAD, but for numbers, which keep their separators."""
+"""Texts compared by their words: the measures of SQuAD, but for numbers, which keep their separators and sign."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-_TOKEN = re.compile(r"(?:[^\W_]|(?<=\d)[.,:](?=\d))+|[%€$£°]")
+_MINUS = "-−–"
+# A minus has nothing before it: "5-10" is a range, "- 5" the mark of a list.
+_SIGNED = rf"(?:(?<![^\s(\[\"'“‘:=|])[{_MINUS}](?=\d))?"
+_TOKEN = re.compile(_SIGNED + r"(?:[^\W_]|(?<=\d)[.,:](?=\d))+|[%€$£°]")
 _ARTICLES = frozenset({"a", "an", "the"})
 
 
 def tokens(text: str) -> list[str]:
-    """Words and numbers in lower case, without articles; a number keeps its separators.
+    """Words and numbers in lower case, without articles; a number keeps its separators and its sign.
 
     >>> tokens("The price rose by 8.3%, to $1,364.")
     ['price', 'rose', 'by', '8.3', '%', 'to', '$', '1,364']
+    >>> tokens("between 5-10 and −5 °C")
+    ['between', '5', '10', 'and', '-5', '°', 'c']
     """
-    return [token for token in _TOKEN.findall(text.casefold()) if token not in _ARTICLES]
+    found = _TOKEN.findall(text.casefold())
+    return [f"-{token[1:]}" if token[0] in _MINUS else token for token in found if token not in _ARTICLES]
 
 
 def contains(text: str, answers: Sequence[str]) -> bool:

@@ -107,6 +107,12 @@ def test_a_place_that_no_chunk_has_whole_is_cut(finder: GoldFinder) -> None:
     assert place.whole
 
 
+def test_what_is_graded_0_is_no_place(finder: GoldFinder) -> None:
+    graded = [Evidence(document="faq.jsonl#1", grade=0), Evidence(document="faq.jsonl#2", grade=2)]
+    places = finder.find(Case(id="q", question="?", evidence=tuple(graded)))
+    assert [place.document for place in places] == ["faq.jsonl#2"]
+
+
 def test_a_document_may_be_named_by_the_end_of_its_path_or_by_the_file_of_its_rows(finder: GoldFinder) -> None:
     by_path = Evidence(document="handbook/guide.pdf", quote="Battery")
     by_file = Evidence(document="faq.jsonl", quote="Sugar")

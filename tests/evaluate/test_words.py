@@ -20,6 +20,11 @@ from ragkit.evaluate.words import contains, exact_match, token_f1, tokens
         ("THE LAST KING", "last King", True),
         ("東京は日本の首都です", "東京", True),
         ("", "64", False),
+        ("It fell to -5 °C.", "5", False),
+        ("It fell to −5 °C.", "-5", True),
+        ("It rose to 5 °C.", "-5", False),
+        ("from 5-10 on", "10", True),
+        ("- 5 apples", "5", True),
     ],
 )
 def test_an_answer_is_found_by_its_words_in_a_row(text: str, answer: str, found: bool) -> None:
