@@ -13,25 +13,32 @@ from ragkit.evaluate.gold import Gold
 from ragkit.evaluate.record import Outcome, Reached
 from ragkit.types import Stage
 
-ORDER: tuple[Reached, ...] = ("nowhere", "parsed", "chunked", "retrieved", "fused", "reranked", "prompt")
+ORDER: tuple[Reached, ...] = ("nowhere", "parsed", "chunked", "retrieved", "fused", "reranked", "results", "prompt")
 _LOST_BEHIND: dict[Reached, Outcome] = {
     "nowhere": "not parsed",
     "parsed": "cut by chunking",
     "chunked": "not retrieved",
     "retrieved": "lost in fusion",
     "fused": "lost in reranking",
-    "reranked": "dropped by packing",
+    "reranked": "lost in diversifying",
+    "results": "dropped by packing",
     "prompt": "in the prompt yet wrong",
 }
 
 
 def reached(
-    gold: Gold, ranks: Mapping[Stage, int], fused_kept: int, kept: frozenset[str], prompt: frozenset[str]
+    gold: Gold,
+    ranks: Mapping[Stage, int],
+    fused_kept: int,
+    kept: frozenset[str],
+    prompt: frozenset[str],
+    *,
+    reranks: bool,
 ) -> Reached:
     """How far a labelled place came.
 
     `fused_kept` is how many chunks fusion hands on (to the reranker, or as results), `kept` are the ids of the results
-    and `prompt` those of the chunks in the prompt.
+    and `prompt` those of the chunks in the prompt. Without a reranker what fusion hands on counts as reranked.
     """
     if not gold.found:
         return "nowhere"
@@ -40,9 +47,9 @@ def reached(
     if gold.chunks & prompt:
         return "prompt"
     if gold.chunks & kept:
-        return "reranked"
+        return "results"
     if ranks.get("fused", fused_kept + 1) <= fused_kept:
-        return "fused"
+        return "fused" if reranks and "reranked" not in ranks else "reranked"
     return "retrieved" if "dense" in ranks or "sparse" in ranks else "chunked"
 
 
@@ -68,7 +75,7 @@ def outcome(
         return "not judged" if right is None else "refused though there" if refused else "in the prompt yet wrong"
     deciding = (min if case.all_needed else max)(places, key=ORDER.index)
     # A refusal before the prompt was packed is no fault of packing.
-    if refused and ORDER.index(deciding) >= ORDER.index("reranked"):
+    if refused and ORDER.index(deciding) >= ORDER.index("results"):
         return "refused though there"
     if right is None and deciding == "prompt":
         return "not judged"

@@ -78,7 +78,7 @@ class Examiner:
         rows: list[PlaceRow] = []
         for place in gold:
             ranks = ranks_of(answer.ranked, place)
-            how_far = reached(place, ranks, fused_kept, kept, frozenset(answer.context))
+            how_far = reached(place, ranks, fused_kept, kept, frozenset(answer.context), reranks=reranks)
             names = {str(stage): rank for stage, rank in ranks.items()}
             rows.append(PlaceRow(document=place.document, pages=place.pages, reached=how_far, ranks=names))
         return tuple(rows)

@@ -12,9 +12,9 @@ from pydantic import ConfigDict, Field
 from ragkit.config.schema import Part
 from ragkit.evaluate.cases import Case
 
-Reached = Literal["nowhere", "parsed", "chunked", "retrieved", "fused", "reranked", "prompt"]
+Reached = Literal["nowhere", "parsed", "chunked", "retrieved", "fused", "reranked", "results", "prompt"]
 """How far a labelled place came: its document's text has it, a chunk holds it whole, a retriever found such a chunk,
-fusion kept it, reranking kept it, it stood in the prompt."""
+fusion kept it, reranking (if any) kept it, it was among the results, it stood in the prompt."""
 
 Outcome = Literal[
     "right",
@@ -24,6 +24,7 @@ Outcome = Literal[
     "not retrieved",
     "lost in fusion",
     "lost in reranking",
+    "lost in diversifying",
     "dropped by packing",
     "in the prompt yet wrong",
     "refused though there",

@@ -21,14 +21,21 @@ ANSWERABLE = Case(id="q", question="How hot?", answers=("40 °C",), evidence=(Ev
         (GOLD, {"dense": 7}, [], [], "retrieved"),
         (GOLD, {"dense": 7, "fused": 11}, [], [], "retrieved"),
         (GOLD, {"dense": 7, "fused": 10}, [], [], "fused"),
-        (GOLD, {"sparse": 1, "fused": 1, "reranked": 2}, ["c1"], [], "reranked"),
+        (GOLD, {"sparse": 1, "fused": 1, "reranked": 2}, [], [], "reranked"),
+        (GOLD, {"sparse": 1, "fused": 1, "reranked": 2}, ["c1"], [], "results"),
         (GOLD, {"sparse": 1, "fused": 1, "reranked": 2}, ["c1"], ["c1"], "prompt"),
     ],
 )
 def test_how_far_a_place_came(
     gold: Gold, ranks: dict[str, int], kept: list[str], prompt: list[str], how_far: Reached
 ) -> None:
-    assert reached(gold, ranks, 10, frozenset(kept), frozenset(prompt)) == how_far  # pyright: ignore[reportArgumentType]
+    found = reached(gold, ranks, 10, frozenset(kept), frozenset(prompt), reranks=True)  # pyright: ignore[reportArgumentType]
+    assert found == how_far
+
+
+def test_what_fusion_hands_on_without_a_reranker_can_only_be_lost_in_diversifying() -> None:
+    assert reached(GOLD, {"dense": 7, "fused": 10}, 10, frozenset(), frozenset(), reranks=False) == "reranked"
+    assert reached(GOLD, {"dense": 7, "fused": 11}, 10, frozenset(), frozenset(), reranks=False) == "retrieved"
 
 
 @pytest.mark.parametrize(
@@ -39,7 +46,8 @@ def test_how_far_a_place_came(
         ("chunked", "not retrieved"),
         ("retrieved", "lost in fusion"),
         ("fused", "lost in reranking"),
-        ("reranked", "dropped by packing"),
+        ("reranked", "lost in diversifying"),
+        ("results", "dropped by packing"),
         ("prompt", "in the prompt yet wrong"),
     ],
 )
@@ -52,7 +60,8 @@ def test_a_wrong_answer_was_lost_behind_the_last_stage_that_had_the_place(place:
     [
         ("chunked", "not retrieved"),
         ("fused", "lost in reranking"),
-        ("reranked", "refused though there"),
+        ("reranked", "lost in diversifying"),
+        ("results", "refused though there"),
         ("prompt", "refused though there"),
     ],
 )

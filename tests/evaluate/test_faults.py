@@ -125,6 +125,20 @@ def test_lost_in_reranking(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Non
     bench.inject("lost in reranking")
 
 
+def test_lost_in_diversifying(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ragkit.retrieve import retriever
+
+    def spiteful(scored: Sequence[tuple[str, float]], *_: Any) -> list[tuple[str, float]]:
+        return sorted(scored, key=lambda pair: pair[0] in bench.target.chunks)
+
+    monkeypatch.setattr(retriever, "diversified", spiteful)
+    retrieval = bench.rag.config.retrieval
+    diversity = retrieval.diversity.model_copy(update={"method": "mmr"})
+    changed = bench.rag.config.model_copy(update={"retrieval": retrieval.model_copy(update={"diversity": diversity})})
+    monkeypatch.setattr(bench.rag, "config", changed)
+    bench.inject("lost in diversifying")
+
+
 def changed_generator(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any, str, Sequence[Any]], Any]) -> None:
     from ragkit.generate.extractive import ExtractiveGenerator
 

@@ -154,7 +154,7 @@ def calibration_points(records: Sequence[Record]) -> list[Point]:
         bins.setdefault(min(_BINS - 1, int((record.confidence or 0.0) * _BINS)), []).append(record)
     points: list[Point] = []
     for _, found in sorted(bins.items()):
-        hits = sum(any(place.reached in ("reranked", "prompt") for place in record.places) for record in found)
+        hits = sum(any(place.reached in ("results", "prompt") for place in record.places) for record in found)
         share = share_interval(hits, len(found))
         mean = sum(record.confidence or 0.0 for record in found) / len(found)
         points.append(Point(mean, share.mean, share.low, share.high))
