@@ -25,6 +25,7 @@ from ragkit.evaluate.run import placed_config
 from ragkit.evaluate.stage_metrics import Places, stage_metrics
 from ragkit.evaluate.statistics import Interval, holm, paired_difference, permutation_test
 from ragkit.evaluate.suite import LoadedSuite
+from ragkit.gateway.cost import cost_lines
 from ragkit.retrieve.retriever import retrieve
 from ragkit.store.filters import parse_filter
 from ragkit.system import Ragkit
@@ -39,12 +40,14 @@ Choose = Callable[[Callable[[Settings], float]], None]
 @dataclass(frozen=True, slots=True)
 class Trial:
     """One setting on the tuning part: the mean of the metric, the value of each question, the median milliseconds of
-    retrieval outside the embedding model."""
+    retrieval outside the embedding model, and what the models of retrieval cost for a thousand questions in dollars,
+    None if a price is not known."""
 
     settings: Settings
     mean: float
     values: dict[str, float]
     milliseconds: float
+    usd_per_1000: float | None = None
 
     @property
     def name(self) -> str:
@@ -207,17 +210,22 @@ class _Bench:
         reranker = rag.reranker if config.retrieval.reranking.backend != "none" else None
         values: dict[str, float] = {}
         milliseconds: list[float] = []
+        spent: list[int | None] = []
         for case in cases:
             filters = [parse_filter(each) for each in case.filters]
             began = time.perf_counter()
             found = retrieve(case.question, store, embedder, config.retrieval, reranker, filters, rag.rewriter(config))
             milliseconds.append((time.perf_counter() - began) * 1e3)
+            lines = cost_lines(config, case.question, found.timings_ms, rewriting=found.usage)
+            spent += [line.nano_usd for line in lines]
             measured = stage_metrics(found.ranked, gold_of(case.id), places)
             if self.metric in measured:
                 values[case.id] = measured[self.metric]
         if not values:
             raise ConfigError(f"no question has the metric {self.metric}", mend="e.g. fused.chunk.ndcg@10")
-        return Trial(settings, statistics.fmean(values.values()), values, statistics.median(milliseconds))
+        known = [nano for nano in spent if nano is not None]
+        usd = sum(known) / len(cases) / 1e6 if len(known) == len(spent) else None
+        return Trial(settings, statistics.fmean(values.values()), values, statistics.median(milliseconds), usd)
 
     def _system(self, config: Config) -> _System:
         """The system with this reranker over the index that these settings make, which is built once."""

@@ -32,7 +32,7 @@ def sweep(
         typer.Option("--trials", min=1, help="Sample so many combinations with Optuna instead of trying all."),
     ] = None,
     html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write quality against time as a page.")
+        Path | None, typer.Option("--html", metavar="FILE", help="Write quality against time and cost as a page.")
     ] = None,
     config: ConfigOption = None,
     sets: SetOption = None,
@@ -83,7 +83,13 @@ def _as_dict(found: Sweep) -> dict[str, Any]:
     return {
         "metric": found.metric,
         "trials": [
-            {"settings": dict(t.settings), "tuning": t.mean, "milliseconds": t.milliseconds} for t in found.trials
+            {
+                "settings": dict(trial.settings),
+                "tuning": trial.mean,
+                "milliseconds": trial.milliseconds,
+                "usd_per_1000": trial.usd_per_1000,
+            }
+            for trial in found.trials
         ],
         "winner": dict(found.winner.settings),
         "tuning": {"base": found.base.mean, "winner": found.winner.mean, "p": found.p_tuning},
@@ -97,15 +103,16 @@ def _print(found: Sweep) -> None:
     from rich.table import Table
 
     from ragkit.cli.printing import console
+    from ragkit.evaluate.page.frontier import dollars
 
     screen = console()
     table = Table(title=f"{found.metric} on {found.tuning_questions} tuning questions")
     table.add_column("settings")
-    for heading in ("value", "ms"):
+    for heading in ("value", "ms", "$ for 1,000"):
         table.add_column(heading, justify="right")
     for trial in sorted((found.base, *found.trials), key=lambda trial: -trial.mean)[:20]:
         style = "bold green" if trial is found.winner else ""
-        table.add_row(trial.name, f"{trial.mean:.4f}", f"{trial.milliseconds:.1f}", style=style)
+        table.add_row(trial.name, f"{trial.mean:.4f}", f"{trial.milliseconds:.1f}", dollars(trial), style=style)
     screen.print(table)
     if found.gain is None:
         screen.print("nothing was better on the tuning part than the config as it is")
