@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from ragkit.errors import RagkitError
-from ragkit.evaluate.cases import Case, Evidence
+from ragkit.evaluate.cases import Case, Evidence, Questions
 from ragkit.evaluate.json_lines import bad_line, iter_lines, iter_objects
 
 LAYOUT = "a data set is a folder with corpus.jsonl, queries.jsonl and qrels/test.tsv"
@@ -110,11 +110,12 @@ def iter_corpus(path: Path | str) -> Iterator[CorpusRow]:
         yield CorpusRow(id_, title or "", _text(file, number, row), cast("dict[str, Any]", metadata or {}))
 
 
-def beir_cases(path: Path | str, split: str = "test") -> tuple[list[Case], Path]:
+def beir_cases(path: Path | str, split: str = "test") -> Questions:
     """The judged queries of a BEIR folder as cases of a suite, and its corpus. Raises as `read_dataset`.
 
     A query's metadata may have `answers` (a list of texts); BEIR itself labels documents only. Documents graded 0 are
     left out, and a query without any other is unanswerable only if it says so (`answerable: false` in its metadata).
+    Notes count judgments of documents and queries that are not there.
     """
     dataset = read_dataset(path, split)
     metadata: dict[str, dict[str, Any]] = {
@@ -136,7 +137,13 @@ def beir_cases(path: Path | str, split: str = "test") -> tuple[list[Case], Path]
                 answerable=answerable,
             )
         )
-    return cases, dataset.corpus_path
+    missing = {
+        "documents are judged that are not in the corpus, and lower the recall": dataset.unknown_documents,
+        "queries are judged that are not in queries.jsonl, and left out": dataset.unknown_queries,
+        "queries are not judged, and left out": dataset.unjudged_queries,
+    }
+    notes = tuple(f"{dataset.path}: {count} {what}" for what, count in missing.items() if count)
+    return Questions(cases, dataset.corpus_path, notes)
 
 
 def dataset_hash(path: Path | str, split: str = "test") -> str:

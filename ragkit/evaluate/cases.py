@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -47,6 +48,17 @@ class Evidence(Part):
         return self
 
 
+def short_names(document: str) -> list[str]:
+    """The shorter names by which labels may mean the same document: its last folders and file.
+
+    >>> short_names("guides/en/a.md"), short_names("sets/corpus.jsonl#1/2")
+    (['en/a.md', 'a.md'], ['corpus.jsonl#1/2'])
+    """
+    file, sign, row = document.partition("#")
+    folders = file.split("/")
+    return [f"{'/'.join(folders[start:])}{sign}{row}" for start in range(1, len(folders))]
+
+
 class Case(Part):
     """One question with its labels."""
 
@@ -82,6 +94,15 @@ class Case(Part):
     def cluster(self) -> str:
         """What questions that succeed and fail together share: the first document of the evidence."""
         return self.evidence[0].document if self.evidence else self.id
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """The questions of a set, the documents that it brings along, and what of its labels cannot be used."""
+
+    cases: list[Case]
+    documents: Path | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_jsonl(path: Path) -> list[Case]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, cast
 
 from ragkit.errors import RagkitError
 from ragkit.evaluate.power import smallest_difference
@@ -21,7 +21,10 @@ _LEVEL = 0.05
 @dataclass(frozen=True, slots=True)
 class Difference:
     """A metric of both runs over the questions that both have it for, the mean of second - first with its 95% interval,
-    the p of a paired permutation test adjusted for all metrics that were compared (Holm), and what that shows."""
+    the p of a paired permutation test adjusted for all metrics that were compared (Holm), and what that shows.
+
+    `shows` is the smallest difference that these pairs show in four of five cases, when each document counts once; None
+    if there is none."""
 
     metric: str
     first: float
@@ -29,7 +32,13 @@ class Difference:
     interval: Interval
     p: float
     questions: int
+    shows: float | None
     verdict: Verdict
+
+    @property
+    def can_show(self) -> str:
+        """`shows` in words."""
+        return "-" if self.shows is None else f"{self.shows:.3f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,35 +150,57 @@ def _difference(metric: str, pairs: Sequence[Pair], interval: Interval, p: float
     first = sum(pair[0] for pair in pairs) / len(pairs)
     second = sum(pair[1] for pair in pairs) / len(pairs)
     verdict: Verdict
+    shows = _shows(pairs)
     if interval.excludes_zero and p < _LEVEL:
         verdict = "better" if (interval.mean > 0) != (metric in LOWER_IS_BETTER) else "worse"
     else:
-        verdict = "no difference shown" if _shows(pairs) <= relevant else "too small a set"
-    return Difference(metric, first, second, interval, p, len(pairs), verdict)
+        verdict = "no difference shown" if shows is not None and shows <= relevant else "too small a set"
+    return Difference(metric, first, second, interval, p, len(pairs), shows, verdict)
 
 
-def _shows(pairs: Sequence[Pair]) -> float:
+def _shows(pairs: Sequence[Pair]) -> float | None:
     """The smallest difference that these pairs show; documents count once."""
     import statistics
 
     clusters = len({pair[2] for pair in pairs})
     deviation = statistics.stdev([pair[1] - pair[0] for pair in pairs])
     if deviation == 0:
-        return 0.0 if clusters >= ENOUGH_ALIKE else float("inf")
-    return smallest_difference(deviation, clusters) if clusters > 2 else float("inf")
+        return 0.0 if clusters >= ENOUGH_ALIKE else None
+    return smallest_difference(deviation, clusters) if clusters > 2 else None
 
 
-def as_markdown(comparison: RunComparison, first: str, second: str) -> str:
-    """The comparison for a pull request: a table of metrics and the questions that flipped."""
+def changed_keys(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The keys, dotted, whose values differ between two configs as a run keeps them, with both values.
+
+    >>> changed_keys({"retrieval": {"top_k": 5, "strategy": "dense"}}, {"retrieval": {"top_k": 8, "strategy": "dense"}})
+    {'retrieval.top_k': (5, 8)}
+    """
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in dict.fromkeys((*first, *second)):
+        one, other = first.get(key), second.get(key)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            below = changed_keys(cast("Mapping[str, Any]", one), cast("Mapping[str, Any]", other))
+            found |= {f"{key}.{rest}": values for rest, values in below.items()}
+        elif one != other:
+            found[key] = (one, other)
+    return found
+
+
+def as_markdown(
+    comparison: RunComparison, first: str, second: str, changed: Mapping[str, tuple[Any, Any]] | None = None
+) -> str:
+    """The comparison for a pull request: what is set otherwise, a table of metrics, and the questions that flipped."""
     lines = [
         f"**{comparison.verdict}**: run `{second}` against `{first}` on {comparison.questions} questions",
         "",
-        "| metric | first | second | difference (95% interval) | p (Holm) | n | |",
-        "|---|---|---|---|---|---|---|",
+        *(f"- `{key}`: {_plain(str(one))} → {_plain(str(other))}" for key, (one, other) in (changed or {}).items()),
+        *([""] if changed else []),
+        "| metric | n | can show | first | second | difference (95% interval) | p (Holm) | |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {d.metric} | {d.first:.3f} | {d.second:.3f} | {d.interval.mean:+.3f} ({d.interval.low:+.3f} to"
-        f" {d.interval.high:+.3f}) | {d.p:.3f} | {d.questions} | {d.verdict} |"
+        f"| {d.metric} | {d.questions} | {d.can_show} | {d.first:.3f} | {d.second:.3f} | {d.interval.mean:+.3f}"
+        f" ({d.interval.low:+.3f} to {d.interval.high:+.3f}) | {d.p:.3f} | {d.verdict} |"
         for d in comparison.differences
     ]
     for title, flips in (

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ragkit.evaluate.cases import Case
+from ragkit.evaluate.cases import Case, short_names
 from ragkit.evaluate.words import tokens
 from ragkit.types import Document
 
@@ -66,9 +66,17 @@ def leaks_between(tuning: Sequence[Case], test: Sequence[Case]) -> list[Leak]:
     for case in tuning:
         index.add(case.id, case.question)
     owner: dict[str, str] = {}
+    named_short: dict[str, str] = {}
     for case in tuning:
         for evidence in case.evidence:
             owner.setdefault(evidence.document, case.id)
+            for short in short_names(evidence.document):
+                named_short.setdefault(short, case.id)
+
+    def owner_of(document: str) -> str | None:
+        names = (document, *short_names(document))
+        return next((owner[name] for name in names if name in owner), named_short.get(document))
+
     leaks: list[Leak] = []
     for case in test:
         same = known.get(" ".join(tokens(case.question)))
@@ -76,8 +84,8 @@ def leaks_between(tuning: Sequence[Case], test: Sequence[Case]) -> list[Leak]:
             leaks.append(Leak("same question", case.id, same.id))
         else:
             leaks += [Leak("like question", case.id, other) for other in index.like(case.question)]
-        shared = [evidence.document for evidence in case.evidence if evidence.document in owner]
-        leaks += [Leak("shared document", case.id, owner[name], name) for name in dict.fromkeys(shared)]
+        shared = {e.document: other for e in case.evidence if (other := owner_of(e.document)) is not None}
+        leaks += [Leak("shared document", case.id, other, name) for name, other in shared.items()]
     return leaks
 
 

@@ -139,6 +139,20 @@ def smallest_share_difference(disagreement: float, n: int, *, level: float = 0.9
     return float(untyped.brentq(lacking, 0.0, disagreement))
 
 
+DISAGREEMENT = 0.2
+"""Share of the questions of which two systems of one family get one right and the other wrong; only an assumption."""
+
+
+def before_asking(clusters: int) -> float:
+    """The smallest difference of two shares that questions about so many documents show in four of five cases, if each
+    document counts once and the systems disagree on a fifth of them; infinite for too few.
+
+    >>> round(before_asking(150), 3), before_asking(5)
+    (0.106, inf)
+    """
+    return smallest_share_difference(DISAGREEMENT, clusters) if clusters > 1 else math.inf
+
+
 def _check_disagreement(disagreement: float, n: int, level: float) -> None:
     if not 0 < disagreement <= 1 or n < 1:
         raise ValueError("disagreement is a share above 0, n at least 1")

@@ -24,7 +24,7 @@ from ragkit.evaluate.leakage import leaks_of
 from ragkit.evaluate.record import Record
 from ragkit.evaluate.retrieval import default_cache, index_of
 from ragkit.evaluate.runs import Run, Runs
-from ragkit.evaluate.suite import LoadedSuite
+from ragkit.evaluate.suite import AskedPart, LoadedSuite
 from ragkit.ingest.index import Progress
 from ragkit.store.manifest import Manifest
 from ragkit.system import Ragkit
@@ -41,18 +41,20 @@ def run_suite(
     config: Config,
     runs: Runs,
     *,
+    part: AskedPart = "test",
     resume: bool = False,
     concurrency: int = 1,
     indexing: Progress | None = None,
     asked: Asked | None = None,
 ) -> Run:
-    """Ask every question of the suite and keep the records; gives back the run.
+    """Ask every question of a part of the suite and keep the records; gives back the run.
 
     What would make the figures too good (see `leakage`) is looked for first and kept in the run's details. With
     `resume` the latest unfinished run of the same config, questions and documents goes on. `concurrency` questions are
     asked at once, by threads; more than one is for models behind a server. Raises ConfigError for a concurrency below
-    1, and what opening the index raises.
+    1 and a part without questions, and what opening the index raises.
     """
+    whole, loaded = loaded, loaded.only(part)
     if concurrency < 1:
         raise ConfigError(f"concurrency is {concurrency}", mend="ask at least 1 question at a time")
     placed = placed_config(loaded, config)
@@ -68,8 +70,8 @@ def run_suite(
         }
         run = runs.unfinished(**same) if resume else None
         if run is None:
-            leaks = leaks_of(loaded.cases, loaded.tuning, _documents(snapshot.manifest))
-            details = _details(loaded, config) | {"leaks": [asdict(leak) for leak in leaks]}
+            leaks = leaks_of(whole.cases, whole.tuning, _documents(snapshot.manifest))
+            details = _details(loaded, config) | {"part": part, "leaks": [asdict(leak) for leak in leaks]}
             run = runs.begin(**same, seed=loaded.suite.seed, questions=len(loaded.cases), details=details)
         done = runs.done(run.id)
         todo = [position for position in range(len(loaded.cases)) if position not in done]
@@ -141,6 +143,7 @@ def _details(loaded: LoadedSuite, config: Config) -> dict[str, object]:
         "suite": loaded.suite.model_dump(mode="json", exclude={"judges": {"__all__": {"api_key"}}}),
         "suite_file": str(loaded.path),
         "tuning": sorted(loaded.tuning),
+        "notes": list(loaded.notes),
         "config": resolved(config),
         "versions": {"python": platform.python_version(), **versions()},
     }

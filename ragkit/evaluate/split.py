@@ -8,7 +8,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ragkit.evaluate.cases import Case
+from ragkit.errors import ConfigError
+from ragkit.evaluate.cases import Case, short_names
 
 
 def split_cases(cases: Sequence[Case], test_share: float = 0.5) -> tuple[list[Case], list[Case]]:
@@ -74,7 +75,9 @@ def _group_of(cases: Sequence[Case]) -> dict[str, str]:
         return name
 
     names_of = {case.id: [evidence.document for evidence in case.evidence] or [f"\x00{case.id}"] for case in cases}
-    for first, *others in names_of.values():
+    known = {name for names in names_of.values() for name in names}
+    alike = ([name, *(short for short in short_names(name) if short in known)] for name in known)
+    for first, *others in (*names_of.values(), *alike):
         for name in others:
             low, high = sorted((root(first), root(name)))
             parent[high] = low
@@ -91,6 +94,25 @@ def write_split(tuning: Sequence[Case], test: Sequence[Case], folder: Path) -> d
         facts |= {f"{name}_questions": len(part), f"{name}_sha256": hashlib.sha256(text.encode()).hexdigest()}
     _write(folder / "split.json", f"{json.dumps(facts, indent=1)}\n")
     return facts
+
+
+def check_part(file: Path, part: str) -> None:
+    """Raise ConfigError if `write_split` wrote the file, as a split.json beside it says, and it was changed since or is
+    used as the other part."""
+    facts = file.parent / "split.json"
+    if file.name not in ("tuning.jsonl", "test.jsonl") or not facts.is_file() or not file.is_file():
+        return
+    if file.stem != part:
+        raise ConfigError(f"{file} is the {file.stem} part of a split, and the suite says part: {part}")
+    try:
+        written = json.loads(facts.read_text(encoding="utf-8")).get(f"{part}_sha256")
+    except (ValueError, AttributeError):
+        raise ConfigError(f"{facts} cannot be read", mend="split the questions again: ragkit eval split") from None
+    if hashlib.sha256(file.read_bytes()).hexdigest() != written:
+        raise ConfigError(
+            f"{file} is not as ragkit eval split wrote it",
+            mend="mend the questions before they are split, and split them again",
+        )
 
 
 def _write(path: Path, text: str) -> None:

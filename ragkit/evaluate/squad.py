@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, ValidationError
 
 from ragkit.errors import ParseError, RagkitError
-from ragkit.evaluate.cases import Case, Evidence
+from ragkit.evaluate.cases import Case, Evidence, Questions
 from ragkit.evaluate.validation import in_words
 
 Text = Annotated[str, Field(min_length=1)]
@@ -45,35 +45,44 @@ class _File(BaseModel):
     data: list[_Article]
 
 
-def read_squad(path: Path, scratch: Path) -> tuple[list[Case], Path]:
+def read_squad(path: Path, scratch: Path) -> Questions:
     """The questions, and a JSON-lines file of the paragraphs, written into `scratch`, that `ragkit index` reads.
 
-    Documents are called "NAME.jsonl#ARTICLE-PARAGRAPH", counted from 0. An answer whose characters do not stand where
-    the file says loses its place, not its text. Raises ParseError for a file of another form.
+    Documents are called "NAME.jsonl#ARTICLE-PARAGRAPH", counted from 0. An answer that does not stand where the file
+    says loses its place, not its text; without any place the whole paragraph is the evidence. A note counts them.
+    Raises ParseError for a file of another form.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
     >>> answers = [{"text": "40 °C", "answer_start": 3}]
     >>> paragraph = {"context": "At 40 °C.", "qas": [{"id": "q", "question": "How hot?", "answers": answers}]}
     >>> _ = (folder / "set.json").write_text(json.dumps({"data": [{"title": "Heat", "paragraphs": [paragraph]}]}))
-    >>> cases, documents = read_squad(folder / "set.json", folder)
-    >>> cases[0].evidence[0].document, cases[0].evidence[0].start, documents.name
+    >>> found = read_squad(folder / "set.json", folder)
+    >>> found.cases[0].evidence[0].document, found.cases[0].evidence[0].start, found.documents.name
     ('set.jsonl#0-0', 3, 'set.jsonl')
     """
     articles = _parsed(path).data
     documents = scratch / f"{path.stem}.jsonl"
     cases: list[Case] = []
+    displaced: list[str] = []
     rows: list[dict[str, Any]] = []
     for number, article in enumerate(articles):
         for place, paragraph in enumerate(article.paragraphs):
             identity = f"{number}-{place}"
             rows.append({"id": identity, "text": paragraph.context, "metadata": {"title": article.title or path.stem}})
             cases += [_case(each, f"{documents.name}#{identity}", paragraph.context) for each in paragraph.qas]
+            displaced += [
+                str(question.id)
+                for question in paragraph.qas
+                for answer in question.answers
+                if not _stands(answer, paragraph.context)
+            ]
     if not cases:
         raise RagkitError(f"{path} holds no question")
     scratch.mkdir(parents=True, exist_ok=True)
     documents.write_text("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows), encoding="utf-8")
-    return _with_distinct_ids(cases), documents
+    lost = f"{len(displaced)} answers do not stand at their characters, the first is one of question {displaced[:1]}"
+    return Questions(_with_distinct_ids(cases), documents, (f"{path}: {lost}",) if displaced else ())
 
 
 def _case(question: _Question, document: str, context: str) -> Case:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,12 +17,15 @@ from pydantic import Field, ValidationError, model_validator
 from ragkit.config.document import read_document
 from ragkit.config.schema import Part
 from ragkit.errors import ConfigError
-from ragkit.evaluate.cases import Case, read_csv, read_jsonl
+from ragkit.evaluate.cases import Case, Questions, read_csv, read_jsonl
 from ragkit.evaluate.judges.settings import JudgeSettings
+from ragkit.evaluate.split import check_part
 from ragkit.evaluate.squad import read_squad
 from ragkit.evaluate.validation import in_words
 
 Format = Literal["jsonl", "csv", "squad", "beir"]
+AskedPart = Literal["test", "tuning", "all"]
+"""The part of a suite's questions that is asked."""
 
 SHOWN = (
     "fused.document.ndcg@10",
@@ -138,6 +142,8 @@ class LoadedSuite:
     corpus: tuple[Path, ...]
     tuning: frozenset[str] = frozenset()
     """Ids of the cases that may be used for tuning; the others are for reporting."""
+    notes: tuple[str, ...] = ()
+    """What of the labels cannot be used."""
 
     @property
     def data_hash(self) -> str:
@@ -145,40 +151,67 @@ class LoadedSuite:
         rows = "\n".join(case.model_dump_json() for case in self.cases)
         return hashlib.sha256(rows.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
+    def only(self, part: AskedPart) -> LoadedSuite:
+        """The suite with the questions of one part. Raises ConfigError if there is none."""
+        kept = tuple(case for case in self.cases if part == "all" or (case.id in self.tuning) == (part == "tuning"))
+        if not kept:
+            raise ConfigError(f"{self.path} has no question for {part}", mend="use another --part, or add a set for it")
+        return replace(self, cases=kept)
+
 
 def load_suite(path: Path, scratch: Path) -> LoadedSuite:
     """Read a suite and its questions. `scratch` is a folder for documents that are taken out of squad files.
 
-    Raises ConfigError with file and line for the suite, ParseError with file and line for a question.
+    Raises ConfigError with file and line for the suite, and for a part of a split that was changed or is used as the
+    other one; ParseError with file and line for a question.
     """
     suite = _read(path)
     cases: list[Case] = []
     tuning: set[str] = set()
+    notes: list[str] = []
     corpus = [_beside(path, given) for given in suite.corpus]
-    several = len(suite.data) > 1
-    for data in suite.data:
+    for data, name in zip(suite.data, _names(suite.data), strict=True):
         file = _beside(path, data.path)
-        found, documents = _questions(file, data, scratch)
-        if documents is not None and not suite.corpus:
-            corpus.append(documents)
+        check_part(file, data.part)
+        # Documents of sets in files of one name lie apart.
+        found = read_questions(file, scratch / name if name else scratch, data.format, data.split)
+        if found.documents is not None and not suite.corpus and found.documents not in corpus:
+            corpus.append(found.documents)
         # Ids are unique within a set; several sets may count alike.
-        named = [case.model_copy(update={"id": f"{file.stem}/{case.id}"}) for case in found] if several else found
+        named = [case.model_copy(update={"id": f"{name}/{case.id}"}) if name else case for case in found.cases]
         cases += named
+        notes += found.notes
         if data.part == "tuning":
             tuning.update(case.id for case in named)
-    return LoadedSuite(suite, path, tuple(cases), tuple(corpus), frozenset(tuning))
+    return LoadedSuite(suite, path, tuple(cases), tuple(corpus), frozenset(tuning), tuple(notes))
 
 
-def _questions(file: Path, data: QuestionSet, scratch: Path) -> tuple[list[Case], Path | None]:
-    """The cases of a set, and the documents that it brings along."""
-    kind = data.format or _format_of(file)
+def _names(sets: Sequence[QuestionSet]) -> list[str]:
+    """What the ids of each set begin with: nothing for the only one, its file's name, or where these are alike its path
+    and split. Raises ConfigError if a set is named twice."""
+    if len(sets) == 1:
+        return [""]
+    stems = [Path(data.path).stem for data in sets]
+    names = [
+        stem if stems.count(stem) == 1 else f"{data.path}:{data.split}" for data, stem in zip(sets, stems, strict=True)
+    ]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"the set {name} is named twice", mend="name each set of questions once")
+    return names
+
+
+def read_questions(file: Path, scratch: Path, form: Format | None = None, split: str = "test") -> Questions:
+    """The questions of a file or BEIR folder. Raises ConfigError for an unknown ending without `form`, ParseError with
+    file and line for a row that cannot be read."""
+    kind = form or _format_of(file)
     if kind == "beir":
         from ragkit.evaluate.beir import beir_cases
 
-        return beir_cases(file, data.split)
+        return beir_cases(file, split)
     if kind == "squad":
         return read_squad(file, scratch)
-    return (read_csv if kind == "csv" else read_jsonl)(file), None
+    return Questions((read_csv if kind == "csv" else read_jsonl)(file))
 
 
 def _format_of(file: Path) -> Format:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -118,7 +119,7 @@ def test_the_worst_are_listed_and_one_is_followed(ragkit: Run, suite: str, tmp_p
     worst = json.loads(ragkit("eval", "worst", "--runs", runs, "--json"))["questions"]
     assert [row["outcome"] for row in worst] == ["refused though there"] * 3
     shown = ragkit("eval", "show", "last", "rma", "--runs", runs)
-    assert "labelled place: guides/returns.md: came to reranked" in shown
+    assert "labelled place: guides/returns.md: came to results" in shown
     assert "refused though there" in shown
     followed = json.loads(ragkit("eval", "show", "last", "RMA number", "--runs", runs, "--json"))
     assert followed["case"]["id"] == "rma"
@@ -177,7 +178,9 @@ def _records(path: Path) -> dict[int, bytes]:
 def test_the_checklist_has_nine_rows(ragkit: Run, suite: str, tmp_path: Path) -> None:
     where = ["--runs", str(tmp_path / "runs.sqlite"), "--evidence", str(tmp_path / "evidence")]
     # The embedding service has no known price, which fails the last row.
-    found = json.loads(ragkit("eval", "checklist", "--suite", suite, *where, "--json", code=1))
+    junit = tmp_path / "ci" / "checks.xml"
+    found = json.loads(ragkit("eval", "checklist", "--suite", suite, *where, "--junit", str(junit), "--json", code=1))
+    assert ElementTree.parse(junit).getroot().attrib["tests"] == "9"
     assert [check["number"] for check in found["checks"]] == list(range(1, 10))
     verdicts = {check["number"]: check["verdict"] for check in found["checks"]}
     assert (verdicts[2], verdicts[9]) == ("pass", "fail")
@@ -218,6 +221,14 @@ def test_a_sweep_needs_a_tuning_part_that_shares_nothing_with_the_test_part(
     (tmp_path / "tuning.jsonl").write_text((tmp_path / "test.jsonl").read_text())
     said = ragkit("eval", "sweep", "--suite", parted, *tried, code=2)
     assert "things in common, such as test question test/port and tuning question tuning/port (same question)" in said
+
+
+def test_a_run_asks_the_test_part_unless_told_otherwise(ragkit: Run, parted: str, tmp_path: Path) -> None:
+    run = ["eval", "run", "--suite", parted, "--runs", str(tmp_path / "runs.sqlite"), "--json"]
+    found = {part: json.loads(ragkit(*run, "--part", part)) for part in ("test", "tuning", "all")}
+    counts = {part: (each["part"], each["questions"]) for part, each in found.items()}
+    assert counts == {"test": ("test", 3), "tuning": ("tuning", 1), "all": ("all", 4)}
+    assert json.loads(ragkit(*run))["questions"] == 3
 
 
 def test_a_wrong_value_of_a_sweep_is_said_before_any_work(ragkit: Run, parted: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from ragkit.errors import ParseError, RagkitError
 from ragkit.evaluate import json_lines
-from ragkit.evaluate.beir import dataset_hash, iter_corpus, read_dataset
+from ragkit.evaluate.beir import beir_cases, dataset_hash, iter_corpus, read_dataset
 
 CORPUS = [
     {"_id": "d1", "title": "Salt", "text": "Salt is salty.", "metadata": {"year": 2001}},
@@ -57,6 +57,11 @@ def test_counts_what_does_not_fit_together(tmp_path: Path) -> None:
     assert dataset.queries.keys() == dataset.qrels.keys() == {"q1"}
     assert dataset.qrels["q1"]["gone"] == 1, "a judgment of a missing document lowers the recall, so it stays"
     assert (dataset.unjudged_queries, dataset.unknown_queries, dataset.unknown_documents) == (1, 2, 1)
+    assert [note.removeprefix(f"{tmp_path}: ")[:24] for note in beir_cases(tmp_path).notes] == [
+        "1 documents are judged t",
+        "2 queries are judged tha",
+        "1 queries are not judged",
+    ]
 
 
 def test_no_header_byte_order_mark_blank_lines_and_a_judgment_repeated(tmp_path: Path) -> None:

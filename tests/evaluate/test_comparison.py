@@ -7,7 +7,7 @@ import pytest
 
 from ragkit.errors import RagkitError
 from ragkit.evaluate.cases import Case, Evidence
-from ragkit.evaluate.comparison import as_markdown, compare_runs
+from ragkit.evaluate.comparison import as_markdown, changed_keys, compare_runs
 from ragkit.evaluate.record import Outcome, Record
 
 
@@ -37,6 +37,25 @@ def test_what_a_difference_shows(gain: float, size: int, noise: float, verdict: 
     comparison = compare_runs(*runs(gain, size, noise), ["f1"])
     assert [each.verdict for each in comparison.differences] == [verdict]
     assert comparison.verdict == verdict
+
+
+def test_what_the_pairs_can_show_is_stated_beside_the_result() -> None:
+    (many,) = compare_runs(*runs(0.0, 400, 0.3), ["f1"]).differences
+    (few,) = compare_runs(*runs(0.0, 40, 0.3), ["f1"]).differences
+    (two,) = compare_runs(*runs(0.0, 2, 0.3), ["f1"]).differences
+    assert many.shows == pytest.approx(2.8 * 0.3 / 20, rel=0.2)
+    assert few.shows == pytest.approx(2.9 * 0.3 / 40**0.5, rel=0.3)
+    assert (two.shows, two.can_show) == (None, "-")
+
+
+def test_what_is_set_otherwise_is_named() -> None:
+    first = {"a": {"b": 1, "c": [1, 2]}, "d": None}
+    second = {"a": {"b": 2, "c": [1, 2]}, "d": {"e": 1}, "f": 3}
+    assert changed_keys(first, first) == {}
+    changed = changed_keys(first, second)
+    assert changed == {"a.b": (1, 2), "d": (None, {"e": 1}), "f": (None, 3)}
+    text = as_markdown(compare_runs(*runs(0.05), ["f1"]), "one", "two", changed)
+    assert "- `a.b`: 1 → 2" in text
 
 
 def test_a_rise_of_what_should_be_low_is_worse() -> None:
@@ -107,5 +126,5 @@ def test_markdown_of_a_comparison_is_a_table_and_lists() -> None:
     before = [record(n, 0.0, "not retrieved") for n in range(3)]
     after = [record(n, 1.0) for n in range(3)]
     text = as_markdown(compare_runs(before, after, ["f1"]), "a", "b")
-    assert "| f1 | 0.000 | 1.000 | +1.000 (+1.000 to +1.000) |" in text
+    assert "| f1 | 3 | - | 0.000 | 1.000 | +1.000 (+1.000 to +1.000) |" in text
     assert "- `q0` Question 0? (not retrieved → right)" in text

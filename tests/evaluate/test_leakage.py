@@ -40,6 +40,13 @@ def test_a_document_in_both_parts_is_a_leak_once_for_each_question() -> None:
     assert kinds(tuning, test) == [("shared document", "b", "a")]
 
 
+def test_a_document_is_the_same_by_the_end_of_its_path() -> None:
+    long, short = case("a", "How hot?", "guides/en/x.md"), case("b", "How cold?", "en/x.md")
+    assert kinds([long], [short]) == [("shared document", "b", "a")]
+    assert kinds([short], [long]) == [("shared document", "a", "b")]
+    assert kinds([long], [case("c", "How wet?", "guides/de/x.md")]) == []
+
+
 def test_a_question_that_stands_in_the_corpus_is_a_leak() -> None:
     faq = document("faq.md", f"# FAQ\n\n**{BATTERY}**\n\nUp to 8 hours.")
     other = document("other.md", "How long does the battery last? Nobody knows.")

@@ -21,7 +21,10 @@ def written(tmp_path: Path, *questions: dict[str, Any]) -> Path:
 def test_paragraphs_become_documents_and_answers_places(tmp_path: Path) -> None:
     answers = [{"text": "8 hours", "answer_start": 9}, {"text": "8", "answer_start": 9}]
     path = written(tmp_path, {"id": "q", "question": " How long? ", "answers": answers})
-    (case,), documents = read_squad(path, tmp_path / "out")
+    found = read_squad(path, tmp_path / "out")
+    (case,), documents = found.cases, found.documents
+    assert documents is not None
+    assert found.notes == ()
     assert (case.question, case.answers, case.answerable) == ("How long?", ("8 hours", "8"), True)
     assert case.evidence == (
         Evidence(document="set.jsonl#0-0", start=9, end=10),
@@ -34,19 +37,22 @@ def test_paragraphs_become_documents_and_answers_places(tmp_path: Path) -> None:
 def test_an_impossible_question_is_unanswerable(tmp_path: Path) -> None:
     answers = [{"text": "8 hours", "answer_start": 9}]
     impossible = {"id": 1, "question": "How hot?", "answers": answers, "is_impossible": True}
-    (case,), _ = read_squad(written(tmp_path, impossible), tmp_path)
+    (case,) = read_squad(written(tmp_path, impossible), tmp_path).cases
     assert (case.id, case.answerable, case.answers, case.evidence) == ("1", False, (), ())
 
 
-def test_an_answer_that_stands_elsewhere_keeps_its_text(tmp_path: Path) -> None:
-    question = {"id": "q", "question": "How long?", "answers": [{"text": "8 hours", "answer_start": 2}]}
-    (case,), _ = read_squad(written(tmp_path, question), tmp_path)
+@pytest.mark.parametrize("start", [2, 4000])
+def test_an_answer_that_stands_elsewhere_keeps_its_text_and_is_told(tmp_path: Path, start: int) -> None:
+    question = {"id": "q", "question": "How long?", "answers": [{"text": "8 hours", "answer_start": start}]}
+    found = read_squad(written(tmp_path, question), tmp_path)
+    (case,) = found.cases
+    assert "1 answers do not stand at their characters" in found.notes[0]
     assert (case.answers, case.evidence) == (("8 hours",), (Evidence(document="set.jsonl#0-0"),))
 
 
 def test_an_id_that_is_used_again_gets_a_number(tmp_path: Path) -> None:
     question = {"id": "q", "question": "How long?"}
-    cases, _ = read_squad(written(tmp_path, question, question), tmp_path)
+    cases = read_squad(written(tmp_path, question, question), tmp_path).cases
     assert [case.id for case in cases] == ["q", "q-2"]
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from ragkit.errors import ConfigError
-from ragkit.evaluate.suite import load_suite
+from ragkit.evaluate.cases import Case, Evidence
+from ragkit.evaluate.split import split_cases, write_split
+from ragkit.evaluate.suite import AskedPart, load_suite
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,6 +32,42 @@ def test_questions_of_several_sets_are_told_apart(tmp_path: Path) -> None:
     loaded = load_suite(path, tmp_path)
     assert [case.id for case in loaded.cases] == ["one/a", "two/a"]
     assert loaded.tuning == {"one/a"}
+
+
+def test_files_of_one_name_are_told_apart_by_their_path(tmp_path: Path) -> None:
+    path = suite(tmp_path, "name: s\ndata:\n  - {path: de/q.jsonl}\n  - {path: en/q.jsonl}\n")
+    for folder in ("de", "en"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "q.jsonl").write_text('{"id": "a", "question": "x?"}\n', encoding="utf-8")
+    assert [case.id for case in load_suite(path, tmp_path).cases] == ["de/q.jsonl:test/a", "en/q.jsonl:test/a"]
+    twice = suite(tmp_path, "name: s\ndata:\n  - {path: de/q.jsonl}\n  - {path: de/q.jsonl}\n")
+    with pytest.raises(ConfigError, match="named twice"):
+        load_suite(twice, tmp_path)
+
+
+def test_only_one_part_is_asked(tmp_path: Path) -> None:
+    path = suite(tmp_path, "name: s\ndata:\n  - {path: one.jsonl, part: tuning}\n  - {path: two.jsonl}\n")
+    loaded = load_suite(path, tmp_path)
+    wanted: dict[AskedPart, list[str]] = {"test": ["two/a"], "tuning": ["one/a"], "all": ["one/a", "two/a"]}
+    for part, ids in wanted.items():
+        assert [case.id for case in loaded.only(part).cases] == ids
+    tuning_only = load_suite(suite(tmp_path, "name: s\ndata:\n  - {path: one.jsonl, part: tuning}\n"), tmp_path)
+    with pytest.raises(ConfigError, match="no question for test"):
+        tuning_only.only("test")
+
+
+def test_a_split_is_used_as_it_was_written(tmp_path: Path) -> None:
+    cases = [Case(id=str(n), question="?", evidence=(Evidence(document=f"{n}.md"),)) for n in range(6)]
+    write_split(*split_cases(cases), tmp_path)
+    text = "name: s\ndata:\n  - {path: tuning.jsonl, part: tuning}\n  - {path: test.jsonl}\n"
+    loaded = load_suite(suite(tmp_path, text), tmp_path)
+    assert len(loaded.cases) == 6
+    with pytest.raises(ConfigError, match="is the tuning part of a split"):
+        load_suite(suite(tmp_path, "name: s\ndata:\n  - {path: tuning.jsonl}\n"), tmp_path)
+    changed = tmp_path / "test.jsonl"
+    changed.write_text(changed.read_text() + (tmp_path / "tuning.jsonl").read_text())
+    with pytest.raises(ConfigError, match="not as ragkit eval split wrote it"):
+        load_suite(suite(tmp_path, text), tmp_path)
 
 
 def test_the_data_hash_changes_with_questions_and_labels(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ragkit.cli.eval.run import RunsOption, SuiteOption
+from ragkit.cli.eval.run import RunsOption, SuiteOption, say_beforehand
 from ragkit.cli.options import ConfigOption, JsonOption, SetOption, load, print_json
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ def checklist(
     concurrency: Annotated[
         int, typer.Option("--concurrency", min=1, max=256, help="Questions asked at once; for models behind a server.")
     ] = 1,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", metavar="FILE", help="Write the checks as JUnit XML, for CI.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the nine checks on the system with the questions of a suite; exit code 1 if one fails."""
@@ -42,6 +45,7 @@ def checklist(
     from ragkit.system import Ragkit
 
     loaded, system = load_suite(suite, scratch_folder(suite)), load(config, sets)
+    say_beforehand(loaded.only("test"), quiet=as_json)
     with Runs(runs_file or DEFAULT_FILE, create=True) as runs:
         with index_progress(quiet=as_json) as indexing, question_progress(quiet=as_json) as asked:
             run = run_suite(loaded, system, runs, concurrency=concurrency, indexing=indexing, asked=asked)
@@ -49,6 +53,8 @@ def checklist(
     with Ragkit(placed_config(loaded, system)) as rag:
         checks = run_checks(rag, records, loaded.suite)
     files = write_evidence(checks, evidence / run.id)
+    if junit is not None:
+        write_junit(junit, f"{loaded.suite.name} checklist", checks)
     if as_json:
         rows = [
             {
@@ -71,6 +77,26 @@ def checklist(
         screen.print(Text(f"run {run.id}; the rows behind the figures: {evidence / run.id}", style=FAINT))
     if any(check.verdict == "fail" for check in checks):
         raise typer.Exit(1)
+
+
+def write_junit(file: Path, suite: str, checks: list[Check]) -> None:
+    """One test for each check, with what was measured and demanded."""
+    from ragkit.evaluate.junit import Line
+    from ragkit.evaluate.junit import junit as as_xml
+
+    lines = [
+        Line(
+            f"{check.number} {check.title}",
+            check.verdict,
+            "; ".join(
+                f"{part.name} {'-' if part.value is None else f'{part.value:.3f}'}, {part.demanded or 'shown only'}"
+                for part in check.parts
+            ),
+        )
+        for check in checks
+    ]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(as_xml(suite, lines), encoding="utf-8")
 
 
 def checklist_table(checks: list[Check]) -> Table:

@@ -26,7 +26,7 @@ def compare(
     from rich.text import Text
 
     from ragkit.cli.printing import FAINT, clean, console
-    from ragkit.evaluate.comparison import as_markdown, compare_runs
+    from ragkit.evaluate.comparison import as_markdown, changed_keys, compare_runs
     from ragkit.evaluate.runs import DEFAULT_FILE, Runs
 
     with Runs(runs_file or DEFAULT_FILE) as runs:
@@ -38,29 +38,32 @@ def compare(
             seed=after.seed,
             relevant=relevant,
         )
+        changed = changed_keys(before.details.get("config", {}), after.details.get("config", {}))
     if as_json:
-        print_json(
-            {"first": before.id, "second": after.id, "verdict": comparison.verdict, **asdict(comparison)},
-        )
+        named = {"first": before.id, "second": after.id, "verdict": comparison.verdict, "config": changed}
+        print_json({**named, **asdict(comparison)})
     elif markdown:
-        typer.echo(as_markdown(comparison, before.id, after.id), nl=False)
+        typer.echo(as_markdown(comparison, before.id, after.id, changed), nl=False)
     else:
         screen = console()
+        for key, (one, other) in changed.items():
+            screen.print(Text(clean(f"{key}: {one} → {other}"), style=FAINT))
         table = Table(title=f"{comparison.questions} questions, {after.id} against {before.id}")
         table.add_column("metric")
-        for heading in ("first", "second", "difference", "95% interval", "p (Holm)", "n"):
+        for heading in ("n", "can show", "first", "second", "difference", "95% interval", "p (Holm)"):
             table.add_column(heading, justify="right")
         table.add_column("")
         styles = {"better": "bold green", "worse": "bold red", "too small a set": "yellow"}
         for each in comparison.differences:
             table.add_row(
                 each.metric,
+                str(each.questions),
+                each.can_show,
                 f"{each.first:.3f}",
                 f"{each.second:.3f}",
                 f"{each.interval.mean:+.3f}",
                 f"{each.interval.low:+.3f} to {each.interval.high:+.3f}",
                 f"{each.p:.3f}",
-                str(each.questions),
                 Text(each.verdict, style=styles.get(each.verdict, "")),
             )
         screen.print(table)

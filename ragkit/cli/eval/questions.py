@@ -47,7 +47,9 @@ def generate(
 
 
 def split(
-    questions: Annotated[Path, typer.Argument(metavar="QUESTIONS", help="JSON lines or CSV.")],
+    questions: Annotated[
+        Path, typer.Argument(metavar="QUESTIONS", help="JSON lines, CSV, SQuAD JSON or a BEIR folder.")
+    ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where tuning.jsonl and test.jsonl are written.")],
     test: Annotated[float, typer.Option("--test", min=0.01, max=0.99, help="Share of the test part.")] = 0.5,
     as_json: JsonOption = False,
@@ -55,19 +57,24 @@ def split(
     """Part questions by document into tuning and test, and look for what the parts have in common."""
     from dataclasses import asdict
 
-    from ragkit.evaluate.cases import read_csv, read_jsonl
     from ragkit.evaluate.leakage import leaks_between
     from ragkit.evaluate.split import split_cases, write_split
+    from ragkit.evaluate.suite import read_questions
 
-    cases = (read_csv if questions.suffix.lower() == ".csv" else read_jsonl)(questions)
-    parts = split_cases(cases, test)
+    found = read_questions(questions, out)
+    parts = split_cases(found.cases, test)
     facts = write_split(*parts, out)
     leaks = leaks_between(*parts)
     if as_json:
-        print_json({"folder": str(out), **facts, "leaks": [asdict(leak) for leak in leaks]})
+        notes = {"notes": found.notes, "documents": None if found.documents is None else str(found.documents)}
+        print_json({"folder": str(out), **facts, **notes, "leaks": [asdict(leak) for leak in leaks]})
     else:
         counts = f"{facts['tuning_questions']} for tuning, {facts['test_questions']} for testing"
         typer.echo(f"{counts}: {out}/tuning.jsonl, test.jsonl; hashes in split.json")
+        if found.documents is not None:
+            typer.echo(f"their documents: {found.documents} (corpus: of a suite)")
+        for note in found.notes:
+            typer.echo(f"note: {note}")
         for leak in leaks:
             typer.echo(
                 f"leak: {leak.kind}: test question {leak.test}, tuning question {leak.other} {leak.detail}".rstrip()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -12,6 +12,7 @@ from ragkit.cli.options import ConfigOption, JsonOption, SetOption, load, print_
 
 if TYPE_CHECKING:
     from ragkit.evaluate.runs import Run
+    from ragkit.evaluate.suite import LoadedSuite
     from ragkit.evaluate.summary import Summary
 
 SuiteOption = Annotated[Path, typer.Option("--suite", metavar="FILE", help="Suite: a YAML file, see eval/suites/.")]
@@ -26,6 +27,9 @@ def run(
     config: ConfigOption = None,
     sets: SetOption = None,
     runs_file: RunsOption = None,
+    part: Annotated[
+        Literal["test", "tuning", "all"], typer.Option("--part", help="Which questions of the suite are asked.")
+    ] = "test",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the last run of the same things that did not end.")
     ] = False,
@@ -44,12 +48,14 @@ def run(
     from ragkit.evaluate.summary import summarise
 
     loaded = load_suite(suite, scratch_folder(suite))
+    say_beforehand(loaded.only(part), quiet=as_json)
     with Runs(runs_file or DEFAULT_FILE, create=True) as runs:
         with index_progress(quiet=as_json) as indexing, question_progress(quiet=as_json) as asked:
             done = run_suite(
                 loaded,
                 load(config, sets),
                 runs,
+                part=part,
                 resume=resume,
                 concurrency=concurrency,
                 indexing=indexing,
@@ -60,10 +66,28 @@ def run(
         print_json(as_dict(done, summary))
     else:
         screen = console()
-        for part in summary_tables(done, summary, loaded.suite.metrics):
-            screen.print(part)
+        for table in summary_tables(done, summary, loaded.suite.metrics):
+            screen.print(table)
     if not summary.passed:
         raise typer.Exit(1)
+
+
+def say_beforehand(loaded: LoadedSuite, quiet: bool) -> None:
+    """What the questions can show at all, before any is asked, and what of their labels cannot be used; on stderr."""
+    from ragkit.evaluate.power import DISAGREEMENT, before_asking
+
+    if quiet:
+        return
+    clusters = len({case.cluster for case in loaded.cases})
+    shows = before_asking(clusters)
+    can = f"a difference of {shows:.2f} between two shares" if shows < 1 else "no difference between two shares"
+    typer.echo(
+        f"{len(loaded.cases)} questions about {clusters} documents can show {can}"
+        f" (4 times in 5, if two systems disagree on {DISAGREEMENT:.0%} of them)",
+        err=True,
+    )
+    for note in loaded.notes:
+        typer.echo(f"note: {note}", err=True)
 
 
 def as_dict(run: Run, summary: Summary) -> dict[str, Any]:
@@ -92,6 +116,8 @@ def as_dict(run: Run, summary: Summary) -> dict[str, Any]:
             {**result.gate.model_dump(exclude_none=True), "verdict": result.verdict, "value": _mean(result.figure)}
             for result in summary.gates
         ],
+        "part": run.details.get("part", "all"),
+        "notes": run.details.get("notes", []),
         "leaks": run.details.get("leaks", []),
         "passed": summary.passed,
     }
