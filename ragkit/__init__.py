@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ragkit.config.load import load_config
     from ragkit.config.schema import Config, Filter
     from ragkit.errors import RagkitError
+    from ragkit.gateway.ledger import Payer
     from ragkit.system import Ragkit
     from ragkit.types import Answer, Chunk, Citation, Document, ScoredChunk
 
@@ -23,6 +24,7 @@ _HOME = {
     "Config": "ragkit.config.schema",
     "Document": "ragkit.types",
     "Filter": "ragkit.config.schema",
+    "Payer": "ragkit.gateway.ledger",
     "Ragkit": "ragkit.system",
     "RagkitError": "ragkit.errors",
     "ScoredChunk": "ragkit.types",
@@ -36,6 +38,7 @@ __all__ = [
     "Config",
     "Document",
     "Filter",
+    "Payer",
     "Ragkit",
     "RagkitError",
     "ScoredChunk",

@@ -66,5 +66,9 @@ class ModelError(RagkitError):
     """A model cannot be found, has the wrong bytes, or cannot read a text of this length."""
 
 
+class BudgetExceeded(RagkitError):
+    """A call may cost more than its budget has left."""
+
+
 class ServiceError(RagkitError):
     """A remote service (generator, embedder, reranker) failed or answered something unreadable."""

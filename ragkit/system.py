@@ -21,11 +21,13 @@ from ragkit.config.schema import Config, Filter, Retrieval
 from ragkit.config.written_at import written_at
 from ragkit.embed import Embedder, make_embedder
 from ragkit.errors import ConfigError, IndexMismatch, ModelError
+from ragkit.gateway.ledger import NOBODY, Payer
 from ragkit.rerank import Reranker, make_reranker
 from ragkit.store.open import Snapshot, open_snapshot
 
 if TYPE_CHECKING:
     from ragkit.ask import Stages
+    from ragkit.gateway.spending import Spending
     from ragkit.generate import Generator
     from ragkit.ingest.index import Progress
     from ragkit.ingest.report import IndexReport, Receipt
@@ -53,6 +55,7 @@ class Ragkit:
         self._embedder: Embedder | None = None
         self._reranker: Reranker | None = None
         self._generator: Generator | None = None
+        self._spending: Spending | None = None
         # They know the words of one state of the index.
         self._rewriters: dict[str, Rewriter | None] = {}
         self._rewriters_of: StoreReader | None = None
@@ -182,27 +185,45 @@ class Ragkit:
             self.search, question, top_k=top_k, strategy=strategy, filters=filters, rerank=rerank
         )
 
-    def ask(self, question: str, *, filters: Sequence[Filter] = ()) -> Answer:
-        """An answer with checked citations, or a refusal with its reason. Raises ConfigError for an empty question."""
+    def ask(self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY) -> Answer:
+        """An answer with checked citations, or a refusal with its reason.
+
+        `payer` is whom the ledger charges and whose budgets hold. Raises ConfigError for an empty question and
+        BudgetExceeded where `costs.budgets` do not allow the call.
+        """
         from ragkit.ask import ask
 
-        return ask(_readable(question), self._stages(), filters)
+        question, stages = _readable(question), self._stages()
+        with self.spending.call(question, payer, self.config_hash) as call:
+            return call.noted(ask(question, stages, filters))
 
-    async def aask(self, question: str, *, filters: Sequence[Filter] = ()) -> Answer:
+    async def aask(self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY) -> Answer:
         """`ask` without blocking the event loop."""
         import asyncio
 
         from ragkit.ask import aask
 
-        return await aask(_readable(question), await asyncio.to_thread(self._stages), filters)
+        question = _readable(question)
+        stages = await asyncio.to_thread(self._stages)
+        with self.spending.call(question, payer, self.config_hash) as call:
+            return call.noted(await aask(question, stages, filters))
 
-    def stream(self, question: str, *, filters: Sequence[Filter] = ()) -> Iterator[str | Answer]:
+    def stream(self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY) -> Iterator[str | Answer]:
         """Pieces of the answer as they come and, last, the checked `Answer`."""
         from ragkit.ask import stream
 
-        return stream(_readable(question), self._stages(), filters)
+        question, stages = _readable(question), self._stages()
 
-    async def astream(self, question: str, *, filters: Sequence[Filter] = ()) -> AsyncIterator[str | Answer]:
+        def metered() -> Iterator[str | Answer]:
+            with self.spending.call(question, payer, self.config_hash) as call:
+                for piece in stream(question, stages, filters):
+                    yield piece if isinstance(piece, str) else call.noted(piece)
+
+        return metered()
+
+    async def astream(
+        self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY
+    ) -> AsyncIterator[str | Answer]:
         """`stream` without blocking the event loop."""
         import asyncio
 
@@ -210,8 +231,9 @@ class Ragkit:
 
         question = _readable(question)
         stages = await asyncio.to_thread(self._stages)
-        async for piece in astream(question, stages, filters):
-            yield piece
+        with self.spending.call(question, payer, self.config_hash) as call:
+            async for piece in astream(question, stages, filters):
+                yield piece if isinstance(piece, str) else call.noted(piece)
 
     def document(self, name: str) -> Document | None:
         """A document of the index with its text, by its name; citations' offsets point into this text."""
@@ -256,6 +278,16 @@ class Ragkit:
                 with written_at(self.config, "generation.model", kinds=(ModelError,)):
                     self._generator = make_generator(self.config.generation, splitter, self.embedder)
             return self._generator
+
+    @property
+    def spending(self) -> Spending:
+        """The ledger and the budgets."""
+        from ragkit.gateway.spending import Spending
+
+        with self._models:
+            if self._spending is None:
+                self._spending = Spending(self.config)
+            return self._spending
 
     def rewriter(self, config: Config | None = None) -> Rewriter | None:
         """What does the `retrieval.transforms`, of the system's config or of another one over the same index and

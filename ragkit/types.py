@@ -167,11 +167,16 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class CostLine:
-    """Money for one stage in integer nano-dollars; `None` when no price is known (never counted as zero)."""
+    """Money for one stage in integer nano-dollars; `None` when no price is known (never counted as zero).
+
+    `model` and `usage` are of a model behind an API.
+    """
 
     stage: str
     nano_usd: int | None
     detail: str = ""
+    model: str = ""
+    usage: Usage = Usage()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from ragkit import Answer, Config, Filter, Ragkit, RagkitError
-from ragkit.config.schema import Embedding
+from ragkit.config.schema import Budget, Costs, Embedding
 from ragkit.embed import Embedder, make_embedder
-from ragkit.errors import ConfigError, IndexMismatch, ModelError
+from ragkit.errors import BudgetExceeded, ConfigError, IndexMismatch, ModelError
+from ragkit.gateway.ledger import Ledger, Payer
 from ragkit.generate.generated import Generated, generated_from
 from ragkit.types import REFUSAL_TEXT, ScoredChunk, Usage
 
@@ -321,3 +322,47 @@ def test_the_version_is_that_of_the_package() -> None:
     import ragkit
 
     assert ragkit.__version__ == version("ragkit")
+
+
+@pytest.mark.integration
+def test_every_way_of_asking_is_in_the_ledger_with_its_payer(rag: Ragkit, tmp_path: Path) -> None:
+    costs = Costs(ledger=tmp_path / "ledger.sqlite", machine_usd_per_hour=3600.0)
+    system = Ragkit(rag.config.model_copy(update={"costs": costs}))
+    question, acme = "How long is an RMA number valid?", Payer("acme", "k1")
+
+    async def of_stream() -> list[str | Answer]:
+        return [piece async for piece in system.astream(question, payer=acme)]
+
+    answers = [
+        system.ask(question, payer=acme),
+        asyncio.run(system.aask(question, payer=acme)),
+        list(system.stream(question, payer=acme))[-1],
+        asyncio.run(of_stream())[-1],
+    ]
+    left = system.stream(question, payer=Payer("umbrella"))
+    next(left)
+    assert isinstance(left, Generator)
+    left.close()
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    for answer in answers:
+        assert isinstance(answer, Answer)
+        [(tenant, key, total)] = ledger.rows(
+            "SELECT tenant, key, SUM(nano_usd) FROM calls JOIN lines ON call = id WHERE trace_id = ?",
+            [answer.trace_id],
+        )
+        assert (tenant, key, total) == ("acme", "k1", sum(line.nano_usd or 0 for line in answer.cost))
+        assert total
+    assert list(ledger.rows("SELECT stage, detail FROM calls JOIN lines ON call = id WHERE tenant = 'umbrella'")) == [
+        ("generate", "left before its end: at most this")
+    ]
+
+
+@pytest.mark.integration
+def test_a_budget_that_is_used_up_stops_calls_before_they_cost(rag: Ragkit, tmp_path: Path) -> None:
+    budget = Budget(per="day", usd=1e-6)
+    costs = Costs(ledger=tmp_path / "ledger.sqlite", machine_usd_per_hour=1.0, budgets=[budget])
+    system = Ragkit(rag.config.model_copy(update={"costs": costs}))
+    with pytest.raises(BudgetExceeded, match="all calls in 20"):
+        system.ask("How long is an RMA number valid?")
+    assert system.search("How long is an RMA number valid?")
+    assert list(Ledger(tmp_path / "ledger.sqlite").rows("SELECT id FROM calls")) == []

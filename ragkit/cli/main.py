@@ -30,6 +30,7 @@ COMMANDS = {
     "inspect": "Show what the index holds.",
     "delete": "Remove documents from the index.",
     "eval": "Measure retrieval on a data set.",
+    "cost": "Report what answers cost, and what is left of budgets.",
     "models": "List, fetch, verify and locate models.",
     "config": "Show, check and hash the configuration.",
     "doctor": "Check the installation, models and services.",

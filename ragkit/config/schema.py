@@ -375,6 +375,16 @@ class Price(Part):
     call: float = Field(default=0.0, ge=0)
 
 
+class Budget(Part):
+    """The most that calls may cost in a period. Left out, tenant and key mean everybody together; "*" means each."""
+
+    tenant: str | None = None
+    key: str | None = None
+    per: Literal["day", "month", "total"] = "month"
+    """Days and months are those of UTC."""
+    usd: float = Field(ge=0)
+
+
 class Costs(Part):
     prices: dict[str, Price] = runtime(
         {},
@@ -384,6 +394,17 @@ class Costs(Part):
     machine_usd_per_hour: float = runtime(
         0.0, ge=0, description="What an hour of this machine costs; models on it are charged by the second."
     )
+    ledger: PathField | None = runtime(
+        None, description="SQLite file that keeps the cost lines of every answer; budgets need it."
+    )
+    budgets: list[Budget] = runtime([], description="What calls may cost; the most that a call can cost is reserved.")
+    allow_unpriced: bool = runtime(False, description="Let calls without a known price through a budget, uncounted.")
+
+    @model_validator(mode="after")
+    def _budgets_need_a_ledger(self) -> Costs:
+        if self.budgets and self.ledger is None:
+            raise ValueError("budgets need a ledger; set costs.ledger to a file, such as .ragkit/ledger.sqlite")
+        return self
 
 
 class Origins(dict[str, str]):

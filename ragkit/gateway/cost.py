@@ -15,6 +15,7 @@ from ragkit.gateway.prices import nano, price_of
 from ragkit.types import CostLine, Usage
 
 _MS_AN_HOUR = Decimal(3_600_000)
+_AROUND = 1024  # tokens of a prompt beside question, system prompt and context: tags, template, what a transform says
 
 STAGES = ("rewrite", "embed", "rerank", "generate")
 """Stages that run a model, as `timings_ms` names them; `rewrite` does so only where a language model writes."""
@@ -54,6 +55,30 @@ def cost_lines(
     return tuple(lines)
 
 
+def worst_case(config: Config, question: str) -> int | None:
+    """The most that an answer to this question can cost, in nano-dollars; None if a price is not known.
+
+    Prompts are counted as full: the question, `generation.context_tokens` and what stands around them. A model on this
+    machine is charged for all of `generation.timeout_s`.
+    """
+    timings = {"embed": 0.0} if config.retrieval.strategy != "sparse" else {}
+    if config.retrieval.reranking.backend != "none":
+        timings["rerank"] = config.generation.timeout_s * 1e3
+    timings["generate"] = config.generation.timeout_s * 1e3
+    generation = config.generation
+    around = len(question.encode()) + len(generation.system_prompt.encode()) + _AROUND
+    prompt = Usage(generation.context_tokens + around, generation.max_tokens)
+    writing = Usage(around, generation.max_tokens)
+    rewriting = Usage()
+    for _ in config.retrieval.transforms:
+        timings["rewrite"] = generation.timeout_s * 1e3
+        rewriting += writing
+    asked = rewriting if config.retrieval.transforms else None
+    lines = cost_lines(config, question, timings, generation.model, prompt, asked)
+    known = [line.nano_usd for line in lines if line.nano_usd is not None]
+    return sum(known) if len(known) == len(lines) else None
+
+
 def _by_seconds(config: Config, stage: str, milliseconds: float) -> CostLine:
     rate = Decimal(str(config.costs.machine_usd_per_hour))
     spent = nano(rate * Decimal(str(milliseconds)) / _MS_AN_HOUR)
@@ -62,7 +87,7 @@ def _by_seconds(config: Config, stage: str, milliseconds: float) -> CostLine:
 
 def _by_tokens(config: Config, stage: str, model: str, usage: Usage | None, base_url: str | None) -> CostLine:
     if usage is None:
-        return CostLine(stage, None, f"{model} said no tokens")
+        return CostLine(stage, None, f"{model} said no tokens", model)
     prices = config.costs.prices
     # Rerankers are priced by the call, which no table of token prices knows.
     known = stage != "rerank" or (model in prices and "call" in prices[model].model_fields_set)
@@ -72,8 +97,8 @@ def _by_tokens(config: Config, stage: str, model: str, usage: Usage | None, base
         model = asked
     spent = price_of(model, usage, prices, base_url) if known else None
     if spent is None:
-        return CostLine(stage, None, f"no price known for {model}; set costs.prices")
-    return CostLine(stage, spent, f"{model}, {usage.input_tokens + usage.output_tokens:,} tokens")
+        return CostLine(stage, None, f"no price known for {model}; set costs.prices", model, usage)
+    return CostLine(stage, spent, f"{model}, {usage.input_tokens + usage.output_tokens:,} tokens", model, usage)
 
 
 def _embedding(config: Config, question: str) -> CostLine:

@@ -1,0 +1,70 @@
+"""What was spent, added up from the ledger: by day, month, tenant, key, model or stage."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal, cast
+
+from ragkit.gateway.ledger import Ledger
+
+By = Literal["day", "month", "tenant", "key", "model", "stage"]
+
+_COLUMNS: dict[By, str] = {
+    "day": "day",
+    "month": "substr(day, 1, 7)",
+    "tenant": "tenant",
+    "key": "key",
+    "model": "model",
+    "stage": "stage",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """One group: its answers, tokens and nano-dollars. `unpriced` lines have no known price and are in no sum."""
+
+    group: str
+    calls: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    nano_usd: int
+    unpriced: int
+
+    @property
+    def usd(self) -> float:
+        return self.nano_usd / 1e9
+
+
+def spent_by(ledger: Ledger, by: By, since: str = "", until: str = "9") -> list[Spent]:
+    """The groups in the order of their names, of the days from `since` to `until` (as "2026-11-26"), both included."""
+    query = (
+        f"SELECT {_COLUMNS[by]} AS grouped, COUNT(DISTINCT id), SUM(input_tokens), SUM(cached_tokens),"
+        " SUM(output_tokens), COALESCE(SUM(nano_usd), 0), SUM(nano_usd IS NULL)"
+        " FROM calls JOIN lines ON call = id WHERE day >= ? AND day <= ? GROUP BY grouped ORDER BY grouped"
+    )
+    rows = ledger.rows(query, (since, until))
+    return [Spent(str(row[0]), *cast("tuple[int, int, int, int, int, int]", row[1:])) for row in rows]
+
+
+def total_of(groups: Sequence[Spent]) -> Spent:
+    """The sum; an answer counts once for each of its groups, so count it over groups that share none, such as days."""
+    numbers = [list(asdict(group).values())[1:] for group in groups] or [[0] * 6]
+    return Spent("total", *(sum(column) for column in zip(*numbers, strict=True)))
+
+
+def as_csv(groups: Sequence[Spent]) -> str:
+    """A header and a line for each group; money in nano-dollars, which are whole.
+
+    >>> print(as_csv([Spent("2026-11-26", 1, 2, 0, 3, 4, 0)]), end="")
+    group,calls,input_tokens,cached_tokens,output_tokens,nano_usd,unpriced
+    2026-11-26,1,2,0,3,4,0
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(Spent.__slots__)
+    writer.writerows(asdict(group).values() for group in groups)
+    return text.getvalue()

@@ -1,0 +1,123 @@
+"""A budget around each call: the most that it can cost is reserved before, what it did cost is written after.
+
+Without `costs.ledger` nothing is written, and there are no budgets.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from ragkit.errors import BudgetExceeded
+from ragkit.gateway.cost import worst_case
+from ragkit.gateway.ledger import Call, Hold, Ledger, Limit, Payer, Scope
+from ragkit.types import Answer, CostLine
+
+if TYPE_CHECKING:
+    from ragkit.config.schema import Budget, Config
+
+WARN_FROM = 0.8
+"""Share of a budget from which its use is told with the answer."""
+_LONGER_THAN_ANY_S = 3600.0
+
+
+@dataclass(slots=True)
+class Open:
+    """A call under way: its reservation, what is to be told of budgets, and its answer once there is one."""
+
+    hold: Hold | None = None
+    answer: Answer | None = None
+    notes: list[str] = field(default_factory=list[str])
+
+    def noted(self, answer: Answer) -> Answer:
+        """The answer, with what is to be told of the budgets; kept as that of the call."""
+        self.answer = replace(answer, notes=(*answer.notes, *self.notes)) if self.notes else answer
+        return self.answer
+
+
+class Spending:
+    """The ledger and the budgets of one system."""
+
+    def __init__(self, config: Config) -> None:
+        self._costs = config.costs
+        self._config = config
+        self._ledger = Ledger(config.costs.ledger) if config.costs.ledger is not None else None
+
+    @contextmanager
+    def call(self, question: str, payer: Payer, config_hash: str) -> Generator[Open]:
+        """Around one call. Raises BudgetExceeded before it if its budgets do not allow it.
+
+        A call that fails gives its reservation back; one that is left before its answer is whole is charged with all
+        of it, for what a model has begun is paid for.
+        """
+        opened = Open()
+        if self._ledger is None:
+            yield opened
+            return
+        opened.hold = self._reserved(question, payer)
+        if opened.hold is not None:
+            opened.notes += _told(opened.hold)
+        try:
+            yield opened
+        except Exception:
+            if opened.hold is not None:
+                self._ledger.refund(opened.hold)
+            raise
+        except BaseException:  # a stream that is closed, a task that is cancelled, Ctrl-C
+            self._settle(opened, payer, config_hash)
+            raise
+        self._settle(opened, payer, config_hash)
+
+    def _settle(self, opened: Open, payer: Payer, config_hash: str) -> None:
+        if self._ledger is None:
+            return
+        if (answer := opened.answer) is not None:
+            call = Call(payer, answer.trace_id, answer.config_hash, answer.cost, answer.refused)
+        else:
+            most = opened.hold.nano_usd if opened.hold is not None else None
+            call = Call(payer, "", config_hash, [CostLine("generate", most, "left before its end: at most this")])
+        self._ledger.settle(call, opened.hold)
+
+    def _reserved(self, question: str, payer: Payer) -> Hold | None:
+        now = time.time()
+        limits = [limit for budget in self._costs.budgets if (limit := limit_of(budget, payer, now)) is not None]
+        if not limits or self._ledger is None:
+            return None
+        most = worst_case(self._config, question)
+        if most is None:
+            if not self._costs.allow_unpriced:
+                raise BudgetExceeded(
+                    f"what a call may cost is not known, and {limits[0].scope.words} has a budget",
+                    mend="set costs.prices, or costs.allow_unpriced: true",
+                )
+            most = 0
+        return self._ledger.hold(limits, most, seconds=_LONGER_THAN_ANY_S, at=now)
+
+
+def limit_of(budget: Budget, payer: Payer, now: float) -> Limit | None:
+    """The limit that a budget sets on a call of this payer, None if it is about others.
+
+    >>> from ragkit.config.schema import Budget
+    >>> limit_of(Budget(tenant="*", per="day", usd=2.0), Payer("acme"), 0.0).scope
+    Scope(tenant='acme', key=None, period='1970-01-01')
+    >>> limit_of(Budget(tenant="acme", per="month", usd=2.0), Payer("umbrella"), 0.0) is None
+    True
+    """
+    day = datetime.fromtimestamp(now, UTC).date().isoformat()
+    for wanted, given in ((budget.tenant, payer.tenant), (budget.key, payer.key)):
+        if wanted not in (None, "*", given):
+            return None
+    scope = Scope(
+        None if budget.tenant is None else payer.tenant,
+        None if budget.key is None else payer.key,
+        {"day": day, "month": day[:7], "total": ""}[budget.per],
+    )
+    return Limit(scope, round(budget.usd * 1e9))
+
+
+def _told(hold: Hold) -> list[str]:
+    return [f"{share:.0%} of the budget for {scope.words} is used" for scope, share in hold.used if share >= WARN_FROM]

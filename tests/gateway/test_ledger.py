@@ -1,0 +1,186 @@
+"""The ledger: sums that are exact, budgets that hold against races, and lines that survive a kill."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ragkit.errors import BudgetExceeded, RagkitError
+from ragkit.gateway.ledger import NOBODY, Call, Ledger, Limit, Payer, Scope, scopes_with
+from ragkit.types import CostLine, Usage
+
+ALL = Scope(None, None, "")
+NOON = 1_795_694_400.0  # 2026-11-26
+
+
+def call(nano: int | None, payer: Payer = NOBODY, *more: CostLine) -> Call:
+    line = CostLine("generate", nano, "", "m", Usage(10, 5, 2))
+    return Call(payer, "t", "c", [line, *more])
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "deep" / "ledger.sqlite")
+
+
+def test_a_reservation_counts_until_what_was_spent_takes_its_place(ledger: Ledger) -> None:
+    limit = Limit(ALL, 100)
+    hold = ledger.hold([limit], 60, seconds=60)
+    assert ledger.account(ALL) == (0, 60)
+    with pytest.raises(BudgetExceeded, match="does not allow a call that may cost"):
+        ledger.hold([limit], 41, seconds=60)
+    ledger.settle(call(25), hold)
+    assert ledger.account(ALL) == (25, 0)
+    second = ledger.hold([limit], 75, seconds=60)
+    assert second.used == ((ALL, 1.0),)
+    ledger.refund(second)
+    assert ledger.account(ALL) == (25, 0)
+
+
+def test_a_refused_call_reserves_in_no_scope(ledger: Ledger) -> None:
+    wide, narrow = Limit(ALL, 100), Limit(Scope("acme", None, ""), 10)
+    with pytest.raises(BudgetExceeded, match="tenant acme"):
+        ledger.hold([wide, narrow], 50, seconds=60)
+    assert ledger.account(ALL) == (0, 0)
+
+
+def test_a_reservation_of_a_process_that_is_gone_ends_by_itself(ledger: Ledger) -> None:
+    ledger.hold([Limit(ALL, 100)], 100, seconds=5, at=NOON)
+    with pytest.raises(BudgetExceeded):
+        ledger.hold([Limit(ALL, 100)], 1, seconds=5, at=NOON + 4)
+    assert ledger.hold([Limit(ALL, 100)], 100, seconds=5, at=NOON + 6).nano_usd == 100
+
+
+def test_what_comes_after_its_reservation_ended_is_written_all_the_same(ledger: Ledger) -> None:
+    late = ledger.hold([Limit(ALL, 100)], 40, seconds=5, at=NOON)
+    ledger.hold([Limit(ALL, 100)], 10, seconds=1e9, at=NOON + 6)
+    ledger.settle(call(40), late, at=NOON + 7)
+    assert ledger.account(ALL) == (40, 10)
+
+
+def test_a_budget_that_is_new_counts_what_was_spent_before(ledger: Ledger) -> None:
+    acme, umbrella = Payer("acme", "k1"), Payer("umbrella", "k2")
+    ledger.settle(call(5, acme), at=NOON)
+    ledger.settle(call(7, acme, CostLine("rerank", 2), CostLine("embed", None)), at=NOON - 86_400)
+    ledger.settle(call(11, umbrella), at=NOON)
+    expected = {
+        ALL: 25,
+        Scope("acme", None, ""): 14,
+        Scope("acme", None, "2026-11-26"): 5,
+        Scope("acme", "k1", "2026-11"): 14,
+        Scope(None, "k2", "2026-11-26"): 11,
+        Scope(None, "k2", "2026-11-25"): 0,
+    }
+    assert {scope: ledger.account(scope)[0] for scope in expected} == expected
+
+
+names = st.sampled_from(["", "acme", "umbrella", "*", "a\x1fb", "2026"])
+payers = st.builds(Payer, names, names)
+
+
+@given(st.lists(st.tuples(payers, st.integers(0, 10**12), st.integers(0, 3)), max_size=12))
+def test_accounts_are_the_sums_of_the_lines(
+    tmp_path_factory: pytest.TempPathFactory, spent: list[tuple[Payer, int, int]]
+) -> None:
+    ledger = Ledger(tmp_path_factory.mktemp("sums") / "l.sqlite")
+    half = len(spent) // 2
+    for number, (payer, nano, day) in enumerate(spent):
+        if number == half:  # accounts that exist are kept up, the others are added up later
+            for scope in scopes_with(Payer("acme", "umbrella"), "2026-11-26"):
+                ledger.account(scope)
+        ledger.settle(call(nano, payer), at=NOON + 86_400 * day)
+    for scope in {scope for payer, _, _ in spent for scope in scopes_with(payer, "2026-11-27")}:
+        wanted = sum(
+            nano
+            for payer, nano, day in spent
+            if scope.tenant in (None, payer.tenant)
+            and scope.key in (None, payer.key)
+            and f"2026-11-{26 + day}".startswith(scope.period)
+        )
+        assert ledger.account(scope) == (wanted, 0)
+    ledger.close()
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("not a database, but text that is long enough to be looked at" * 20)
+    with pytest.raises(RagkitError, match="cannot be used"):
+        Ledger(tmp_path / "notes.txt")
+
+
+WORKER = """
+import sys, threading
+from pathlib import Path
+from ragkit.errors import BudgetExceeded
+from ragkit.gateway.ledger import NOBODY, Call, Ledger, Limit, Scope
+from ragkit.types import CostLine
+
+path, threads, calls, limit = Path(sys.argv[1]), *map(int, sys.argv[2:5])
+ledger, scope = Ledger(path), Scope(None, None, "")
+done = []
+
+def work(number):
+    for turn in range(calls):
+        try:
+            hold = ledger.hold([Limit(scope, limit)], 10, seconds=600)
+        except BudgetExceeded:
+            continue
+        if turn % 10 == 9:
+            ledger.refund(hold)
+            continue
+        ledger.settle(Call(NOBODY, "t", "c", [CostLine("generate", 6 + (number + turn) % 5)]), hold)
+        print("settled", flush=True)
+
+workers = [threading.Thread(target=work, args=(n,)) for n in range(threads)]
+[w.start() for w in workers]; [w.join() for w in workers]
+"""
+
+
+def spawn(path: Path, threads: int, calls: int, limit: int) -> subprocess.Popen[str]:
+    given = [str(path), str(threads), str(calls), str(limit)]
+    return subprocess.Popen([sys.executable, "-c", WORKER, *given], stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.integration
+def test_no_dollar_is_spent_twice_by_many_workers(tmp_path: Path) -> None:
+    """4 processes of 16 threads try 10,240 calls on a budget for about half of them."""
+    path, limit = tmp_path / "ledger.sqlite", 40_000
+    Ledger(path)
+    workers = [spawn(path, 16, 160, limit) for _ in range(4)]
+    settled = sum(worker.communicate(timeout=300)[0].count("settled") for worker in workers)
+    assert [worker.returncode for worker in workers] == [0] * 4
+    ledger = Ledger(path)
+    spent, held = ledger.account(ALL)
+    assert held == 0
+    assert spent <= limit
+    assert spent >= limit * 0.99, "what was reserved and not spent is to be had again"
+    assert list(ledger.rows("SELECT SUM(nano_usd), COUNT(DISTINCT call) FROM lines")) == [(spent, settled)]
+
+
+@pytest.mark.integration
+def test_a_kill_loses_no_settled_line_and_no_money(tmp_path: Path) -> None:
+    path, limit = tmp_path / "ledger.sqlite", 10**12
+    ledger = Ledger(path)
+    told = 0
+    for _ in range(5):
+        worker = spawn(path, 4, 100_000, limit)
+        assert worker.stdout is not None
+        told += sum(worker.stdout.readline() == "settled\n" for _ in range(20))
+        worker.send_signal(signal.SIGKILL)
+        told += worker.stdout.read().count("settled\n")
+        worker.wait()
+        assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        [(count, total)] = ledger.rows("SELECT COUNT(DISTINCT call), SUM(nano_usd) FROM lines")
+        assert isinstance(count, int)
+        assert count >= told
+        assert ledger.account(ALL)[0] == total
+    # What the dead had reserved is given back when its time is over.
+    ledger.hold([Limit(ALL, limit)], 1, seconds=7200, at=time.time() + 3600)
+    assert ledger.account(ALL)[1] == 1

@@ -1,0 +1,138 @@
+"""Budgets around calls: reserved before, settled after, given back or charged when it goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ragkit.config.schema import Budget, Config
+from ragkit.errors import BudgetExceeded, ConfigError
+from ragkit.gateway.cost import cost_lines, worst_case
+from ragkit.gateway.ledger import NOBODY, Ledger, Payer, Scope
+from ragkit.gateway.spending import Spending
+from ragkit.types import Answer, CostLine, Usage
+
+PRICES = {"m": {"input": 1.0, "output": 2.0}}
+ALL = Scope(None, None, "")
+
+
+def config(tmp_path: Path, *budgets: dict[str, Any], **costs: Any) -> Config:
+    return Config.model_validate(
+        {
+            "generation": {"backend": "openai", "model": "m", "max_tokens": 100, "context_tokens": 1000},
+            "costs": {"ledger": str(tmp_path / "l.sqlite"), "prices": PRICES, "budgets": list(budgets), **costs},
+        },
+        strict=False,
+    )
+
+
+def answer(nano: int | None) -> Answer:
+    cost = (CostLine("embed", 0), CostLine("generate", nano, "", "m", Usage(10, 2)))
+    return Answer("x", False, (), (), "m", "c", "t", {}, cost=cost)
+
+
+def test_an_answer_is_settled_in_place_of_its_reservation(tmp_path: Path) -> None:
+    spending = Spending(config(tmp_path, {"per": "total", "usd": 1.0}))
+    ledger = Ledger(tmp_path / "l.sqlite")
+    with spending.call("how?", NOBODY, "c") as opened:
+        assert ledger.account(ALL) == (0, worst_case(config(tmp_path), "how?"))
+        assert opened.noted(answer(500)).notes == ()
+    assert ledger.account(ALL) == (500, 0)
+    assert list(ledger.rows("SELECT stage, model, nano_usd, input_tokens FROM lines ORDER BY position")) == [
+        ("embed", "", 0, 0),
+        ("generate", "m", 500, 10),
+    ]
+
+
+def test_a_call_that_fails_gives_its_reservation_back(tmp_path: Path) -> None:
+    spending = Spending(config(tmp_path, {"per": "total", "usd": 1.0}))
+    with pytest.raises(RuntimeError), spending.call("how?", NOBODY, "c"):
+        raise RuntimeError
+    assert Ledger(tmp_path / "l.sqlite").account(ALL) == (0, 0)
+
+
+@pytest.mark.parametrize("leaving", [GeneratorExit, KeyboardInterrupt])
+def test_a_call_that_is_left_is_charged_with_all_that_it_may_have_cost(
+    tmp_path: Path, leaving: type[BaseException]
+) -> None:
+    asked = config(tmp_path, {"per": "total", "usd": 1.0})
+    with pytest.raises(leaving), Spending(asked).call("how?", NOBODY, "c"):
+        raise leaving
+    assert Ledger(tmp_path / "l.sqlite").account(ALL) == (worst_case(asked, "how?"), 0)
+
+
+def test_a_stream_that_is_closed_behind_its_answer_costs_what_the_answer_did(tmp_path: Path) -> None:
+    spending = Spending(config(tmp_path, {"per": "total", "usd": 1.0}))
+
+    def stream() -> Generator[Answer]:
+        with spending.call("how?", NOBODY, "c") as opened:
+            yield opened.noted(answer(700))
+
+    pieces = stream()
+    next(pieces)
+    pieces.close()
+    assert Ledger(tmp_path / "l.sqlite").account(ALL) == (700, 0)
+
+
+def test_each_tenant_has_a_budget_of_its_own_and_is_told_from_four_fifths_on(tmp_path: Path) -> None:
+    most = worst_case(config(tmp_path), "how?")
+    assert most is not None
+    each = {"tenant": "*", "per": "day", "usd": most * 2.5 / 1e9}
+    spending = Spending(config(tmp_path, each))
+
+    def ask(tenant: str) -> Answer:
+        with spending.call("how?", Payer(tenant), "c") as opened:
+            return opened.noted(answer(most))
+
+    assert ask("acme").notes == ()
+    assert ask("acme").notes[0].startswith("80% of the budget for tenant acme in 20")
+    with pytest.raises(BudgetExceeded, match="for tenant acme in 20"):
+        ask("acme")
+    assert ask("umbrella").notes == ()
+
+
+def test_a_call_without_a_known_price_needs_leave_under_a_budget(tmp_path: Path) -> None:
+    unknown: dict[str, Any] = {"prices": {}}
+    everybody = {"per": "month", "usd": 1.0}
+    # The model "m" is in no table.
+    with (
+        pytest.raises(BudgetExceeded, match="what a call may cost is not known"),
+        Spending(config(tmp_path, everybody, **unknown)).call("how?", NOBODY, "c"),
+    ):
+        pass
+    with Spending(config(tmp_path, everybody, **unknown, allow_unpriced=True)).call("how?", NOBODY, "c") as opened:
+        opened.noted(answer(None))
+    with Spending(config(tmp_path, {"tenant": "acme", "usd": 1.0}, **unknown)).call("how?", Payer("b"), "c"):
+        pass  # the budget is of somebody else
+
+
+def test_without_a_ledger_nothing_is_written_and_budgets_are_refused(tmp_path: Path) -> None:
+    with Spending(Config()).call("how?", NOBODY, "c") as opened:
+        assert opened.noted(answer(1)) == answer(1)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="budgets need a ledger"):
+        Config.model_validate({"costs": {"budgets": [Budget(usd=1.0)]}})
+    assert issubclass(BudgetExceeded, Exception)
+    assert not issubclass(BudgetExceeded, ConfigError)
+
+
+def test_no_answer_of_full_prompts_costs_more_than_the_worst_case(tmp_path: Path) -> None:
+    asked = config(tmp_path)
+    full = Usage(input_tokens=1000 + 500, output_tokens=100)
+    lines = cost_lines(asked, "how?", {"embed": 9.0, "generate": 60_000.0}, "m", full)
+    most = worst_case(asked, "how?")
+    assert most is not None
+    assert sum(line.nano_usd or 0 for line in lines) <= most
+    assert worst_case(config(tmp_path, prices={}), "how?") is None
+
+
+def test_transforms_by_a_model_are_part_of_the_worst_case(tmp_path: Path) -> None:
+    plain = config(tmp_path)
+    rewriting = plain.model_copy(update={"retrieval": plain.retrieval.model_copy(update={"transforms": ["hyde"]})})
+    before, after = worst_case(plain, "how?"), worst_case(rewriting, "how?")
+    assert before is not None
+    assert after is not None
+    assert after > before
