@@ -35,6 +35,7 @@ _OFF: Mapping[str, Any] = {
     "retrieval.feedback.method": "none",
     "retrieval.neighbours.method": "none",
     "retrieval.diversity.method": "none",
+    "retrieval.reranking.weight": 1.0,
     "generation.expand": "none",
 }
 # Keys that are read only where another one has one of these values.
@@ -56,6 +57,7 @@ _READ_IF: Mapping[str, tuple[str, frozenset[Any]]] = {
     "retrieval.diversity.candidates": _DIVERSE,
     "retrieval.reranking.model": _RERANKED,
     "retrieval.reranking.candidates": _RERANKED,
+    "retrieval.reranking.weight": _RERANKED,
     "retrieval.reranking.top_n": _RERANKED,
     "generation.model": _WITH_A_MODEL,
     "generation.system_prompt": _WITH_A_MODEL,

@@ -191,6 +191,9 @@ class Reranking(Part):
     """cross_encoder: a model of `ragkit models list`, hf:org/name, or a folder; http: name sent to the service."""
     candidates: int = Field(default=20, ge=1, le=1000)
     """Chunks of the fused list that are scored."""
+    weight: float = Field(default=1.0, ge=0, le=1)
+    """Share of the reranker's scores; what is left to 1 is that of the stage before, both standardised over the
+    candidates. 1 orders by the reranker alone."""
     top_n: int | None = Field(default=None, ge=1)
     """Keep this many after reranking; null keeps retrieval.top_k."""
     base_url: Address | None = runtime(None, description="http: address up to the part before /rerank.")

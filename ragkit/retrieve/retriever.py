@@ -14,6 +14,7 @@ from ragkit.config.schema import Filter, Retrieval
 from ragkit.embed import Embedder
 from ragkit.errors import ConfigError
 from ragkit.rerank import Reranker
+from ragkit.retrieve.blend import blended
 from ragkit.retrieve.feedback import search_again
 from ragkit.retrieve.fusion import Fused
 from ragkit.retrieve.lists import embed_query, kept_by_fusion, kept_by_rerank, ranking, search
@@ -126,9 +127,11 @@ def _scored_chunks(ranked: Fused, dense: list[Hit], sparse: list[Hit], store: St
 
 
 def _reranked(question: str, results: list[ScoredChunk], reranker: Reranker, retrieval: Retrieval) -> list[ScoredChunk]:
-    """The first `reranking.candidates` in the reranker's order; the rest is dropped, as its scores do not compare."""
+    """The first `reranking.candidates` in the order of the reranker, or of its scores blended with those they have; the
+    rest is dropped, as its scores do not compare."""
     head = results[: retrieval.reranking.candidates]
-    scores = reranker.scores(question, [result.chunk.indexed_text for result in head])
+    own = reranker.scores(question, [result.chunk.indexed_text for result in head])
+    scores = blended([result.score for result in head], own, retrieval.reranking.weight)
     order = sorted(range(len(head)), key=lambda index: (-scores[index], index))
     reranked = [
         ScoredChunk(

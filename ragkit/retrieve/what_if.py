@@ -22,8 +22,8 @@ _FUSIONS: tuple[dict[str, object], ...] = (
     *({"method": "weighted", "alpha": alpha} for alpha in (0.5, 0.3, 0.7, 0.1, 0.9)),
 )
 
-Rerank = Callable[[Sequence[str]], Fused]
-"""Chunk ids to the reranker's order and scores."""
+Rerank = Callable[[Fused, Retrieval], Fused]
+"""A ranking to the reranker's order and scores."""
 
 FeedBack = Callable[[Fused, Retrieval], list[Hit]]
 """A ranking to what BM25 finds with the terms of its first chunks, deeper than retrieval looks."""
@@ -121,10 +121,10 @@ def _outcome(chunk_id: str, lists: DeepLists, retrieval: Retrieval, rerank: Rera
     """The chunk's rank in the results with these settings, None when it is not among them."""
     order = lists.fused(retrieval)
     if rerank is not None:
-        head = [found for found, _ in order[: retrieval.reranking.candidates]]
-        if chunk_id not in head:
+        head = order[: retrieval.reranking.candidates]
+        if chunk_id not in [found for found, _ in head]:
             return None
-        order = rerank(head)[: kept_by_rerank(retrieval)]
+        order = rerank(head, retrieval)[: kept_by_rerank(retrieval)]
     return rank_in(lists.results(order, retrieval), chunk_id)
 
 
@@ -137,7 +137,8 @@ def _deeper(chunk_id: str, lists: DeepLists, retrieval: Retrieval, rerank: Reran
     if found > retrieval.candidates:
         settings["retrieval.candidates"] = found
         retrieval = retrieval.model_copy(update={"candidates": found})
-    order = [found_id for found_id, _ in lists.fused(retrieval)]
+    fused = lists.fused(retrieval)
+    order = [found_id for found_id, _ in fused]
     if chunk_id not in order:  # with another depth feedback may find other terms
         return None
     place = order.index(chunk_id) + 1
@@ -146,7 +147,8 @@ def _deeper(chunk_id: str, lists: DeepLists, retrieval: Retrieval, rerank: Reran
             if place > _MOST_RERANKED:
                 return None
             settings["retrieval.reranking.candidates"] = place
-        order = [found_id for found_id, _ in rerank(order[: max(place, retrieval.reranking.candidates)])]
+        head = fused[: max(place, retrieval.reranking.candidates)]
+        order = [found_id for found_id, _ in rerank(head, retrieval)]
         place = order.index(chunk_id) + 1
         if retrieval.reranking.top_n and place > retrieval.reranking.top_n:
             settings["retrieval.reranking.top_n"] = place

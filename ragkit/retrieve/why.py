@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ragkit.config.schema import Bm25, Filter, FilterScalar, Retrieval
 from ragkit.errors import ConfigError
+from ragkit.retrieve.blend import blended
 from ragkit.retrieve.feedback import search_again
 from ragkit.retrieve.fusion import Fused
 from ragkit.retrieve.lists import embed_query, kept_by_fusion, kept_by_rerank, search
@@ -234,7 +235,7 @@ def _standings(chunk_id: str, lists: DeepLists, retrieval: Retrieval, rerank: _R
     ]
     last = fused[:kept]
     if rerank is not None:
-        last = rerank([found for found, _ in last])
+        last = rerank(last, retrieval)
         standings.append(_standing("reranked", chunk_id, last, kept_by_rerank(retrieval)))
     if retrieval.diversity.method == "mmr":
         last = last[: kept_by_rerank(retrieval)] if rerank is not None else last
@@ -261,9 +262,12 @@ class _Reranking:
         self._reranker = reranker
         self._known: dict[str, float] = {}
 
-    def __call__(self, chunk_ids: Sequence[str]) -> Fused:
-        """The chunks in the reranker's order; equal scores keep theirs."""
-        chunks = self._store.chunks([chunk_id for chunk_id in chunk_ids if chunk_id not in self._known])
+    def __call__(self, ranked: Fused, retrieval: Retrieval) -> Fused:
+        """The chunks in the reranker's order, as retrieval has it; equal scores keep theirs."""
+        chunks = self._store.chunks([chunk_id for chunk_id, _ in ranked if chunk_id not in self._known])
         scores = self._reranker.scores(self._question, [chunk.indexed_text for chunk in chunks.values()])
         self._known |= dict(zip(chunks, scores, strict=True))
-        return sorted(((each, self._known[each]) for each in chunk_ids), key=lambda item: -item[1])
+        own = [self._known[chunk_id] for chunk_id, _ in ranked]
+        both = blended([score for _, score in ranked], own, retrieval.reranking.weight)
+        pairs = [(chunk_id, score) for (chunk_id, _), score in zip(ranked, both, strict=True)]
+        return sorted(pairs, key=lambda item: -item[1])

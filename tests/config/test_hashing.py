@@ -35,7 +35,7 @@ INDEX_KEYS = {
     "retrieval.bm25.language",
 }
 
-READ_BY_RERANKERS = ("model", "candidates", "top_n")
+READ_BY_RERANKERS = ("model", "candidates", "weight", "top_n")
 READ_BY_FEEDBACK = ("documents", "terms", "weight")
 READ_BY_DIVERSITY = ("weight", "candidates")
 READ_BY_NEIGHBOURS = ("k", "weight", "among")

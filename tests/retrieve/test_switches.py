@@ -29,6 +29,7 @@ ON: dict[str, Any] = {
     "feedback": {"method": "rm3", "documents": 3, "terms": 5},
     "neighbours": {"method": "smooth", "k": 3, "among": 15},
     "diversity": {"method": "mmr", "candidates": 12},
+    "reranking": {"weight": 0.3},
 }
 
 

@@ -96,8 +96,9 @@ def test_it_agrees_with_retrieval_on_every_chunk(store: EdgeStore, strategy: str
         assert found.rank == expected
 
 
-def test_it_agrees_with_retrieval_after_reranking(store: EdgeStore) -> None:
-    retrieval = settings(top_k=3, candidates=12, reranking={"candidates": 6, "top_n": 2})
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
+def test_it_agrees_with_retrieval_after_reranking(store: EdgeStore, weight: float) -> None:
+    retrieval = settings(top_k=3, candidates=12, reranking={"candidates": 6, "top_n": 2, "weight": weight})
     results = retrieve(QUESTION, store, Compass(), retrieval, Backwards()).results
     order = [result.chunk.id for result in results]
     assert len(order) == 2
@@ -108,13 +109,14 @@ def test_it_agrees_with_retrieval_after_reranking(store: EdgeStore) -> None:
 
 
 @pytest.mark.parametrize("strategy", ["dense", "sparse", "hybrid"])
-@pytest.mark.parametrize("reranked", [False, True])
+@pytest.mark.parametrize(("reranked", "weight"), [(False, 1.0), (True, 1.0), (True, 0.4)])
 def test_every_change_that_it_names_brings_the_chunk_to_the_rank_it_says(
-    store: EdgeStore, strategy: str, reranked: bool
+    store: EdgeStore, strategy: str, reranked: bool, weight: float
 ) -> None:
     told = 0
     for number in range(CHUNKS):
-        given = {"strategy": strategy, "top_k": 2, "candidates": 3, "reranking": {"candidates": 3, "top_n": 1}}
+        reranking = {"candidates": 3, "top_n": 1, "weight": weight}
+        given = {"strategy": strategy, "top_k": 2, "candidates": 3, "reranking": reranking}
         found = explain(store, number, settings(**given), reranker=Backwards() if reranked else None)
         for change in found.changes:
             retrieval = settings(**given)
