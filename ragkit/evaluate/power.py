@@ -7,39 +7,9 @@ for it is likely overstated.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
 from typing import Any
 
-from ragkit.evaluate.statistics import check_options, finite, numbered
-
-
-def effective_size(values: Sequence[float], clusters: Sequence[Hashable]) -> float:
-    """How many independent queries tell as much about the mean as these clustered ones: `n / design effect`.
-
-    The design effect is the variance of the mean over clusters by that over single queries (Kish 1965, "Survey
-    Sampling"). It counts as 1 at least, since an estimate below 1 is mostly chance; if all values
-    are equal each cluster counts as one query. Take the values from an earlier run, or its differences.
-
-    Raises ValueError as `mean_interval` does, and for fewer than two clusters.
-
-    >>> effective_size([1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0], ["a", "a", "b", "b", "c", "c", "d", "d"])
-    3.4285714285714284
-    """
-    import numpy as np
-
-    data = finite(values)
-    groups = numbered(clusters, data.size)
-    count = int(groups.max()) + 1
-    if count < 2:
-        raise ValueError("effective_size needs at least two clusters")
-    spread = float(np.ptp(data))
-    if spread == 0:
-        return float(count)
-    data = (data - data.min()) / spread
-    sums = np.bincount(groups, weights=data - data.mean())
-    over_clusters = count / (count - 1) * float(np.square(sums).sum()) / data.size**2
-    over_queries = float(data.var(ddof=1)) / data.size
-    return data.size / max(1.0, over_clusters / over_queries)
+from ragkit.evaluate.statistics import check_options
 
 
 def power(difference: float, sd: float, n: float, *, clusters: int | None = None, level: float = 0.95) -> float:

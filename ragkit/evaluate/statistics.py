@@ -145,7 +145,7 @@ def share_interval(hits: int, total: int, *, level: float = 0.95) -> Interval:
     """`hits / total` and its score interval (Wilson 1927, JASA 22), for independent trials.
 
     Unlike a bootstrap interval it has a width when all or none hit. For trials that come in clusters use
-    `mean_interval`. Raises ValueError without trials, if `hits` is not among them, or for a level out of range.
+    `clustered_share`. Raises ValueError without trials, if `hits` is not among them, or for a level out of range.
 
     >>> share = share_interval(27, 30)
     >>> share.mean, round(share.low, 3), round(share.high, 3)
@@ -158,6 +158,67 @@ def share_interval(hits: int, total: int, *, level: float = 0.95) -> Interval:
     # The formula's own rounding may step a hair beyond 0, 1 or the share itself.
     share = hits / total
     return Interval(share, max(0.0, min(share, float(found.low))), min(1.0, max(share, float(found.high))))
+
+
+def clustered_share(values: Sequence[float], clusters: Sequence[Hashable], *, level: float = 0.95) -> Interval:
+    """The share of ones among values of 0 and 1 that come in clusters, and its score interval.
+
+    Wilson's interval for as many trials as the `effective_size` of the values, with the quantile of Student's t for
+    the number of clusters less one (after Korn and Graubard 1998, Survey Methodology 24, who put the effective size
+    and t into the interval of Clopper and Pearson). For shares near 0 or 1 it covers the truth where a bootstrap does
+    not. Values that are all alike, or a single cluster, count each cluster once.
+
+    Raises ValueError for other values and as `effective_size` does.
+
+    >>> found = clustered_share([1.0, 1.0, 1.0, 0.0, 1.0, 1.0], ["a", "a", "b", "c", "d", "e"])
+    >>> round(found.mean, 3), round(found.low, 3), round(found.high, 3)
+    (0.833, 0.308, 0.983)
+    """
+    from scipy import special
+
+    data = finite(values)
+    if not set(data.tolist()) <= {0.0, 1.0}:
+        raise ValueError("a share is of values that are 0 or 1")
+    count = int(numbered(clusters, data.size).max()) + 1
+    share = float(data.mean())
+    if count < 2 or share in (0.0, 1.0):
+        return share_interval(round(count * share), count, level=level)
+    check_options(1, level)
+    size = effective_size(values, clusters)
+    quantile = float(special.stdtrit(count - 1, (1 + level) / 2))
+    square = quantile**2
+    middle = (share + square / (2 * size)) / (1 + square / size)
+    half = quantile * math.sqrt(share * (1 - share) / size + square / (4 * size**2)) / (1 + square / size)
+    return Interval(share, max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half)))
+
+
+def effective_size(values: Sequence[float], clusters: Sequence[Hashable]) -> float:
+    """How many independent queries tell as much about the mean as these clustered ones: `n / design effect`.
+
+    The design effect is the variance of the mean over clusters by that over single queries (Kish 1965, "Survey
+    Sampling"). It counts as 1 at least, since an estimate below 1 is mostly chance; if all values
+    are equal each cluster counts as one query. Take the values from an earlier run, or its differences.
+
+    Raises ValueError as `mean_interval` does, and for fewer than two clusters.
+
+    >>> effective_size([1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0], ["a", "a", "b", "b", "c", "c", "d", "d"])
+    3.4285714285714284
+    """
+    import numpy as np
+
+    data = finite(values)
+    groups = numbered(clusters, data.size)
+    count = int(groups.max()) + 1
+    if count < 2:
+        raise ValueError("effective_size needs at least two clusters")
+    spread = float(np.ptp(data))
+    if spread == 0:
+        return float(count)
+    data = (data - data.min()) / spread
+    sums = np.bincount(groups, weights=data - data.mean())
+    over_clusters = count / (count - 1) * float(np.square(sums).sum()) / data.size**2
+    over_queries = float(data.var(ddof=1)) / data.size
+    return data.size / max(1.0, over_clusters / over_queries)
 
 
 def rare_event_bound(events: int, total: int, *, level: float = 0.95) -> float:

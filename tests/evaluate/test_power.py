@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragkit.evaluate.power import effective_size, power, share_power, smallest_difference, smallest_share_difference
-from ragkit.evaluate.statistics import mcnemar_test, mean_intervals
+from ragkit.evaluate.power import before_asking, power, share_power, smallest_difference, smallest_share_difference
+from ragkit.evaluate.statistics import effective_size, mcnemar_test, mean_intervals
 
 RUNS = 1000
 
@@ -87,6 +87,11 @@ def test_share_power_is_reached_at_the_smallest_difference(disagreement: float, 
     else:
         assert 0 < smallest <= disagreement
         assert share_power(smallest, disagreement, n) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_what_can_be_shown_beforehand_is_by_documents_and_infinite_for_few() -> None:
+    assert before_asking(400) < before_asking(100) < 0.2
+    assert before_asking(5) == before_asking(1) == before_asking(0) == float("inf")
 
 
 def test_a_set_that_can_show_nothing_says_so() -> None:

@@ -30,6 +30,7 @@ from ragkit.evaluate.statistics import (
     rare_event_bound,
     share_interval,
 )
+from ragkit.evaluate.statistics import clustered_share as share_of
 
 RUNS = 1000
 Draw = Callable[[np.random.Generator], NDArray[np.float64]]
@@ -127,6 +128,43 @@ def test_a_share_interval_covers_the_truth_in_93_to_97_of_100_runs() -> None:
     for total, true in ((60, 0.5), (60, 0.9), (200, 0.6), (200, 0.9)):
         hits = random.binomial(total, true, RUNS).tolist()
         assert 0.93 <= covered([share_interval(count, total) for count in hits], true) <= 0.97
+
+
+@pytest.mark.parametrize(
+    ("true", "documents", "least", "most", "alike"),
+    [
+        (0.95, 98, 4, 4, 2),
+        (0.95, 100, 1, 7, 2),
+        (0.9, 40, 1, 7, 2),
+        (0.8, 60, 1, 7, 2),
+        (0.5, 98, 1, 19, 2),
+        (0.5, 30, 1, 7, 0.5),
+        (0.7, 20, 1, 7, 2),
+    ],
+)
+def test_an_interval_of_a_clustered_share_covers_it_near_1_too(
+    true: float, documents: int, least: int, most: int, alike: float
+) -> None:
+    """Where a bootstrap covers 91 to 94 of 100, its lower bound being too high."""
+    random = np.random.default_rng(7)
+    intervals: list[Interval] = []
+    for _ in range(RUNS):
+        sizes = random.integers(least, most + 1, documents)
+        member = np.repeat(np.arange(documents), sizes)
+        chance = random.beta(alike * true, alike * (1 - true), documents)[member]
+        values = (random.random(member.size) < chance).astype(float)
+        intervals.append(share_of(values.tolist(), member.tolist()))
+    assert 0.92 <= covered(intervals, true) <= 0.97
+    assert sum(interval.low > true for interval in intervals) / RUNS <= 0.055
+
+
+def test_a_clustered_share_of_single_questions_is_about_wilson_s() -> None:
+    values = [1.0] * 27 + [0.0] * 3
+    single, plain = share_of(values, range(30)), share_interval(27, 30)
+    assert (single.low, single.high) == pytest.approx((plain.low, plain.high), abs=0.02)
+    assert share_of([1.0] * 6, ["a", "a", "b", "b", "c", "c"]) == share_interval(3, 3)
+    with pytest.raises(ValueError, match="0 or 1"):
+        share_of([0.5, 1.0], ["a", "b"])
 
 
 @pytest.mark.integration  # simulates for seconds
