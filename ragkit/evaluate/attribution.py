@@ -54,12 +54,19 @@ def reached(
 
 
 def outcome(
-    case: Case, places: Sequence[Reached], *, refused: bool, right: bool | None, rightly_cited: bool | None
+    case: Case,
+    places: Sequence[Reached],
+    *,
+    refused: bool,
+    right: bool | None,
+    rightly_cited: bool | None,
+    in_prompt: bool = False,
 ) -> Outcome:
     """What became of a question.
 
     `right` says whether the answer holds a labelled one (None without labels), `rightly_cited` whether a citation leads
-    to where an answer stands (None when there is nothing to compare with).
+    to where an answer stands (None when there is nothing to compare with). `in_prompt` says whether a labelled answer
+    stands in the prompt: all that is known where no place is labelled.
 
     >>> case = Case(id="q", question="How hot?", answers=("40 °C",))
     >>> outcome(case, ["prompt"], refused=False, right=True, rightly_cited=True)
@@ -72,7 +79,9 @@ def outcome(
     if right:
         return "right but wrongly cited" if rightly_cited is False else "right"
     if not places:
-        return "not judged" if right is None else "refused though there" if refused else "in the prompt yet wrong"
+        if right is None or not in_prompt:
+            return "not judged" if right is None else "not in the prompt"
+        return "refused though there" if refused else "in the prompt yet wrong"
     deciding = (min if case.all_needed else max)(places, key=ORDER.index)
     # A refusal before the prompt was packed is no fault of packing.
     if refused and ORDER.index(deciding) >= ORDER.index("results"):

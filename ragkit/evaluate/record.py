@@ -30,6 +30,7 @@ Outcome = Literal[
     "refused though there",
     "right but wrongly cited",
     "answered without evidence",
+    "not in the prompt",
     "not judged",
     "failed",
 ]
@@ -127,3 +128,8 @@ class Record(Row):
     cost_usd: float | None = None
     timings_ms: dict[str, float] = Field(default_factory=dict[str, float])
     error: str | None = None
+
+    @property
+    def cluster(self) -> str:
+        """What questions that succeed and fail together share: their first document, by its name in the index."""
+        return self.places[0].document if self.places else self.case.cluster

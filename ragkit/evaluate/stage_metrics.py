@@ -81,10 +81,13 @@ def _by_level(
             documents[place.document] = None
             pages.update({_name(place.document, page): None for page in range(place.first_page, place.last_page + 1)})
     grades = {_name("gold", number): place.grade for number, place in enumerate(gold)}
-    by_page = {_name(place.document, page): place.grade for place in gold for page in place.pages or (0,)}
+    by_page: dict[str, int] = {}
     by_document: dict[str, int] = {}
     for place in gold:
         by_document[place.document] = max(place.grade, by_document.get(place.document, 0))
+        for page in place.pages or (0,):
+            name = _name(place.document, page)
+            by_page[name] = max(place.grade, by_page.get(name, 0))
     return {
         "chunk": (list(chunks), grades),
         "page": (list(pages), by_page),

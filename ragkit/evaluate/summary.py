@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from ragkit.errors import RagkitError
 from ragkit.evaluate.power import smallest_difference
 from ragkit.evaluate.record import Outcome, Record
-from ragkit.evaluate.statistics import mean_intervals, share_interval
+from ragkit.evaluate.statistics import clustered_share, mean_intervals
 from ragkit.evaluate.suite import Gate, Suite
 
 Verdict = Literal["pass", "fail", "not shown"]
@@ -48,7 +49,8 @@ class Figure:
     @property
     def shows(self) -> float:
         """The smallest difference between two systems that questions like these show in four of five cases, when each
-        document counts once; infinite for fewer than three documents."""
+        document counts once and the systems' values correlate by a half, so that their differences vary as the values
+        do; infinite for fewer than three documents."""
         if self.deviation == 0 or self.clusters < 3:
             return math.inf
         return smallest_difference(self.deviation, self.clusters)
@@ -87,6 +89,8 @@ class Summary:
     latency: dict[str, Latency] = field(default_factory=dict[str, Latency])
     cost_usd: float | None = None
     unpriced: int = 0
+    synthetic: int = 0
+    """Questions that nobody wrote or checked."""
     gates: tuple[GateResult, ...] = ()
 
     @property
@@ -95,9 +99,9 @@ class Summary:
 
 
 def summarise(records: Sequence[Record], suite: Suite) -> Summary:
-    """The summary of a run's records under the gates of its suite. Raises ValueError without records."""
+    """The summary of a run's records under the gates of its suite. Raises RagkitError without records."""
     if not records:
-        raise ValueError("a run without records has no summary")
+        raise RagkitError("the run has no answered question yet", mend="go on with ragkit eval run --resume")
     figures = figures_of(records, suite.seed)
     segments = {
         name: figures_of([record for record in records if record.case.segment == name], suite.seed)
@@ -115,6 +119,7 @@ def summarise(records: Sequence[Record], suite: Suite) -> Summary:
         latency=latencies(records),
         cost_usd=sum(cost for cost in costs if cost is not None),
         unpriced=sum(cost is None for cost in costs),
+        synthetic=sum(record.case.synthetic for record in records),
         gates=tuple(
             _judged(gate, (segments.get(gate.segment, {}) if gate.segment else figures).get(gate.metric))
             for gate in suite.gates
@@ -133,7 +138,7 @@ def figures_of(records: Sequence[Record], seed: int = 0) -> dict[str, Figure]:
     values: dict[str, list[tuple[float, str]]] = {}
     for record in records:
         for metric, value in all_metrics(record).items():
-            values.setdefault(metric, []).append((value, record.case.cluster))
+            values.setdefault(metric, []).append((value, record.cluster))
     if not any(value for value, _ in values.get(FAILED, ())):
         values.pop(FAILED, None)
     # Metrics of the same questions share their draws.
@@ -160,8 +165,8 @@ def all_metrics(record: Record) -> dict[str, float]:
 def figure_of(metric: str, found: Sequence[tuple[float, str]], seed: int = 0) -> Figure:
     """A figure from values, each with the cluster that it belongs to. Raises ValueError without values.
 
-    Values are shares between 0 and 1 or anything else, such as dollars; only shares that are all 0 or all 1 get an
-    interval by Wilson.
+    Values are shares between 0 and 1 or anything else, such as dollars; where all are 0 or 1 the interval is that of
+    `clustered_share`, else a bootstrap's.
 
     >>> figure_of("contained", [(1.0, "a.md"), (1.0, "b.md"), (1.0, "b.md")]).low > 0
     True
@@ -180,10 +185,9 @@ def _figures(columns: Mapping[str, Sequence[float]], clusters: Sequence[str], se
     intervals = mean_intervals(columns, clusters=clusters, seed=seed)
     figures: list[Figure] = []
     for metric, values in columns.items():
-        interval = intervals[metric]
-        if set(values) in ({0.0}, {1.0}) and metric not in _NO_SHARES:
-            # Drawn again, all are equal again: a bootstrap would be certain of what few questions show.
-            interval = share_interval(round(count * values[0]), count)
+        # A bootstrap is too sure of shares near 0 or 1, and certain of those that are.
+        is_share = set(values) <= {0.0, 1.0} and metric not in _NO_SHARES
+        interval = clustered_share(values, clusters) if is_share else intervals[metric]
         deviation = statistics.stdev(values) if len(values) > 1 else 0.0
         figures.append(Figure(metric, interval.mean, interval.low, interval.high, len(values), count, deviation))
     return figures

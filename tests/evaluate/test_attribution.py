@@ -96,6 +96,19 @@ def test_without_labels_nothing_is_claimed() -> None:
     assert outcome(placed, ["prompt"], refused=True, right=None, rightly_cited=None) == "refused though there"
 
 
+def test_without_a_labelled_place_only_the_prompt_is_looked_at() -> None:
+    """No stage is blamed for what nothing was labelled to show."""
+    unplaced = Case(id="q", question="How hot?", answers=("40 °C",))
+    for refused, in_prompt, expected in (
+        (False, True, "in the prompt yet wrong"),
+        (True, True, "refused though there"),
+        (False, False, "not in the prompt"),
+        (True, False, "not in the prompt"),
+    ):
+        found = outcome(unplaced, [], refused=refused, right=False, rightly_cited=None, in_prompt=in_prompt)
+        assert found == expected
+
+
 def test_every_stage_is_in_order() -> None:
     assert ORDER[0] == "nowhere"
     assert ORDER[-1] == "prompt"

@@ -56,6 +56,14 @@ def test_a_place_that_the_index_lacks_is_a_miss() -> None:
     assert values["fused.document.recall@10"] == 0.5
 
 
+def test_the_best_grade_of_a_page_counts_in_whatever_order() -> None:
+    best, other = place("a", "a1", grade=3), place("a", "a2", grade=1)
+    ranked = ["a1", "a2", "b1"]
+    first, second = measured({"fused": ranked}, best, other), measured({"fused": ranked}, other, best)
+    for level in ("page", "document"):
+        assert first[f"fused.{level}.ndcg@10"] == second[f"fused.{level}.ndcg@10"]
+
+
 def test_agrees_with_trec_eval_on_graded_places() -> None:
     ranked = ["b1", "a1", "c1", "d1"]
     values = measured({"fused": ranked}, place("a", "a1", grade=2), place("c", "c1", grade=1))

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from ragkit.errors import RagkitError
 from ragkit.evaluate.cases import Case, Evidence
-from ragkit.evaluate.record import Judgement, Record
+from ragkit.evaluate.record import Judgement, PlaceRow, Record
 from ragkit.evaluate.suite import Suite
 from ragkit.evaluate.summary import summarise
 
@@ -81,6 +82,14 @@ def test_a_system_that_fails_on_questions_does_not_pass_by_the_others() -> None:
     assert "failed" not in summarise(few, suite()).figures
 
 
+def test_questions_about_one_document_count_together_however_their_labels_are_written() -> None:
+    place = PlaceRow(document="guides/a.md", reached="prompt", ranks={})
+    records = [
+        record(n).model_copy(update={"places": (place,), "metrics": {"contained": float(n % 2)}}) for n in range(6)
+    ]
+    assert summarise(records, suite()).figures["contained"].clusters == 1
+
+
 def test_without_records_there_is_no_summary() -> None:
-    with pytest.raises(ValueError, match="no summary"):
+    with pytest.raises(RagkitError, match="no answered question"):
         summarise([], suite())
