@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import posixpath
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,15 +49,18 @@ class Evidence(Part):
         return self
 
 
-def short_names(document: str) -> list[str]:
-    """The shorter names by which labels may mean the same document: its last folders and file.
+def other_names(document: str) -> list[str]:
+    """The names by which labels may mean the same document: its last folders and file, and of a row its file.
 
-    >>> short_names("guides/en/a.md"), short_names("sets/corpus.jsonl#1/2")
-    (['en/a.md', 'a.md'], ['corpus.jsonl#1/2'])
+    >>> other_names("guides//en/a.md"), other_names("sets/corpus.jsonl#1/2")
+    (['guides/en/a.md', 'en/a.md', 'a.md'], ['corpus.jsonl#1/2', 'sets/corpus.jsonl', 'corpus.jsonl'])
     """
     file, sign, row = document.partition("#")
+    file = posixpath.normpath(file)
     folders = file.split("/")
-    return [f"{'/'.join(folders[start:])}{sign}{row}" for start in range(1, len(folders))]
+    ends = ["/".join(folders[start:]) for start in range(len(folders))]
+    names = [f"{end}{sign}{row}" for end in ends] + (ends if sign else [])
+    return [name for name in dict.fromkeys(names) if name != document]
 
 
 class Case(Part):
@@ -73,6 +77,7 @@ class Case(Part):
     segment: str = ""
     """Name of the group that the question is reported with too."""
     tenant: str = ""
+    """Whose question it is: asked of the documents whose field "tenant" says so."""
     filters: tuple[Text, ...] = ()
     """Conditions as `--filter` takes them, under which the question is asked."""
     attack: Attack | None = None
@@ -150,6 +155,8 @@ _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0"
 def _from_cells(path: Path, number: int, row: dict[Any, Any]) -> dict[str, Any]:
     if None in row:
         raise bad_line(path, number, "more cells than the first line names columns")
+    if None in row.values():
+        raise bad_line(path, number, "fewer cells than the first line names columns")
     result: dict[str, Any] = {}
     place: dict[str, Any] = {}
     for key, value in row.items():

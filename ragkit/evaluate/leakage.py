@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from ragkit.evaluate.cases import Case, short_names
+from ragkit.evaluate.cases import Case, other_names
 from ragkit.evaluate.words import tokens
 from ragkit.types import Document
 
@@ -66,16 +67,16 @@ def leaks_between(tuning: Sequence[Case], test: Sequence[Case]) -> list[Leak]:
     for case in tuning:
         index.add(case.id, case.question)
     owner: dict[str, str] = {}
-    named_short: dict[str, str] = {}
+    otherwise: dict[str, str] = {}
     for case in tuning:
         for evidence in case.evidence:
             owner.setdefault(evidence.document, case.id)
-            for short in short_names(evidence.document):
-                named_short.setdefault(short, case.id)
+            for name in other_names(evidence.document):
+                otherwise.setdefault(name, case.id)
 
     def owner_of(document: str) -> str | None:
-        names = (document, *short_names(document))
-        return next((owner[name] for name in names if name in owner), named_short.get(document))
+        names = (document, *other_names(document))
+        return next((owner[name] for name in names if name in owner), otherwise.get(document))
 
     leaks: list[Leak] = []
     for case in test:
@@ -113,17 +114,33 @@ def questions_in(documents: Iterable[Document], cases: Sequence[Case]) -> list[L
 def older_than_tuning(tuning: Sequence[Case], test: Sequence[Case], dates: dict[str, str]) -> list[Leak]:
     """Test questions about documents that are older than the newest of the tuning part; `dates` are by document.
 
-    A system is used on what comes after what it was tuned on. Nothing is found where dates are missing.
+    A system is used on what comes after what it was tuned on. Nothing is found where dates are missing or none.
     """
-    newest = max((dates[e.document] for case in tuning for e in case.evidence if e.document in dates), default=None)
+    known: dict[str, list[tuple[datetime, str]]] = {}
+    for document, written in dates.items():
+        if (moment := _moment(written)) is not None:
+            for name in (document, *other_names(document)):
+                known.setdefault(name, []).append((moment, written))
+    asked = [evidence.document for case in tuning for evidence in case.evidence]
+    newest = max((max(known[document]) for document in asked if document in known), default=None)
     if newest is None:
         return []
     return [
-        Leak("test older than tuning", case.id, evidence.document, f"{dates[evidence.document]} before {newest}")
+        Leak("test older than tuning", case.id, evidence.document, f"{written} before {newest[1]}")
         for case in test
         for evidence in case.evidence
-        if evidence.document in dates and dates[evidence.document] < newest
+        for moment, written in known.get(evidence.document, [])[:1]
+        if moment < newest[0]
     ]
+
+
+def _moment(written: str) -> datetime | None:
+    """A date or time in ISO 8601; without a zone that of UTC."""
+    try:
+        moment = datetime.fromisoformat(written)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 class NearDuplicates:

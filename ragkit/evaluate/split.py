@@ -7,9 +7,10 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ragkit.errors import ConfigError
-from ragkit.evaluate.cases import Case, short_names
+from ragkit.evaluate.cases import Case, other_names
 
 
 def split_cases(cases: Sequence[Case], test_share: float = 0.5) -> tuple[list[Case], list[Case]]:
@@ -76,7 +77,7 @@ def _group_of(cases: Sequence[Case]) -> dict[str, str]:
 
     names_of = {case.id: [evidence.document for evidence in case.evidence] or [f"\x00{case.id}"] for case in cases}
     known = {name for names in names_of.values() for name in names}
-    alike = ([name, *(short for short in short_names(name) if short in known)] for name in known)
+    alike = ([name, *(other for other in other_names(name) if other in known)] for name in known)
     for first, *others in (*names_of.values(), *alike):
         for name in others:
             low, high = sorted((root(first), root(name)))
@@ -97,18 +98,21 @@ def write_split(tuning: Sequence[Case], test: Sequence[Case], folder: Path) -> d
 
 
 def check_part(file: Path, part: str) -> None:
-    """Raise ConfigError if `write_split` wrote the file, as a split.json beside it says, and it was changed since or is
-    used as the other part."""
+    """Raise ConfigError if a split.json beside the file says that `write_split` wrote it as the other part, whatever it
+    is called now, or wrote another content under its name."""
     facts = file.parent / "split.json"
-    if file.name not in ("tuning.jsonl", "test.jsonl") or not facts.is_file() or not file.is_file():
+    if not facts.is_file() or not file.is_file():
         return
-    if file.stem != part:
-        raise ConfigError(f"{file} is the {file.stem} part of a split, and the suite says part: {part}")
     try:
-        written = json.loads(facts.read_text(encoding="utf-8")).get(f"{part}_sha256")
-    except (ValueError, AttributeError):
+        written: dict[str, Any] = json.loads(facts.read_text(encoding="utf-8"))
+        hashes = {name: written[f"{name}_sha256"] for name in ("tuning", "test")}
+    except (ValueError, KeyError, TypeError):
         raise ConfigError(f"{facts} cannot be read", mend="split the questions again: ragkit eval split") from None
-    if hashlib.sha256(file.read_bytes()).hexdigest() != written:
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    named = next((name for name in hashes if file.name == f"{name}.jsonl" or digest == hashes[name]), None)
+    if named is not None and named != part:
+        raise ConfigError(f"{file} is the {named} part of a split, and the suite says part: {part}")
+    if named is not None and digest != hashes[named]:
         raise ConfigError(
             f"{file} is not as ragkit eval split wrote it",
             mend="mend the questions before they are split, and split them again",

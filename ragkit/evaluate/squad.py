@@ -6,6 +6,7 @@ unanswerable.
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,8 +26,8 @@ class _Answer(BaseModel):
 
 
 class _Question(BaseModel):
-    id: str | int
-    question: Text
+    id: Annotated[str, Field(min_length=1)] | int
+    question: Annotated[str, Field(min_length=1, pattern=r"\S")]
     answers: list[_Answer] = []
     is_impossible: bool = False
 
@@ -104,13 +105,17 @@ def _stands(answer: _Answer, context: str) -> bool:
 
 
 def _with_distinct_ids(cases: list[Case]) -> list[Case]:
-    """Some sets use an id twice; the later ones get a number."""
-    seen: dict[str, int] = {}
+    """Some sets use an id twice; the later ones get a number that makes none of the others."""
+    taken = {case.id for case in cases}
+    seen: set[str] = set()
     distinct: list[Case] = []
     for case in cases:
-        seen[case.id] = seen.get(case.id, 0) + 1
-        again = seen[case.id]
-        distinct.append(case if again == 1 else case.model_copy(update={"id": f"{case.id}-{again}"}))
+        name = case.id
+        if name in seen:
+            name = next(new for number in itertools.count(2) if (new := f"{case.id}-{number}") not in taken)
+            taken.add(name)
+        seen.add(name)
+        distinct.append(case if name == case.id else case.model_copy(update={"id": name}))
     return distinct
 
 

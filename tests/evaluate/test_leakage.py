@@ -47,6 +47,25 @@ def test_a_document_is_the_same_by_the_end_of_its_path() -> None:
     assert kinds([long], [case("c", "How wet?", "guides/de/x.md")]) == []
 
 
+def test_a_row_is_a_part_of_its_file_and_a_path_may_be_written_otherwise() -> None:
+    row, file, other = case("a", "How hot?", "set.jsonl#1"), case("b", "How cold?", "set.jsonl"), "set.jsonl#2"
+    assert kinds([row], [file]) == [("shared document", "b", "a")]
+    assert kinds([file], [row]) == [("shared document", "a", "b")]
+    assert kinds([row], [case("c", "How wet?", other)]) == []
+    assert kinds([case("a", "How hot?", "docs//a.md")], [case("b", "How wet?", "docs/a.md")]) != []
+
+
+def test_dates_are_moments_and_found_by_any_name_of_the_document() -> None:
+    dates = {"guides/new.md": "2025-01-01T00:30:00+02:00", "old.md": "2024-12-31T23:45:00Z", "x/set.jsonl#1": "2020"}
+    tuning = [case("a", "How hot?", "new.md")]
+    assert older_than_tuning(tuning, [case("b", "How cold?", "old.md")], dates) == []
+    dates["old.md"] = "2024-12-31"
+    [leak] = older_than_tuning(tuning, [case("b", "How cold?", "old.md")], dates)
+    assert (leak.test, leak.detail) == ("b", "2024-12-31 before 2025-01-01T00:30:00+02:00")
+    dates["x/set.jsonl#1"] = "2020-05-01"
+    assert [leak.test for leak in older_than_tuning(tuning, [case("c", "How wet?", "set.jsonl")], dates)] == ["c"]
+
+
 def test_a_question_that_stands_in_the_corpus_is_a_leak() -> None:
     faq = document("faq.md", f"# FAQ\n\n**{BATTERY}**\n\nUp to 8 hours.")
     other = document("other.md", "How long does the battery last? Nobody knows.")

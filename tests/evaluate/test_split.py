@@ -57,6 +57,13 @@ def test_a_split_is_written_whole_with_its_hashes_and_read_back(tmp_path: Path) 
     assert json.loads((tmp_path / "split" / "split.json").read_text()) == facts
 
 
+def test_a_document_is_the_same_however_its_label_is_written() -> None:
+    names = ["guides/a.md", "a.md", "guides//a.md", "set.jsonl", "set.jsonl#1", "x/set.jsonl#1"]
+    cases = [Case(id=name, question="?", evidence=(Evidence(document=name),)) for name in names]
+    for part in split_cases(cases):
+        assert {case.id for case in part} in (set(names[:3]), set(names[3:]))
+
+
 def test_a_share_lies_between_0_and_1() -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         split_cases([], 1.0)

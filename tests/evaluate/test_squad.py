@@ -56,11 +56,19 @@ def test_an_id_that_is_used_again_gets_a_number(tmp_path: Path) -> None:
     assert [case.id for case in cases] == ["q", "q-2"]
 
 
+def test_numbers_of_ids_make_none_of_the_others(tmp_path: Path) -> None:
+    questions = [{"id": identity, "question": "How long?"} for identity in ("q", "q", "q-2", "q", "q-2")]
+    ids = [case.id for case in read_squad(written(tmp_path, *questions), tmp_path).cases]
+    assert ids == ["q", "q-3", "q-2", "q-4", "q-2-2"]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("{}", "data: field required"),
         ("[", "invalid JSON"),
+        ('{"data": [{"paragraphs": [{"context": "x", "qas": [{"id": "", "question": "y"}]}]}]}', "at least 1"),
+        ('{"data": [{"paragraphs": [{"context": "x", "qas": [{"id": "q", "question": " "}]}]}]}', "pattern"),
         ('{"data": [{"paragraphs": [{}]}]}', "context: field required"),
     ],
 )

@@ -64,6 +64,10 @@ def test_a_split_is_used_as_it_was_written(tmp_path: Path) -> None:
     assert len(loaded.cases) == 6
     with pytest.raises(ConfigError, match="is the tuning part of a split"):
         load_suite(suite(tmp_path, "name: s\ndata:\n  - {path: tuning.jsonl}\n"), tmp_path)
+    renamed = tmp_path / "mine.jsonl"
+    renamed.write_bytes((tmp_path / "test.jsonl").read_bytes())
+    with pytest.raises(ConfigError, match="is the test part of a split"):
+        load_suite(suite(tmp_path, "name: s\ndata:\n  - {path: mine.jsonl, part: tuning}\n"), tmp_path)
     changed = tmp_path / "test.jsonl"
     changed.write_text(changed.read_text() + (tmp_path / "tuning.jsonl").read_text())
     with pytest.raises(ConfigError, match="not as ragkit eval split wrote it"):
