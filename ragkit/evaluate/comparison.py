@@ -9,12 +9,14 @@ from typing import Any, Literal, cast
 from ragkit.errors import RagkitError
 from ragkit.evaluate.power import smallest_difference
 from ragkit.evaluate.record import GOOD, Outcome, Record
-from ragkit.evaluate.statistics import Interval, holm, paired_difference, permutation_test
+from ragkit.evaluate.statistics import Interval, McNemarTest, holm, mcnemar_test, paired_difference, permutation_test
 from ragkit.evaluate.summary import ENOUGH_ALIKE, FAILED, all_metrics
 
-Verdict = Literal["better", "worse", "no difference shown", "too small a set"]
+Verdict = Literal["better", "worse", "differs", "no difference shown", "too small a set"]
+"""differs: of a metric that is neither better high nor low."""
 
 LOWER_IS_BETTER = frozenset({FAILED, "false_refusals", "unsupported_share", "attack_succeeded"})
+NEITHER_IS_BETTER = frozenset({"refused", "words", "verbatim_share"})
 _LEVEL = 0.05
 
 
@@ -70,10 +72,18 @@ class RunComparison:
     flips: tuple[Flip, ...]
 
     @property
+    def flipped(self) -> McNemarTest:
+        """Questions that only one of the runs got right, and McNemar's test of their numbers, which takes questions
+        about one document for independent."""
+        gained = sum(flip.gained for flip in self.flips)
+        lost = sum(flip.lost for flip in self.flips)
+        return mcnemar_test([False] * gained + [True] * lost, [True] * gained + [False] * lost)
+
+    @property
     def verdict(self) -> Verdict:
         """worse if a metric is worse, else better if one is better, else too small a set if any was, else no difference
-        shown."""
-        found = [difference.verdict for difference in self.differences]
+        shown; metrics that are neither better high nor low do not count."""
+        found = [each.verdict for each in self.differences if each.metric not in NEITHER_IS_BETTER]
         for verdict in ("worse", "better", "too small a set"):
             if verdict in found:
                 return verdict
@@ -131,7 +141,7 @@ def _pairs_with(metric: str, pairs: Sequence[tuple[Record, Record]]) -> list[Pai
     for one, other in pairs:
         before, after = _value(one, metric), _value(other, metric)
         if before is not None and after is not None:
-            found.append((before, after, one.case.cluster))
+            found.append((before, after, one.cluster))
     return found
 
 
@@ -152,7 +162,8 @@ def _difference(metric: str, pairs: Sequence[Pair], interval: Interval, p: float
     verdict: Verdict
     shows = _shows(pairs)
     if interval.excludes_zero and p < _LEVEL:
-        verdict = "better" if (interval.mean > 0) != (metric in LOWER_IS_BETTER) else "worse"
+        better = (interval.mean > 0) != (metric in LOWER_IS_BETTER)
+        verdict = "differs" if metric in NEITHER_IS_BETTER else "better" if better else "worse"
     else:
         verdict = "no difference shown" if shows is not None and shows <= relevant else "too small a set"
     return Difference(metric, first, second, interval, p, len(pairs), shows, verdict)

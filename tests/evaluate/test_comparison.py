@@ -48,6 +48,22 @@ def test_what_the_pairs_can_show_is_stated_beside_the_result() -> None:
     assert (two.shows, two.can_show) == (None, "-")
 
 
+def test_a_metric_that_is_neither_better_high_nor_low_only_differs() -> None:
+    first = [record(n, 1.0).model_copy(update={"metrics": {"words": float(n % 7)}}) for n in range(40)]
+    second = [each.model_copy(update={"metrics": {"words": each.metrics["words"] + 20}}) for each in first]
+    comparison = compare_runs(first, second, ["words"])
+    assert comparison.differences[0].verdict == "differs"
+    assert comparison.verdict == "too small a set", "nothing that counts was compared"
+
+
+def test_flips_are_tested_too() -> None:
+    first = [record(n, 1.0, "right" if n < 2 else "not retrieved") for n in range(10)]
+    second = [record(n, 1.0, "not retrieved" if n < 1 else "right") for n in range(10)]
+    flipped = compare_runs(first, second, ["f1"]).flipped
+    assert (flipped.gained, flipped.lost) == (8, 1)
+    assert flipped.p == pytest.approx(0.039, abs=0.001)
+
+
 def test_what_is_set_otherwise_is_named() -> None:
     first = {"a": {"b": 1, "c": [1, 2]}, "d": None}
     second = {"a": {"b": 2, "c": [1, 2]}, "d": {"e": 1}, "f": 3}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ragkit.cli.eval.run import RunsOption
 from ragkit.cli.options import JsonOption, print_json
+
+if TYPE_CHECKING:
+    from ragkit.evaluate.runs import Run
 
 
 def compare(
@@ -39,7 +42,7 @@ def compare(
             seed=after.seed,
             relevant=relevant,
         )
-        changed = changed_keys(before.details.get("config", {}), after.details.get("config", {}))
+        changed = changed_keys(_measured(before), _measured(after))
     if as_json:
         named = {"first": before.id, "second": after.id, "verdict": comparison.verdict, "config": changed}
         print_json({**named, **asdict(comparison)})
@@ -74,6 +77,14 @@ def compare(
         for count, which in ((comparison.only_first, "first"), (comparison.only_second, "second")):
             if count:
                 screen.print(f"{count} questions were asked in the {which} run only and are left out")
+        flipped = comparison.flipped
+        screen.print(f"{flipped.gained} gained, {flipped.lost} lost (McNemar p {flipped.p:.3f})")
         screen.print(Text(comparison.verdict, style="bold"))
     if comparison.verdict == "worse":
         raise typer.Exit(1)
+
+
+def _measured(run: Run) -> dict[str, Any]:
+    """What a run measured: its config, and by the side the documents and the versions of packages."""
+    config: dict[str, Any] = run.details.get("config", {})
+    return {**config, "documents": run.index_hash, "versions": run.details.get("versions", {})}
