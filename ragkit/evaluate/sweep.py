@@ -18,6 +18,7 @@ from typing import Any
 from ragkit.config.schema import Config
 from ragkit.errors import ConfigError
 from ragkit.evaluate.cases import Case
+from ragkit.evaluate.examine import conditions_of
 from ragkit.evaluate.gold import Gold, GoldFinder
 from ragkit.evaluate.leakage import leaks_between
 from ragkit.evaluate.retrieval import EmbeddedQuestions, question_vectors
@@ -27,11 +28,13 @@ from ragkit.evaluate.statistics import Interval, holm, paired_difference, permut
 from ragkit.evaluate.suite import LoadedSuite
 from ragkit.gateway.cost import cost_lines
 from ragkit.retrieve.retriever import retrieve
-from ragkit.store.filters import parse_filter
 from ragkit.system import Ragkit
 
 Settings = Mapping[str, Any]
 """Values by dotted key, such as {"retrieval.fusion.alpha": 0.3}."""
+
+_TIMED = 9
+"""Questions that are embedded anew to see how long one takes."""
 
 Choose = Callable[[Callable[[Settings], float]], None]
 """Asks for the scores of settings, one after another, until it has seen enough."""
@@ -201,6 +204,7 @@ class _Bench:
     metric: str
     systems: dict[str, _System] = field(default_factory=dict[str, Any])
     vectors: dict[str, EmbeddedQuestions] = field(default_factory=dict[str, EmbeddedQuestions])
+    embed_ms: dict[str, float] = field(default_factory=dict[str, float])
 
     def trial(self, settings: Settings, cases: Sequence[Case]) -> Trial:
         config = self.configure(settings)
@@ -212,11 +216,13 @@ class _Bench:
         milliseconds: list[float] = []
         spent: list[int | None] = []
         for case in cases:
-            filters = [parse_filter(each) for each in case.filters]
+            filters = conditions_of(case)
             began = time.perf_counter()
             found = retrieve(case.question, store, embedder, config.retrieval, reranker, filters, rag.rewriter(config))
             milliseconds.append((time.perf_counter() - began) * 1e3)
-            lines = cost_lines(config, case.question, found.timings_ms, rewriting=found.usage)
+            # The vectors of questions are remembered; what embedding them takes is measured once.
+            timings = found.timings_ms | ({"embed": self._embed_ms(rag, config)} if "embed" in found.timings_ms else {})
+            lines = cost_lines(config, case.question, timings, rewriting=found.usage)
             spent += [line.nano_usd for line in lines]
             measured = stage_metrics(found.ranked, gold_of(case.id), places)
             if self.metric in measured:
@@ -245,6 +251,18 @@ class _Bench:
 
             self.systems[key] = rag, gold_of, Places(snapshot.store)
         return self.systems[key]
+
+    def _embed_ms(self, rag: Ragkit, config: Config) -> float:
+        """The median milliseconds of embedding one question, of a few."""
+        key = repr(config.ingestion.embedding)
+        if key not in self.embed_ms:
+            measured: list[float] = []
+            for case in self.loaded.cases[:_TIMED]:
+                began = time.perf_counter()
+                rag.embedder.embed_question(case.question)
+                measured.append((time.perf_counter() - began) * 1e3)
+            self.embed_ms[key] = statistics.median(measured)
+        return self.embed_ms[key]
 
     def _vectors(self, rag: Ragkit, config: Config) -> EmbeddedQuestions:
         key = repr(config.ingestion.embedding)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ragkit.config.schema import Filter, Retrieval
 from ragkit.embed import Embedder
@@ -23,6 +24,10 @@ from ragkit.retrieve.neighbours import exchange
 from ragkit.retrieve.query_transforms import Query, Rewriter, Rewritten
 from ragkit.store import Hit, StoreReader
 from ragkit.types import ScoredChunk, Stage, StageScore, Usage
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +69,10 @@ def retrieve(
         with _timed(timings, "rewrite"):
             rewritten = rewriter.rewrite(question)
     queries = rewritten.queries
-    with _timed(timings, "embed"):
-        vectors = [embed_query(query, embedder) if retrieval.strategy != "sparse" else None for query in queries]
+    vectors: list[NDArray[np.float32] | None] = [None] * len(queries)
+    if retrieval.strategy != "sparse":
+        with _timed(timings, "embed"):
+            vectors = [embed_query(query, embedder) for query in queries]
     with _timed(timings, "search"):
         by_words = retrieval.strategy != "dense"
         found = search(queries, vectors, store, retrieval.candidates, conditions, by_words=by_words)

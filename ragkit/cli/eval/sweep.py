@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,7 +45,7 @@ def sweep(
     from ragkit.evaluate.sweep import grid, sampled
     from ragkit.evaluate.sweep import sweep as run_sweep
 
-    wanted = dict(_choice(each) for each in choices)
+    wanted = _wanted(choices)
     loaded = load_suite(suite, scratch_folder(suite))
 
     def configure(settings: Settings) -> Config:
@@ -67,11 +68,29 @@ def sweep(
         _print(found)
 
 
+def _wanted(choices: Sequence[str]) -> dict[str, list[str]]:
+    """The values by key. Raises ConfigError for a key that is named twice, or that no ranking depends on."""
+    pairs = [_choice(each) for each in choices]
+    keys = [key for key, _ in pairs]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ConfigError(f"--try {key} is there twice", mend=f"name its values together: --try {key}=A,B,C")
+        if not key.startswith(_RANKING):
+            raise ConfigError(
+                f"--try {key}: a sweep measures the ranking, which does not depend on it",
+                mend="use ragkit eval run with --set, and ragkit eval compare",
+            )
+    return dict(pairs)
+
+
 def _choice(text: str) -> tuple[str, list[str]]:
     key, equals, values = text.partition("=")
     if not equals or not values:
         raise ConfigError(f"--try {text}: write it as key=value,value", mend="e.g. --try retrieval.fusion.k=10,60")
     return key.strip(), [value.strip() for value in values.split(",")]
+
+
+_RANKING = ("ingestion.", "retrieval.")
 
 
 def _say(trial: Trial) -> None:
