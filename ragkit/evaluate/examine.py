@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 
+from ragkit.config.schema import Filter
 from ragkit.errors import RagkitError
 from ragkit.evaluate.answer_metrics import answer_metrics
 from ragkit.evaluate.attribution import outcome, reached
@@ -20,6 +21,13 @@ from ragkit.system import Ragkit
 from ragkit.types import Answer, Citation, Document, ScoredChunk
 
 _PASSAGES_KEPT = 10
+"""Best results that are kept whether they stood in the prompt or not."""
+
+
+def conditions_of(case: Case) -> list[Filter]:
+    """The filters under which a question is asked: its own, and that of its tenant (the field "tenant")."""
+    own = [parse_filter(each) for each in case.filters]
+    return [*own, Filter(field="tenant", eq=case.tenant)] if case.tenant else own
 
 
 class Examiner:
@@ -31,17 +39,19 @@ class Examiner:
         # A document is often cited, and each time it would be unpacked anew.
         self._document = lru_cache(16)(rag.document)
         self._finder = GoldFinder(snapshot.manifest, snapshot.store)
+        self._store = snapshot.store
         self._places = Places(snapshot.store)
 
     def examine(self, case: Case) -> Record:
         """The record of one question. What the system raises is recorded, not raised."""
         try:
-            answer = self._rag.ask(case.question, filters=[parse_filter(each) for each in case.filters])
+            answer = self._rag.ask(case.question, filters=conditions_of(case))
         except RagkitError as error:
             return Record(case=case, error=str(error), outcome="failed")
         gold = self._finder.find(case)
         metrics = stage_metrics(answer.ranked, gold, self._places) | answer_metrics(answer, case, gold)
         places = self._place_rows(answer, gold)
+        passages = self._passage_rows(answer, gold)
         return Record(
             case=case,
             text=answer.text,
@@ -54,7 +64,7 @@ class Examiner:
             removed_citations=len(answer.removed_citations),
             notes=answer.notes,
             places=places,
-            passages=tuple(_passage_row(result, answer, gold) for result in answer.results[:_PASSAGES_KEPT]),
+            passages=passages,
             metrics=metrics,
             outcome=outcome(
                 case,
@@ -62,6 +72,7 @@ class Examiner:
                 refused=answer.refused,
                 right=bool(metrics["contained"]) if "contained" in metrics else None,
                 rightly_cited=_rightly_cited(answer, case, metrics),
+                in_prompt=any(each.in_prompt and contains(each.text, case.answers) for each in passages),
             ),
             input_tokens=answer.usage.input_tokens,
             output_tokens=answer.usage.output_tokens,
@@ -82,6 +93,17 @@ class Examiner:
             names = {str(stage): rank for stage, rank in ranks.items()}
             rows.append(PlaceRow(document=place.document, pages=place.pages, reached=how_far, ranks=names))
         return tuple(rows)
+
+    def _passage_rows(self, answer: Answer, gold: Sequence[Gold]) -> tuple[PassageRow, ...]:
+        """The best results, and all that stood in the prompt: what widened a passage stands behind, without a rank."""
+        kept = [
+            result for n, result in enumerate(answer.results) if n < _PASSAGES_KEPT or result.chunk.id in answer.context
+        ]
+        found = {result.chunk.id for result in answer.results}
+        widening = [chunk_id for chunk_id in answer.context if chunk_id not in found]
+        chunks = self._store.chunks(widening) if widening else {}
+        beside = [ScoredChunk(chunks[chunk_id], 0.0, {}) for chunk_id in widening if chunk_id in chunks]
+        return tuple(_passage_row(result, answer, gold) for result in (*kept, *beside))
 
     def _citation_row(self, citation: Citation) -> CitationRow:
         document = self._document(citation.source_document)

@@ -9,14 +9,16 @@ import hashlib
 import importlib.metadata
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from ragkit.config.schema import Config
 from ragkit.config.show import resolved
 from ragkit.errors import ConfigError
 from ragkit.evaluate.examine import Examiner
+from ragkit.evaluate.gold import GoldFinder
 from ragkit.evaluate.judges import JudgeSettings, make_judge
 from ragkit.evaluate.judges.cache import JudgementCache
 from ragkit.evaluate.judges.judging import judge_all
@@ -27,6 +29,7 @@ from ragkit.evaluate.runs import Run, Runs
 from ragkit.evaluate.suite import AskedPart, LoadedSuite
 from ragkit.ingest.index import Progress
 from ragkit.store.manifest import Manifest
+from ragkit.store.open import Snapshot
 from ragkit.system import Ragkit
 from ragkit.types import Document
 
@@ -59,8 +62,10 @@ def run_suite(
         raise ConfigError(f"concurrency is {concurrency}", mend="ask at least 1 question at a time")
     placed = placed_config(loaded, config)
     with Ragkit(placed) as rag:
+        notes = list(loaded.notes)
         if loaded.corpus:
-            rag.index(list(loaded.corpus), wait_s=3600, progress=indexing)
+            report = rag.index(list(loaded.corpus), wait_s=3600, progress=indexing)
+            notes += [f"{name} was not indexed: {reason}" for name, reason in report.failures]
         snapshot = rag.snapshot()
         same = {
             "suite": loaded.suite.name,
@@ -69,9 +74,14 @@ def run_suite(
             "index_hash": index_fingerprint(snapshot.manifest),
         }
         run = runs.unfinished(**same) if resume else None
-        if run is None:
+        if run is not None:
+            # What it is judged by may have changed; what it measured has not.
+            runs.describe(run.id, run.details | {"suite": _described(loaded)})
+        else:
+            notes += _unplaced(loaded, snapshot)
             leaks = leaks_of(whole.cases, whole.tuning, _documents(snapshot.manifest))
-            details = _details(loaded, config) | {"part": part, "leaks": [asdict(leak) for leak in leaks]}
+            found = {"part": part, "notes": notes, "leaks": [asdict(leak) for leak in leaks]}
+            details = _details(loaded, config) | found
             run = runs.begin(**same, seed=loaded.suite.seed, questions=len(loaded.cases), details=details)
         done = runs.done(run.id)
         todo = [position for position in range(len(loaded.cases)) if position not in done]
@@ -134,19 +144,42 @@ def _examined(rag: Ragkit, loaded: LoadedSuite, todo: list[int], concurrency: in
             yield position, examiner.examine(loaded.cases[position])
         return
     with ThreadPoolExecutor(concurrency) as pool:
-        cases = [loaded.cases[position] for position in todo]
-        yield from zip(todo, pool.map(examiner.examine, cases), strict=True)
+        asked = {pool.submit(examiner.examine, loaded.cases[position]): position for position in todo}
+        try:
+            # As they end: a record is kept at once, however long an earlier question takes.
+            for done in as_completed(asked):
+                yield asked[done], done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _details(loaded: LoadedSuite, config: Config) -> dict[str, object]:
     return {
-        "suite": loaded.suite.model_dump(mode="json", exclude={"judges": {"__all__": {"api_key"}}}),
+        "suite": _described(loaded),
         "suite_file": str(loaded.path),
         "tuning": sorted(loaded.tuning),
-        "notes": list(loaded.notes),
         "config": resolved(config),
         "versions": {"python": platform.python_version(), **versions()},
     }
+
+
+def _described(loaded: LoadedSuite) -> dict[str, Any]:
+    return loaded.suite.model_dump(mode="json", exclude={"judges": {"__all__": {"api_key"}}})
+
+
+def _unplaced(loaded: LoadedSuite, snapshot: Snapshot) -> list[str]:
+    """Labelled places that this index does not have: each is a loss that no retrieval can prevent."""
+    finder = GoldFinder(snapshot.manifest, snapshot.store)
+    missing: dict[str, list[str]] = {}
+    for case in loaded.cases:
+        for place in finder.find(case):
+            if place.document_id is None:
+                missing.setdefault(f"the index has no document {place.document}", []).append(case.id)
+            elif not place.found:
+                missing.setdefault(f"{place.document} does not have the place", []).append(case.id)
+    return [
+        f"{what} that {len(ids)} labels name, the first of question {ids[0]}" for what, ids in sorted(missing.items())
+    ]
 
 
 def versions() -> dict[str, str]:

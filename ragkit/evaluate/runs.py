@@ -129,6 +129,10 @@ class Runs:
             "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", (run_id, position, record.case.id, packed)
         )
 
+    def describe(self, run_id: str, details: dict[str, Any]) -> None:
+        """Replace the details of a run."""
+        self._db.execute("UPDATE runs SET details = ? WHERE id = ?", (json.dumps(details, default=str), run_id))
+
     def finish(self, run_id: str) -> None:
         ended = datetime.now(UTC).isoformat(timespec="seconds")
         self._db.execute("UPDATE runs SET ended = ? WHERE id = ?", (ended, run_id))

@@ -10,11 +10,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
 from ragkit.cli.main import main
+from ragkit.evaluate.cases import Case
+from ragkit.evaluate.examine import Examiner
+from ragkit.evaluate.record import Record
 
 pytestmark = pytest.mark.integration  # the system fixture runs the engine and the model
 
@@ -162,6 +166,68 @@ def test_a_killed_run_goes_on_without_asking_again(ragkit: Run, suite: str, tmp_
     assert len(json.loads(ragkit("eval", "runs", "--runs", str(runs), "--json"))["runs"]) == 1
 
 
+def test_a_record_is_kept_when_its_question_is_done_whatever_others_take(
+    ragkit: Run, suite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = tmp_path / "runs.sqlite"
+    examine: Any = Examiner.examine
+    seen: list[int] = []
+
+    def waiting(self: Examiner, case: Case) -> Record:
+        if case.id == "rma":  # the first
+            ends = time.monotonic() + 30
+            while len(_records(runs)) < 3 and time.monotonic() < ends:
+                time.sleep(0.01)
+            seen.append(len(_records(runs)))
+        return examine(self, case)
+
+    monkeypatch.setattr(Examiner, "examine", waiting)
+    done = json.loads(ragkit("eval", "run", "--suite", suite, "--runs", str(runs), "--concurrency", "2", "--json"))
+    assert seen == [3]
+    assert done["questions"] == 4
+
+
+def test_labels_and_files_that_the_index_does_not_have_are_told_beforehand(
+    ragkit: Run, suite: str, tmp_path: Path
+) -> None:
+    rows = [
+        {"id": "a", "question": "How hot?", "evidence": [{"document": "beeta.md"}]},
+        {
+            "id": "b",
+            "question": "How wet?",
+            "evidence": [{"document": "guides/returns.md", "quote": "nowhere to be seen"}],
+        },
+        {"id": "c", "question": "How old?", "evidence": [{"document": "guides/returns.md", "start": 0, "end": 90_000}]},
+    ]
+    (tmp_path / "questions.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    found = json.loads(ragkit("eval", "run", "--suite", suite, "--runs", str(tmp_path / "r.sqlite"), "--json", code=1))
+    assert found["notes"] == [
+        "guides/returns.md does not have the place that 2 labels name, the first of question b",
+        "the index has no document beeta.md that 1 labels name, the first of question a",
+    ]
+
+
+def test_a_tenant_is_asked_about_its_own_documents_only(ragkit: Run, suite: str, tmp_path: Path) -> None:
+    row = {**QUESTIONS[0], "tenant": "bolt"}  # no document has the field
+    (tmp_path / "questions.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    runs = str(tmp_path / "r.sqlite")
+    found = json.loads(ragkit("eval", "run", "--suite", suite, "--runs", runs, "--json", code=1))
+    assert found["outcomes"] == {"not retrieved": 1}
+
+
+def test_a_run_that_goes_on_is_judged_by_the_gates_of_today(ragkit: Run, suite: str, tmp_path: Path) -> None:
+    runs = tmp_path / "runs.sqlite"
+    ragkit("eval", "run", "--suite", suite, "--runs", str(runs), "--json")
+    with sqlite3.connect(runs) as connection:
+        connection.execute("UPDATE runs SET ended = NULL")
+        connection.execute("DELETE FROM records WHERE position = 2")
+    text = Path(suite).read_text(encoding="utf-8")
+    Path(suite).write_text(f"{text}  - {{metric: f1, at_least: 1.5}}\n", encoding="utf-8")
+    ragkit("eval", "run", "--suite", suite, "--runs", str(runs), "--resume", "--json", code=1)
+    assert len(json.loads(ragkit("eval", "runs", "--runs", str(runs), "--json"))["runs"]) == 1
+    assert json.loads(ragkit("eval", "report", "--runs", str(runs), "--json", code=1))["passed"] is False
+
+
 def _records(path: Path) -> dict[int, bytes]:
     """The records that are on disk, by their position."""
     if not path.exists():
@@ -234,6 +300,10 @@ def test_a_run_asks_the_test_part_unless_told_otherwise(ragkit: Run, parted: str
 def test_a_wrong_value_of_a_sweep_is_said_before_any_work(ragkit: Run, parted: str) -> None:
     said = ragkit("eval", "sweep", "--suite", parted, "--try", "retrieval.strategy=dense,spars", code=2)
     assert "did you mean sparse?" in said
+    tried = ("eval", "sweep", "--suite", parted, "--try", "generation.max_sentences=1,2")
+    assert "does not depend on it" in ragkit(*tried, code=2)
+    twice = ("--try", "retrieval.top_k=1", "--try", "retrieval.top_k=2")
+    assert "is there twice" in ragkit("eval", "sweep", "--suite", parted, *twice, code=2)
     assert "write it as key=value" in ragkit("eval", "sweep", "--suite", parted, "--try", "retrieval.top_k", code=2)
 
 

@@ -82,7 +82,7 @@ def say_beforehand(loaded: LoadedSuite, quiet: bool) -> None:
     shows = before_asking(clusters)
     can = f"a difference of {shows:.2f} between two shares" if shows < 1 else "no difference between two shares"
     typer.echo(
-        f"{len(loaded.cases)} questions about {clusters} documents can show {can}"
+        f"{len(loaded.cases)} questions, {clusters} of them independent (one for each document), can show {can}"
         f" (4 times in 5, if two systems disagree on {DISAGREEMENT:.0%} of them)",
         err=True,
     )
@@ -107,6 +107,11 @@ def as_dict(run: Run, summary: Summary) -> dict[str, Any]:
             segment: {name: figure.mean for name, figure in figures.items()}
             for segment, figures in summary.segments.items()
         },
+        "segments_ci95": {
+            segment: {name: [figure.low, figure.high] for name, figure in figures.items()}
+            for segment, figures in summary.segments.items()
+        },
+        "synthetic": summary.synthetic,
         "outcomes": dict(summary.losses),
         "failed_judgements": dict(summary.failed_judgements),
         "latency_ms": {stage: asdict(latency) for stage, latency in summary.latency.items()},
