@@ -27,7 +27,7 @@ from ragkit.store.open import Snapshot, open_snapshot
 
 if TYPE_CHECKING:
     from ragkit.ask import Stages
-    from ragkit.gateway.spending import Spending
+    from ragkit.gateway.spending import Open, Spending
     from ragkit.generate import Generator
     from ragkit.ingest.index import Progress
     from ragkit.ingest.report import IndexReport, Receipt
@@ -195,7 +195,7 @@ class Ragkit:
 
         question, stages = _readable(question), self._stages()
         with self.spending.call(question, payer, self.config_hash) as call:
-            return call.noted(ask(question, stages, filters))
+            return call.noted(ask(question, self._within(call, stages), filters))
 
     async def aask(self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY) -> Answer:
         """`ask` without blocking the event loop."""
@@ -206,7 +206,7 @@ class Ragkit:
         question = _readable(question)
         stages = await asyncio.to_thread(self._stages)
         with self.spending.call(question, payer, self.config_hash) as call:
-            return call.noted(await aask(question, stages, filters))
+            return call.noted(await aask(question, self._within(call, stages), filters))
 
     def stream(self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY) -> Iterator[str | Answer]:
         """Pieces of the answer as they come and, last, the checked `Answer`."""
@@ -216,7 +216,7 @@ class Ragkit:
 
         def metered() -> Iterator[str | Answer]:
             with self.spending.call(question, payer, self.config_hash) as call:
-                for piece in stream(question, stages, filters):
+                for piece in stream(question, self._within(call, stages), filters):
                     yield piece if isinstance(piece, str) else call.noted(piece)
 
         return metered()
@@ -232,7 +232,7 @@ class Ragkit:
         question = _readable(question)
         stages = await asyncio.to_thread(self._stages)
         with self.spending.call(question, payer, self.config_hash) as call:
-            async for piece in astream(question, stages, filters):
+            async for piece in astream(question, self._within(call, stages), filters):
                 yield piece if isinstance(piece, str) else call.noted(piece)
 
     def document(self, name: str) -> Document | None:
@@ -319,6 +319,20 @@ class Ragkit:
         models = self.embedder, self.reranker, self.generator
         document = snapshot.manifest.document
         return Stages(self.config, self.config_hash, snapshot.store, *models, document, self.rewriter())
+
+    def _within(self, call: Open, stages: Stages) -> Stages:
+        """The stages that a call may use: without a language model where its budget is used up."""
+        from dataclasses import replace
+
+        from ragkit.ask import sentence_splitter
+        from ragkit.gateway.spending import without_a_model
+        from ragkit.generate import make_generator
+
+        if not call.free:
+            return stages
+        config = without_a_model(stages.config)
+        generator = make_generator(config.generation, sentence_splitter(config), stages.embedder)
+        return replace(stages, config=config, generator=generator, rewriter=None)
 
     def _check_settings(self, snapshot: Snapshot) -> None:
         from ragkit.ingest.settings import index_settings_of, refuse_other_settings

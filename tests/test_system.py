@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ragkit import Answer, Config, Filter, Ragkit, RagkitError
-from ragkit.config.schema import Budget, Costs, Embedding
+from ragkit.config.schema import Budget, Costs, Embedding, Generation, Price
 from ragkit.embed import Embedder, make_embedder
 from ragkit.errors import BudgetExceeded, ConfigError, IndexMismatch, ModelError
 from ragkit.gateway.ledger import Ledger, Payer
@@ -366,3 +366,23 @@ def test_a_budget_that_is_used_up_stops_calls_before_they_cost(rag: Ragkit, tmp_
         system.ask("How long is an RMA number valid?")
     assert system.search("How long is an RMA number valid?")
     assert list(Ledger(tmp_path / "ledger.sqlite").rows("SELECT id FROM calls")) == []
+
+
+@pytest.mark.integration
+def test_where_the_budget_is_used_up_the_documents_answer(rag: Ragkit, tmp_path: Path) -> None:
+    generation = Generation(backend="openai", model="m", base_url="http://127.0.0.1:9/v1")  # nobody listens there
+    costs = Costs(
+        ledger=tmp_path / "ledger.sqlite",
+        prices={"m": Price(input=1.0, output=1.0)},
+        budgets=[Budget(per="day", usd=1e-6)],
+        over_budget="extractive",
+    )
+    system = Ragkit(rag.config.model_copy(update={"costs": costs, "generation": generation}))
+    question = "How long is an RMA number valid?"
+    expected = rag.ask(question)
+    for answer in (system.ask(question), list(system.stream(question))[-1], asyncio.run(system.aask(question))):
+        assert isinstance(answer, Answer)
+        assert answer.text == expected.text
+        assert answer.notes[0].startswith("answered without a language model: the budget of")
+    with pytest.raises(RagkitError, match="no server at"):
+        Ragkit(system.config.model_copy(update={"costs": Costs()})).ask(question)

@@ -401,6 +401,9 @@ class Costs(Part):
         None, description="SQLite file that keeps the cost lines of every answer; budgets need it."
     )
     budgets: list[Budget] = runtime([], description="What calls may cost; the most that a call can cost is reserved.")
+    over_budget: Literal["refuse", "extractive"] = runtime(
+        "refuse", description="Of a call that a budget does not allow: an error, or sentences of the documents instead."
+    )
     allow_unpriced: bool = runtime(False, description="Let calls without a known price through a budget, uncounted.")
 
     @model_validator(mode="after")

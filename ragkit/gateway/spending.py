@@ -27,10 +27,14 @@ _LONGER_THAN_ANY_S = 3600.0
 
 @dataclass(slots=True)
 class Open:
-    """A call under way: its reservation, what is to be told of budgets, and its answer once there is one."""
+    """A call under way: its reservation, what is to be told of budgets, and its answer once there is one.
+
+    `free`: no language model may be asked, for the budget is used up.
+    """
 
     hold: Hold | None = None
     answer: Answer | None = None
+    free: bool = False
     notes: list[str] = field(default_factory=list[str])
 
     def noted(self, answer: Answer) -> Answer:
@@ -49,7 +53,8 @@ class Spending:
 
     @contextmanager
     def call(self, question: str, payer: Payer, config_hash: str) -> Generator[Open]:
-        """Around one call. Raises BudgetExceeded before it if its budgets do not allow it.
+        """Around one call. Raises BudgetExceeded before it if its budgets do not allow it, nor one without a language
+        model where `costs.over_budget` says so.
 
         A call that fails gives its reservation back; one that is left before its answer is whole is charged with all
         of it, for what a model has begun is paid for.
@@ -58,7 +63,13 @@ class Spending:
         if self._ledger is None:
             yield opened
             return
-        opened.hold = self._reserved(question, payer)
+        try:
+            opened.hold = self._reserved(question, payer, self._config)
+        except BudgetExceeded as error:
+            if self._costs.over_budget == "refuse":
+                raise
+            opened.hold, opened.free = self._reserved(question, payer, without_a_model(self._config)), True
+            opened.notes.append(f"answered without a language model: {error.message}")
         if opened.hold is not None:
             opened.notes += _told(opened.hold)
         try:
@@ -82,12 +93,12 @@ class Spending:
             call = Call(payer, "", config_hash, [CostLine("generate", most, "left before its end: at most this")])
         self._ledger.settle(call, opened.hold)
 
-    def _reserved(self, question: str, payer: Payer) -> Hold | None:
+    def _reserved(self, question: str, payer: Payer, config: Config) -> Hold | None:
         now = time.time()
         limits = [limit for budget in self._costs.budgets if (limit := limit_of(budget, payer, now)) is not None]
         if not limits or self._ledger is None:
             return None
-        most = worst_case(self._config, question)
+        most = worst_case(config, question)
         if most is None:
             if not self._costs.allow_unpriced:
                 raise BudgetExceeded(
@@ -96,6 +107,15 @@ class Spending:
                 )
             most = 0
         return self._ledger.hold(limits, most, seconds=_LONGER_THAN_ANY_S, at=now)
+
+
+def without_a_model(config: Config) -> Config:
+    """The config for sentences of the documents: no model writes an answer or another wording of the question."""
+    generation = config.generation.model_copy(
+        update={"backend": "extractive", "refusal": config.generation.refusal.model_copy(update={"ask_model": False})}
+    )
+    retrieval = config.retrieval.model_copy(update={"transforms": []})
+    return config.model_copy(update={"generation": generation, "retrieval": retrieval})
 
 
 def limit_of(budget: Budget, payer: Payer, now: float) -> Limit | None:

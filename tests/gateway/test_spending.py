@@ -12,7 +12,7 @@ from ragkit.config.schema import Budget, Config
 from ragkit.errors import BudgetExceeded, ConfigError
 from ragkit.gateway.cost import cost_lines, worst_case
 from ragkit.gateway.ledger import NOBODY, Ledger, Payer, Scope
-from ragkit.gateway.spending import Spending
+from ragkit.gateway.spending import Spending, without_a_model
 from ragkit.types import Answer, CostLine, Usage
 
 PRICES = {"m": {"input": 1.0, "output": 2.0}}
@@ -136,3 +136,16 @@ def test_transforms_by_a_model_are_part_of_the_worst_case(tmp_path: Path) -> Non
     assert before is not None
     assert after is not None
     assert after > before
+
+
+def test_where_the_budget_is_used_up_no_model_may_be_asked_but_documents_may(tmp_path: Path) -> None:
+    asked = config(tmp_path, {"per": "total", "usd": 1e-9}, over_budget="extractive")
+    with Spending(asked).call("how?", NOBODY, "c") as opened:
+        assert opened.free
+        assert opened.noted(answer(0)).notes[0].startswith("answered without a language model: the budget of $1e-09")
+    free = without_a_model(asked)
+    assert (free.generation.backend, worst_case(free, "how?")) == ("extractive", 0)
+    paid = {"ingestion": {"embedding": {"backend": "openai", "model": "m", "base_url": "http://localhost:1/v1"}}}
+    still_paid = Config.model_validate({**paid, **asked.model_dump(include={"generation", "costs"})}, strict=False)
+    with pytest.raises(BudgetExceeded), Spending(still_paid).call("how?", NOBODY, "c"):
+        pass
