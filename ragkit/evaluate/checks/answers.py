@@ -197,7 +197,10 @@ def check_costs(records: Sequence[Record], thresholds: Thresholds, seed: int = 0
         _none_of("answers with an unpriced line", unpriced, usable),
         spent,
     )
-    return Check(9, "cost is tracked and within budget", parts, evidence=_rows([*wrong, *unpriced]))
+    # The dearest answers are why a mean is over its budget. None is named twice.
+    dear = [] if spent.verdict == "pass" else sorted(usable, key=lambda record: -(record.cost_usd or 0.0))
+    shown = {record.case.id: record for record in (*wrong, *unpriced, *dear)}
+    return Check(9, "cost is tracked and within budget", parts, evidence=_cost_rows(list(shown.values())))
 
 
 def _adds_up(record: Record) -> bool:
@@ -240,6 +243,14 @@ def _median(name: str, values: Sequence[float], bound: float) -> Measured:
     value = statistics.median(values) if values else None
     verdict = "not shown" if value is None else "pass" if value <= bound else "fail"
     return Measured(name, value, None, None, len(values), f"at most {bound:g}", verdict)
+
+
+def _cost_rows(records: Sequence[Record]) -> tuple[dict[str, Any], ...]:
+    """Rows with what each answer cost in all, and by stage in nano-dollars; null is not known."""
+    return tuple(
+        {**row, "usd": record.cost_usd, "nano_usd": [[line.stage, line.nano_usd] for line in record.cost]}
+        for row, record in zip(_rows(records), records, strict=False)
+    )
 
 
 def _rows(records: Sequence[Record]) -> tuple[dict[str, Any], ...]:

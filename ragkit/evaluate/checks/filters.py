@@ -2,13 +2,14 @@
 
 Filters are made from the values that the index holds and counted by the store and, one chunk after another, by the
 plain definition of a filter; every hit of a search under a filter must meet it, and so must every passage that the
-questions of a run with filters got.
+questions of a run with filters got, as far as the record keeps them.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from ragkit.config.schema import Filter
@@ -19,13 +20,15 @@ from ragkit.evaluate.suite import Thresholds
 from ragkit.retrieve.why import describe
 from ragkit.store.filters import fields_of, matches, parse_filter
 from ragkit.system import Ragkit
-from ragkit.types import Scalar
+from ragkit.types import Chunk, Scalar
 
 _FILTERS = 200
 _SEARCHED = 40
 """How many of them are searched under too."""
 _DEPTH = 50
 _VALUES_KEPT = 1000
+_EVIDENCE = 50
+"""Chunks without a required field that are named, for each field."""
 
 Fields = dict[str, list[Scalar]]
 
@@ -33,14 +36,31 @@ Fields = dict[str, list[Scalar]]
 def check_filters(rag: Ragkit, records: Sequence[Record], thresholds: Thresholds, seed: int = 0) -> Check:
     """Share of generated filters that the store and the definition count differently, of questions that got passages
     which their filters leave out, and of chunks that have each required field."""
-    snapshot = rag.snapshot()
-    rows = [fields_of(c) for entry in snapshot.manifest.entries() for c in snapshot.store.chunks_of(entry.id)]
+    rows = [fields_of(chunk) for chunk in _chunks(rag)]
+    exact, evidence = _exactness(rag, rows, seed)
+    parts = [exact]
+    if filtered := [record for record in records if record.case.filters and record.error is None]:
+        astray = [record for record in filtered if _passages_astray(rag, record)]
+        evidence += [{"question": record.case.id, "filters": list(record.case.filters)} for record in astray]
+        share, high = len(astray) / len(filtered), rare_event_bound(len(astray), len(filtered))
+        name, verdict = "questions with passages that their filters leave out", "fail" if astray else "pass"
+        parts.append(Measured(name, share, 0.0, high, len(filtered), "none", verdict))
+    for name, least in thresholds.required_fields.items():
+        parts.append(_filled(rows, name, least))
+        if parts[-1].value != 1.0:
+            evidence += _lacking(rag, name)
+    return Check(2, "metadata filters are exact", tuple(parts), evidence=tuple(evidence))
+
+
+def _exactness(rag: Ragkit, rows: Sequence[Fields], seed: int) -> tuple[Measured, list[dict[str, Any]]]:
+    """How many generated filters are counted wrongly, or have hits that do not meet them, and which."""
+    store = rag.snapshot().store
     chooser = random.Random(seed)  # noqa: S311 - draws a sample
     conditions = generate(rows, chooser, _FILTERS)
     wrong: list[dict[str, Any]] = []
     for number, condition in enumerate(conditions):
         expected = sum(matches(condition, fields) for fields in rows)
-        counted = snapshot.store.count([condition])
+        counted = store.count([condition])
         if counted != expected:
             wrong.append({"filter": describe(condition), "store": counted, "definition": expected})
         elif number < _SEARCHED and (strays := _strays(rag, condition)):
@@ -48,16 +68,7 @@ def check_filters(rag: Ragkit, records: Sequence[Record], thresholds: Thresholds
     high = rare_event_bound(len(wrong), len(conditions)) if conditions else 1.0
     share = len(wrong) / len(conditions) if conditions else None
     verdict = "not shown" if share is None else "fail" if wrong else "pass"
-    exact = Measured("filters counted wrongly", share, 0.0, high, len(conditions), "none", verdict)
-    parts = [exact]
-    if filtered := [record for record in records if record.case.filters and record.error is None]:
-        astray = [record for record in filtered if _passages_astray(rag, record)]
-        wrong += [{"question": record.case.id, "filters": list(record.case.filters)} for record in astray]
-        share, high = len(astray) / len(filtered), rare_event_bound(len(astray), len(filtered))
-        name, verdict = "questions with passages that their filters leave out", "fail" if astray else "pass"
-        parts.append(Measured(name, share, 0.0, high, len(filtered), "none", verdict))
-    parts += [_filled(rows, name, least) for name, least in thresholds.required_fields.items()]
-    return Check(2, "metadata filters are exact", tuple(parts), evidence=tuple(wrong))
+    return Measured("filters counted wrongly", share, 0.0, high, len(conditions), "none", verdict), wrong
 
 
 def generate(rows: Sequence[Fields], chooser: random.Random, count: int) -> list[Filter]:
@@ -106,10 +117,17 @@ def _strays(rag: Ragkit, condition: Filter) -> int:
 
 
 def _passages_astray(rag: Ragkit, record: Record) -> bool:
-    """Whether a passage that was found for the question does not meet its filters."""
+    """Whether a passage that was found for the question does not meet its filters. Only passages that the record keeps
+    are seen: a stray behind them is not."""
     conditions = [parse_filter(text) for text in record.case.filters]
     found = rag.snapshot().store.chunks([passage.chunk_id for passage in record.passages])
     return any(not matches(condition, fields_of(chunk)) for chunk in found.values() for condition in conditions)
+
+
+def _chunks(rag: Ragkit) -> Iterator[Chunk]:
+    snapshot = rag.snapshot()
+    for entry in snapshot.manifest.entries():
+        yield from snapshot.store.chunks_of(entry.id)
 
 
 def _filled(rows: Sequence[Fields], name: str, least: float) -> Measured:
@@ -117,3 +135,12 @@ def _filled(rows: Sequence[Fields], name: str, least: float) -> Measured:
     verdict = "not shown" if share is None else "pass" if share >= least else "fail"
     # All chunks were looked at, so there is nothing to estimate.
     return Measured(f"chunks with {name}", share, share, share, len(rows), f"at least {least:g}", verdict)
+
+
+def _lacking(rag: Ragkit, name: str) -> list[dict[str, Any]]:
+    """The first chunks without the field."""
+    found = islice((chunk for chunk in _chunks(rag) if not fields_of(chunk).get(name)), _EVIDENCE)
+    return [
+        {"missing field": name, "document": chunk.source_document, "start": chunk.start, "text": chunk.text}
+        for chunk in found
+    ]

@@ -172,6 +172,15 @@ def test_2_filters_dropped_on_the_way_to_the_store(
         assert check_filters(rag, asked(rag, suite, "filtered"), suite.suite.checklist).verdict == "fail"
 
 
+def test_2_a_field_that_chunks_lack(index: Path, suite: LoadedSuite) -> None:
+    strict = suite.suite.checklist.model_copy(update={"required_fields": {"author": 0.5}})
+    with system(index) as rag:
+        check = check_filters(rag, (), strict)
+    assert verdicts(check)["chunks with author"] == "fail"
+    assert {row["missing field"] for row in check.evidence} == {"author"}
+    assert all(row["document"] and row["text"] for row in check.evidence)
+
+
 def test_3_ranking_turned_upside_down(index: Path, suite: LoadedSuite, monkeypatch: pytest.MonkeyPatch) -> None:
     from ragkit.retrieve import lists
 
@@ -324,6 +333,10 @@ def test_9_a_budget_that_is_exceeded(index: Path, suite: LoadedSuite) -> None:
     with system(index, dear) as rag:
         check = check_costs(asked(rag, suite, "filtered"), thrifty)
     assert verdicts(check)["dollars a question"] == "fail"
+    spent = [row["usd"] for row in check.evidence]
+    assert len(spent) == len({row["id"] for row in check.evidence}) > 0
+    assert spent == sorted(spent, reverse=True), "the dearest first"
+    assert all(row["usd"] == sum(nano for _, nano in row["nano_usd"]) / 1e9 for row in check.evidence)
 
 
 def test_9_a_price_that_nobody_knows(suite: LoadedSuite, records: list[Record]) -> None:
