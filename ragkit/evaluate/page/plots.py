@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from textwrap import wrap
+from unicodedata import east_asian_width
 
-_WIDTH = 440
-"""Narrow enough for its text to stay readable at the width of a phone."""
+_WIDTH = 360
+"""About the width of a phone, so that text keeps its size there; the style sheet gives a plot no less elsewhere."""
 _LINE = 12
 """Pixels of a line of text."""
 
@@ -29,7 +31,7 @@ def waterfall(steps: Sequence[Step], title: str) -> str:
     True
     """
     most = max((step.count for step in steps), default=1) or 1
-    left, row = 165, 26
+    left, row = 160, 26
     scale = (_WIDTH - left - 75) / most
     parts: list[str] = []
     level = 0
@@ -59,22 +61,35 @@ class Whisker:
     note: str = ""
 
 
+_LABEL = 44
+"""Signs of a label on one line: what fits the width in capitals; of wide ones, such as Japanese, half as many do."""
+
+
 def whiskers(rows: Sequence[Whisker], title: str) -> str:
-    """Values from 0 to 1, each with its interval as a line, one below the other."""
-    left, right, row = 125, 105, 26
+    """Values from 0 to 1, each with its interval as a line, one below the other, under its label.
+
+    >>> whiskers([Whisker("questions about the warranty of older units", 0.5, 0.4, 0.6)], "t").count("of older units")
+    1
+    """
+    left, right = 10, 115
     scale = _WIDTH - left - right
-    height = len(rows) * row + 34
-    parts = [_axis_x(left, scale, len(rows) * row + 8, [0.0, 0.25, 0.5, 0.75, 1.0])]
-    for number, each in enumerate(rows):
-        y = number * row + 16
+    parts: list[str] = []
+    y = 0
+    for each in rows:
+        is_wide = any(east_asian_width(sign) in "WF" for sign in each.label)
+        for line in wrap(each.label, _LABEL // 2 if is_wide else _LABEL) or [""]:
+            y += _LINE + 3
+            parts.append(f'<text x="{left}" y="{y}">{escape(line)}</text>')
+        y += _LINE + 2
         x, low, high = (left + scale * min(1.0, max(0.0, value)) for value in (each.value, each.low, each.high))
         parts.append(
-            f'<text x="{left - 8}" y="{y + 4}" class="end">{escape(each.label)}</text>'
             f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{y}" y2="{y}" class="whisker"/>'
             f'<circle cx="{x:.1f}" cy="{y}" r="5" class="dot"/>'
-            f'<text x="{left + scale + 10}" y="{y + 4}">{each.value:.3f} {escape(each.note)}</text>'
+            f'<text x="{left + scale + 12}" y="{y + 4}">{each.value:.3f} {escape(each.note)}</text>'
         )
-    return _svg(height, "".join(parts), title)
+        y += 13
+    axis = _axis_x(left, scale, y, [0.0, 0.25, 0.5, 0.75, 1.0])
+    return _svg(y + 22, axis + "".join(parts), title)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +104,7 @@ class Point:
 
 def curve(points: Sequence[Point], title: str, x_label: str, y_label: str, *, diagonal: bool = False) -> str:
     """Points from 0 to 1 in both directions, joined; with `diagonal` the line where both are equal."""
-    left, top, size = 60, 10, 300
+    left, top, size = 60, 10, 280
     width = left + size + 20
 
     def at(x: float, y: float) -> tuple[float, float]:
@@ -110,10 +125,8 @@ def curve(points: Sequence[Point], title: str, x_label: str, y_label: str, *, di
     if len(points) <= 20:
         dots = (at(point.x, point.y) for point in points)
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" class="dot"/>' for x, y in dots]
-    middle = top + size / 2
     parts.append(f'<text x="{left + size / 2}" y="{top + size + 36}" class="middle">{escape(x_label)}</text>')
-    turned = f'transform="rotate(-90 16 {middle})"'
-    parts.append(f'<text x="16" y="{middle}" class="middle" {turned}>{escape(y_label)}</text>')
+    parts.append(_turned(y_label, 16, top + size / 2))
     return _svg(top + size + 46, "".join(parts), title, width)
 
 
@@ -148,15 +161,13 @@ def scatter(dots: Sequence[Dot], title: str, x_label: str, y_label: str) -> str:
         label = f"<title>{escape(dot.label)}</title>"
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" class="{kind}">{label}</circle>')
     parts.append(f'<text x="{left + width / 2}" y="{top + height + 36}" class="middle">{escape(x_label)}</text>')
-    middle = top + height / 2
-    turned = f'transform="rotate(-90 12 {middle})"'
-    parts.append(f'<text x="12" y="{middle}" class="middle" {turned}>{escape(y_label)}</text>')
+    parts.append(_turned(y_label, 12, top + height / 2))
     return _svg(top + height + 46, "".join(parts), title)
 
 
 def histogram(values: Sequence[float], title: str, x_label: str, bins: int = 24) -> str:
-    """How often values fall into ranges of one width; the longest hundredth is drawn at the right end."""
-    left, height = 50, 180
+    """How many questions fall into ranges of one width; the longest hundredth is drawn at the right end."""
+    left, height = 60, 180
     width = _WIDTH - left - 20
     ordered = sorted(values)
     top = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))] if ordered else 1.0
@@ -174,9 +185,16 @@ def histogram(values: Sequence[float], title: str, x_label: str, bins: int = 24)
     for number in range(5):
         x = left + width * number / 4
         parts.append(f'<text x="{x:.1f}" y="{height + 16}" class="middle tick">{top * number / 4:,.0f}</text>')
-    parts.append(f'<text x="{left - 6}" y="24" class="end tick">{most}</text>')
+    for count, y in ((most, 24), (0, height)):
+        parts.append(f'<text x="{left - 6}" y="{y}" class="end tick">{count}</text>')
+    parts.append(_turned("questions", 16, height / 2))
     parts.append(f'<text x="{left + width / 2}" y="{height + 36}" class="middle">{escape(x_label)}</text>')
     return _svg(height + 46, "".join(parts), title)
+
+
+def _turned(label: str, x: float, y: float) -> str:
+    """The label of an upright axis."""
+    return f'<text x="{x}" y="{y}" class="middle" transform="rotate(-90 {x} {y})">{escape(label)}</text>'
 
 
 def _axis_x(left: float, scale: float, y: float, ticks: Sequence[float], grid: float = 0.0) -> str:
