@@ -1,4 +1,4 @@
-"""Put the page together: verdicts, where answers are lost, segments, refusals, time, and the worst questions.
+"""Put the page together: verdicts, remarks, where answers are lost, segments, refusals, time, and the worst questions.
 
 Texts of documents, questions and answers are data: all of it is escaped, and the page's policy allows no script.
 """
@@ -12,6 +12,15 @@ from importlib import resources
 
 from ragkit.evaluate.ordering import worst_first
 from ragkit.evaluate.page.plots import Point, Step, Whisker, curve, histogram, waterfall, whiskers
+from ragkit.evaluate.page.remarks import (
+    SYNTHETIC,
+    asked_part,
+    judged_metrics,
+    marked,
+    measured_in_words,
+    remarks,
+    synthetic_share,
+)
 from ragkit.evaluate.record import Outcome, PassageRow, Record
 from ragkit.evaluate.runs import Run
 from ragkit.evaluate.statistics import share_interval
@@ -30,7 +39,10 @@ def page(run: Run, records: Sequence[Record], summary: Summary, metrics: Sequenc
     body = "\n".join(
         (
             _head(run, summary),
-            _cards(summary, metrics),
+            _remarks(remarks(run, summary, metrics)),
+            _gates(summary),
+            _cards("Figures with 95% intervals", summary, metrics),
+            _cards("What judges scored, with 95% intervals", summary, judged_metrics(summary)),
             _losses(records),
             _segments(summary, metrics),
             _refusing(records),
@@ -62,12 +74,19 @@ def _head(run: Run, summary: Summary) -> str:
         said = ", ".join(
             f'<span class="{_CLASS[kind]}">{verdicts.count(kind)} {kind}</span>' for kind in _CLASS if kind in verdicts
         )
-    failed = f", {summary.failed} failed to run" if summary.failed else ""
-    return (
-        f"<h1>{escape(run.suite)}: {said}</h1>"
-        f"<p>{summary.questions} questions{failed}; run {escape(run.id)}, begun {escape(run.began)}.</p>"
-        f"{_gates(summary)}"
-    )
+    asked = f"{summary.questions} questions"
+    if part := asked_part(run):
+        asked += f" ({escape(part)})"
+    if summary.failed:
+        asked += f", {summary.failed} failed to run"
+    share = synthetic_share(summary.synthetic, summary.questions)
+    mark = f', <span class="shown">{share} {SYNTHETIC}</span>' if share else ""
+    return f"<h1>{escape(run.suite)}: {said}{mark}</h1><p>{asked}; run {escape(run.id)}, begun {escape(run.began)}.</p>"
+
+
+def _remarks(said: Sequence[str]) -> str:
+    lines = "".join(f"<li>{escape(line)}</li>" for line in said)
+    return f'<ul class="remarks">{lines}</ul>' if lines else ""
 
 
 def _gates(summary: Summary) -> str:
@@ -75,24 +94,25 @@ def _gates(summary: Summary) -> str:
         return ""
     rows: list[str] = []
     for result in summary.gates:
-        gate, figure = result.gate, result.figure
-        value = "no question has it" if figure is None else f"{figure.mean:.3f} ({figure.interval})"
+        gate = result.gate
+        # Three columns, so that the verdict is in sight on a phone.
         rows.append(
-            f"<tr><td>{escape(gate.metric)} {escape(gate.segment)}</td><td>{gate.demanded}</td><td>{value}</td>"
-            f'<td class="{_CLASS[result.verdict]}">{result.verdict}</td></tr>'
+            f"<tr><td>{escape(gate.metric)} {escape(gate.segment)}<div class='faint'>{gate.demanded}</div></td>"
+            f'<td>{measured_in_words(result)}</td><td class="{_CLASS[result.verdict]}">{result.verdict}</td></tr>'
         )
-    head = "<tr><th>gate</th><th>demanded</th><th>measured (95% interval)</th><th>verdict</th></tr>"
+    head = "<tr><th>gate</th><th>measured (95% interval)</th><th>verdict</th></tr>"
     return f'<div class="scroll"><table>{head}{"".join(rows)}</table></div>'
 
 
-def _cards(summary: Summary, metrics: Sequence[str]) -> str:
+def _cards(title: str, summary: Summary, metrics: Sequence[str]) -> str:
+    """A card for each metric that some question has; nothing without one."""
     cards = [
         f'<div class="card"><span>{escape(name)}</span><b>{figure.mean:.3f}</b>'
         f"<span>{figure.interval}, {figure.questions} questions in {figure.clusters} documents</span></div>"
         for name in metrics
         if (figure := summary.figures.get(name)) is not None
     ]
-    return f'<section><h2>Figures with 95% intervals</h2><div class="cards">{"".join(cards)}</div></section>'
+    return f'<section><h2>{title}</h2><div class="cards">{"".join(cards)}</div></section>' if cards else ""
 
 
 def _losses(records: Sequence[Record]) -> str:
@@ -129,28 +149,37 @@ def _refusing(records: Sequence[Record]) -> str:
     judged = [record for record in records if record.confidence is not None and record.outcome != "not judged"]
     if not judged:
         return ""
+    placed = [record for record in judged if _is_placed(record)]
     calibration = curve(
-        calibration_points(judged),
+        calibration_points(placed),
         "Calibration of the confidence",
         "confidence",
         "share with the answer",
         diagonal=True,
     )
     risk = curve(risk_coverage(judged), "Risk against coverage", "share of questions answered", "share of them wrong")
+    without = len(judged) - len(placed)
+    counted = f"{len(placed)} questions" + (f"; {without} without a labelled place left out" if without else "")
     return (
         '<section><h2>Does it know when it does not?</h2><div class="plots">'
         "<figure><figcaption>Calibration: of questions with this confidence, how many have the answer among the results"
-        f"</figcaption>{calibration}</figure>"
+        f" ({counted})</figcaption>{calibration}</figure>"
         f"<figure><figcaption>Risk and coverage: answering only the surest questions</figcaption>{risk}</figure>"
         "</div></section>"
     )
 
 
+def _is_placed(record: Record) -> bool:
+    """Whether labels say where the answer stands, or that it stands nowhere."""
+    return bool(record.places) or not record.case.answerable
+
+
 def calibration_points(records: Sequence[Record]) -> list[Point]:
     """In bins of the confidence: its mean, and the share (with its interval) of questions whose labelled place was
-    among the results. Bins without questions are left out."""
+    among the results. Unanswerable questions have none there; answerable ones without a labelled place, of which
+    nobody knows, are left out, and so are bins without questions."""
     bins: dict[int, list[Record]] = {}
-    for record in records:
+    for record in filter(_is_placed, records):
         bins.setdefault(min(_BINS - 1, int((record.confidence or 0.0) * _BINS)), []).append(record)
     points: list[Point] = []
     for _, found in sorted(bins.items()):
@@ -213,7 +242,7 @@ def _question(record: Record) -> str:
     passages = "".join(map(_passage, record.passages[:_PASSAGES]))
     return (
         f"<details><summary>{escape(case.question)}"
-        f"<span class='faint'>{escape(case.id)}: {escape(record.outcome)}</span></summary>"
+        f"<span class='faint'>{escape(case.id)}: {escape(marked(record))}</span></summary>"
         f"<div class='side'><div><h3>Labelled</h3><p>{escape(labelled)}</p><ul>{places}</ul>"
         f"<h3>Answered</h3><blockquote>{escape(record.error or record.text)}</blockquote><ul>{cited}</ul></div>"
         f"<div><h3>Retrieved</h3>{passages or '<p>nothing</p>'}</div></div></details>"

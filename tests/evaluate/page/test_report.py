@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
 from ragkit.evaluate.cases import Case, Evidence
 from ragkit.evaluate.page.report import calibration_points, page, risk_coverage
-from ragkit.evaluate.record import Outcome, PassageRow, PlaceRow, Reached, Record
+from ragkit.evaluate.record import Judgement, Outcome, PassageRow, PlaceRow, Reached, Record
 from ragkit.evaluate.runs import Run
 from ragkit.evaluate.suite import Suite
 from ragkit.evaluate.summary import summarise
@@ -137,6 +138,42 @@ def test_calibration_compares_confidence_with_the_places_that_were_found() -> No
     (point,) = points
     assert round(point.x, 2) == 0.90
     assert point.y == 8 / 9
+
+
+def test_calibration_leaves_out_questions_of_which_nobody_knows_where_the_answer_stands() -> None:
+    unplaced = [record(n, "right", 0.9, places=()) for n in range(3)]
+    assert calibration_points(unplaced) == []
+    nowhere = record(9, "refused rightly", 0.1, places=())
+    unanswerable = nowhere.model_copy(update={"case": Case(id="u", question="?", answerable=False)})
+    (point,) = calibration_points([*unplaced, unanswerable])
+    assert point.y == 0.0
+    text = page(RUN, [*RECORDS, *unplaced], summarise([*RECORDS, *unplaced], SUITE), SUITE.metrics)
+    assert "(4 questions; 3 without a labelled place left out)" in text
+
+
+def test_the_page_tells_judges_failures_leaks_notes_and_the_part() -> None:
+    judged = (
+        Judgement(judge="lexical.support", score=0.5),
+        Judgement(judge="llm.groundedness", score=None, reason="no reply"),
+    )
+    records = [each.model_copy(update={"judgements": judged}) for each in RECORDS]
+    leaks = [{"kind": "like question", "test": f"q{n}", "other": HOSTILE, "detail": ""} for n in range(7)]
+    details = {**RUN.details, "part": "tuning", "notes": [f"a note {HOSTILE}"], "leaks": leaks}
+    text = page(replace(RUN, details=details), records, summarise(records, SUITE), [*SUITE.metrics, "f11"])
+    for told in (
+        "What judges scored",
+        "lexical.support</span><b>0.500</b><span>0.500 to 0.500",
+        "llm.groundedness: 4 judgements failed",
+        "4 questions (tuning part)",
+        "note: a note",
+        "leak: like question: question q4",
+        "7 leaks in all",
+        "no question has the metric f11; did you mean f1?",
+    ):
+        assert told in text, told
+    assert "question q5" not in text
+    assert not Tags(text).open
+    assert "<script>" not in text
 
 
 def test_risk_rises_with_coverage_when_the_confidence_is_good() -> None:
