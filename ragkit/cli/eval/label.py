@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ragkit.cli.eval.run import RunsOption
+from ragkit.cli.eval.runs import read_run
 from ragkit.cli.options import JsonOption, print_json
 from ragkit.errors import ConfigError
 
@@ -28,13 +29,10 @@ def label(
     """Judge answers with the keys y, n, s (skip) and q (stop); with --json nothing is asked."""
     from ragkit.cli.printing import console
     from ragkit.evaluate.labels import Labels, to_label
-    from ragkit.evaluate.runs import DEFAULT_FILE, Runs
+    from ragkit.evaluate.runs import DEFAULT_FILE
 
-    path = runs_file or DEFAULT_FILE
-    with Runs(path) as runs:
-        found = runs.find(run)
-        records = list(runs.records(found.id))
-    labels = Labels(path, found.id)
+    found, records = read_run(run, runs_file)
+    labels = Labels(runs_file or DEFAULT_FILE, found.id)
     try:
         screen = console()
         if not as_json:
@@ -61,9 +59,11 @@ def _ask(screen: Console, records: list[Record], give: Callable[[str, bool], Non
     from rich.text import Text
 
     from ragkit.cli.printing import FAINT, clean
+    from ragkit.evaluate.page.remarks import SYNTHETIC
 
     for number, record in enumerate(records, start=1):
-        screen.rule(f"{number} of {len(records)}: {record.case.id}")
+        mark = f" ({SYNTHETIC})" if record.case.synthetic else ""
+        screen.rule(f"{number} of {len(records)}: {clean(record.case.id)}{mark}")
         screen.print(Text(clean(record.case.question), style="bold"))
         screen.print(Text(clean(record.text)))
         for citation in record.citations:

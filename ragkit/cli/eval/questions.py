@@ -42,8 +42,10 @@ def generate(
         print_json({"written": str(out), "questions": len(made.cases), "dropped": made.dropped})
         return
     dropped = ", ".join(f"{number} {reason}" for reason, number in made.dropped.items() if number)
-    typer.echo(f"{counted(len(made.cases), 'question')} in {out}" + (f" (dropped: {dropped})" if dropped else ""))
+    made_of = counted(len(made.cases), "synthetic question")
+    typer.echo(f"{made_of} in {out}" + (f" (dropped: {dropped})" if dropped else ""))
     typer.echo("now read them: mend what is odd, delete the line of what is no good, then name the file in a suite")
+    typer.echo('every report marks them as synthetic; take "synthetic":true out of the lines that you have checked')
 
 
 def split(
@@ -57,6 +59,7 @@ def split(
     """Part questions by document into tuning and test, and look for what the parts have in common."""
     from dataclasses import asdict
 
+    from ragkit.cli.printing import clean
     from ragkit.evaluate.leakage import leaks_between
     from ragkit.evaluate.split import split_cases, write_split
     from ragkit.evaluate.suite import read_questions
@@ -74,8 +77,7 @@ def split(
         if found.documents is not None:
             typer.echo(f"their documents: {found.documents} (corpus: of a suite)")
         for note in found.notes:
-            typer.echo(f"note: {note}")
+            typer.echo(clean(f"note: {note}"))
         for leak in leaks:
-            typer.echo(
-                f"leak: {leak.kind}: test question {leak.test}, tuning question {leak.other} {leak.detail}".rstrip()
-            )
+            said = f"leak: {leak.kind}: test question {leak.test}, tuning question {leak.other} {leak.detail}"
+            typer.echo(clean(said.rstrip()))

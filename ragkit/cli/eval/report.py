@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ragkit.cli.eval.run import RunsOption, as_dict
+from ragkit.cli.eval.runs import read_run
 from ragkit.cli.options import JsonOption, print_json
 
 
@@ -21,30 +22,21 @@ def report(
     """Print a finished run again, or write its page; no model is called. Exit code 1 if a gate failed."""
     from ragkit.cli.eval.tables import summary_tables
     from ragkit.cli.printing import console
-    from ragkit.evaluate.junit import Line
+    from ragkit.evaluate.junit import gate_lines
     from ragkit.evaluate.junit import junit as as_junit
+    from ragkit.evaluate.page.remarks import synthetic_share
     from ragkit.evaluate.page.report import page
-    from ragkit.evaluate.runs import DEFAULT_FILE, Runs
     from ragkit.evaluate.suite import Suite
     from ragkit.evaluate.summary import summarise
 
-    with Runs(runs_file or DEFAULT_FILE) as runs:
-        found = runs.find(run)
-        records = list(runs.records(found.id))
+    found, records = read_run(run, runs_file)
     suite = Suite.model_validate(found.details["suite"])
     summary = summarise(records, suite)
     if html is not None:
         _write(html, page(found, records, summary, suite.metrics))
     if junit is not None:
-        lines = [
-            Line(
-                f"{result.gate.metric} {result.gate.segment}".strip(),
-                result.verdict,
-                "no question has it" if result.figure is None else f"{result.figure.mean:.3f}",
-            )
-            for result in summary.gates
-        ]
-        _write(junit, as_junit(found.suite, lines))
+        told = {"synthetic questions": synthetic_share(summary.synthetic, summary.questions)}
+        _write(junit, as_junit(found.suite, gate_lines(summary), told))
     if as_json:
         print_json(as_dict(found, summary))
     elif html is None and junit is None:

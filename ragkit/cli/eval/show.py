@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ragkit.cli.eval.run import RunsOption
+from ragkit.cli.eval.runs import read_run
 from ragkit.cli.options import JsonOption, print_json
 from ragkit.errors import RagkitError
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from ragkit.evaluate.record import Record
-    from ragkit.evaluate.runs import Run
+
+_NAMED = 5
+"""How many questions are named when several may be meant."""
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Id of a run, the beginning of one, or `last`.")]
 
@@ -30,25 +35,37 @@ def worst(
     from ragkit.cli.printing import clean, console
     from ragkit.evaluate.ordering import worst_first
 
-    found, records = _read(run, runs_file)
+    found, records = read_run(run, runs_file)
     lost = worst_first(records)[:top]
     if as_json:
         print_json({"run": found.id, "questions": [record.model_dump(mode="json") for record in lost]})
         return
-    table = Table(title=f"run {found.id}: {len(lost)} of {len(records)} questions")
-    for heading in ("id", "outcome", "question", "answer"):
-        table.add_column(heading)
+    table = Table(title=f"run {found.id}: {len(lost)} of {len(records)} questions", show_lines=True)
+    # An id is to be copied, so it has a line of its own that nothing shortens.
+    table.add_column("question", overflow="fold", ratio=1)
+    table.add_column("answer", overflow="fold", ratio=1)
     for record in lost:
-        answer = record.error or record.text
-        table.add_row(
-            record.case.id, record.outcome, Text(clean(record.case.question)), Text(_shortened(clean(answer)))
-        )
+        table.add_row(_headed(record), Text(_shortened(clean(record.error or record.text))))
     console().print(table)
+
+
+def _headed(record: Record) -> Text:
+    """A question under its id and what became of it."""
+    from rich.text import Text
+
+    from ragkit.cli.printing import FAINT, clean
+    from ragkit.evaluate.page.remarks import marked
+
+    text = Text(f"{clean(record.case.id)}\n", style="bold")
+    text.append(f"{marked(record)}\n", style=f"not bold {FAINT}")
+    return text.append(_shortened(clean(record.case.question)), style="not bold")
 
 
 def show(
     run: RunArgument,
-    question: Annotated[str, typer.Argument(metavar="QUESTION", help="Id of the question, or words of it.")],
+    question: Annotated[
+        str, typer.Argument(metavar="QUESTION", help="Id of the question, its part behind the /, or words.")
+    ],
     runs_file: RunsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -57,15 +74,17 @@ def show(
     from rich.text import Text
 
     from ragkit.cli.printing import FAINT, clean, console, place
+    from ragkit.evaluate.page.remarks import marked
 
-    _, records = _read(run, runs_file)
+    _, records = read_run(run, runs_file)
     record = _chosen(records, question)
     if as_json:
         print_json(record.model_dump(mode="json"))
         return
     screen = console()
     screen.print(Text(clean(record.case.question), style="bold"))
-    screen.print(f"outcome: {record.outcome}" + (f" ({record.error})" if record.error else ""))
+    screen.print(Text(f"id: {clean(record.case.id)}", style=FAINT))
+    screen.print(f"outcome: {marked(record)}" + (f" ({clean(record.error)})" if record.error else ""))
     if record.case.answers:
         screen.print(f"labelled answers: {clean(' | '.join(record.case.answers))}")
     for labelled in record.places:
@@ -91,21 +110,18 @@ def show(
     screen.print(Text(" · ".join(values), style=FAINT))
 
 
-def _read(run: str, runs_file: RunsOption) -> tuple[Run, list[Record]]:
-    from ragkit.evaluate.runs import DEFAULT_FILE, Runs
-
-    with Runs(runs_file or DEFAULT_FILE) as runs:
-        found = runs.find(run)
-        return found, list(runs.records(found.id))
-
-
 def _chosen(records: list[Record], question: str) -> Record:
-    exact = [record for record in records if record.case.id == question]
-    found = exact or [record for record in records if question.casefold() in record.case.question.casefold()]
+    """By its id, by the end of an id behind a "/" (ids begin with the name of their set), or by words of its text."""
+    found = (
+        [record for record in records if record.case.id == question]
+        or [record for record in records if record.case.id.endswith(f"/{question}")]
+        or [record for record in records if question.casefold() in record.case.question.casefold()]
+    )
     if len(found) == 1:
         return found[0]
     if found:
-        raise RagkitError(f"{len(found)} questions have {question!r}", mend=f"name one by its id: {found[0].case.id}")
+        ids = ", ".join(record.case.id for record in found[:_NAMED])
+        raise RagkitError(f"{len(found)} questions have {question!r}", mend=f"name one by its id: {ids}")
     raise RagkitError(f"no question of this run is or has {question!r}", mend="see: ragkit eval worst")
 
 

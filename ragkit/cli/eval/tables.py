@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ragkit.cli.printing import FAINT, clean, counted
-from ragkit.evaluate.judges.settings import MEASURES
+from ragkit.evaluate.page.remarks import asked_part, gate_in_words, judged_metrics, measured_in_words, remarks
 from ragkit.evaluate.record import GOOD
 
 if TYPE_CHECKING:
@@ -24,37 +24,23 @@ _BAR = 24
 
 def summary_tables(run: Run, summary: Summary, metrics: Sequence[str]) -> Iterator[RenderableType]:
     """The parts of a run's summary, top to bottom."""
-    judged = sorted({name for name in summary.figures if name.split(".")[0] in MEASURES})
-    yield figures_table(summary, [*metrics, *judged])
+    yield figures_table(summary, [*metrics, *judged_metrics(summary)], asked_part(run))
     if summary.segments:
         yield segments_table(summary, metrics)
     yield losses_table(summary)
-    yield from _judges(summary)
     yield Text(_time_and_cost(summary), style=FAINT)
     if summary.gates:
         yield gates_table(summary)
-    yield from _leaks(run)
+    yield from (Text(clean(each), style="yellow") for each in remarks(run, summary, metrics))
     yield Text(
         f"run {run.id} · config {run.config_hash} · questions {run.data_hash} · documents {run.index_hash}", style=FAINT
     )
 
 
-_LEAKS_SHOWN = 5
-
-
-def _leaks(run: Run) -> Iterator[Text]:
-    leaks = run.details.get("leaks", [])
-    for leak in leaks[:_LEAKS_SHOWN]:
-        yield Text(
-            clean(f"leak: {leak['kind']}: question {leak['test']}, {leak['other']} {leak['detail']}"), style="yellow"
-        )
-    if len(leaks) > _LEAKS_SHOWN:
-        yield Text(f"and {len(leaks) - _LEAKS_SHOWN} leaks more: see --json", style="yellow")
-
-
-def figures_table(summary: Summary, metrics: Sequence[str]) -> Table:
-    """One row a metric; those that no question has are left out."""
+def figures_table(summary: Summary, metrics: Sequence[str], part: str = "") -> Table:
+    """One row a metric; those that no question has are left out. `part` says which questions were asked."""
     title = counted(summary.questions, "question")
+    title += f" ({part})" if part else ""
     table = Table(title=f"{title}, {summary.failed} failed" if summary.failed else title)
     table.add_column("metric", no_wrap=True)
     for heading in ("value", "95% interval", "n", "shows*"):
@@ -63,7 +49,7 @@ def figures_table(summary: Summary, metrics: Sequence[str]) -> Table:
         figure = summary.figures.get(name)
         if figure is not None:
             shows = f"{figure.shows:.3f}" if figure.shows < 1 else "-"
-            table.add_row(name, f"{figure.mean:.3f}", figure.interval, str(figure.questions), shows)
+            table.add_row(clean(name), f"{figure.mean:.3f}", figure.interval, str(figure.questions), shows)
     table.caption = "* the smallest difference between two systems that these questions show in 4 of 5 cases"
     return table
 
@@ -71,21 +57,16 @@ def figures_table(summary: Summary, metrics: Sequence[str]) -> Table:
 def segments_table(summary: Summary, metrics: Sequence[str]) -> Table:
     """One row a segment and metric."""
     table = Table(title="by segment")
-    table.add_column("segment")
+    table.add_column("segment", overflow="fold")
     table.add_column("metric", no_wrap=True)
     for heading in ("value", "95% interval", "questions"):
         table.add_column(heading, justify="right")
     for segment, figures in summary.segments.items():
         shown = [figures[name] for name in metrics if name in figures]
         for number, figure in enumerate(shown):
-            row = (figure.metric, f"{figure.mean:.3f}", figure.interval, str(figure.questions))
-            table.add_row("" if number else segment, *row, end_section=number == len(shown) - 1)
+            row = (clean(figure.metric), f"{figure.mean:.3f}", figure.interval, str(figure.questions))
+            table.add_row("" if number else clean(segment), *row, end_section=number == len(shown) - 1)
     return table
-
-
-def _judges(summary: Summary) -> Iterator[Text]:
-    for judge, failed in summary.failed_judgements.items():
-        yield Text(f"{judge}: {counted(failed, 'judgement')} failed and count for nothing", style="yellow")
 
 
 def losses_table(summary: Summary) -> Table:
@@ -103,14 +84,10 @@ def losses_table(summary: Summary) -> Table:
 def gates_table(summary: Summary) -> Table:
     table = Table(title="gates")
     for heading in ("gate", "value", "verdict"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for result in summary.gates:
-        gate, figure = result.gate, result.figure
-        where = f" ({gate.segment})" if gate.segment else ""
-        value = "no question has it" if figure is None else f"{figure.mean:.3f} ({figure.interval})"
-        table.add_row(
-            f"{gate.metric}{where} {gate.demanded}", value, Text(result.verdict, style=STYLES[result.verdict])
-        )
+        verdict = Text(result.verdict, style=STYLES[result.verdict])
+        table.add_row(clean(gate_in_words(result.gate)), measured_in_words(result), verdict)
     return table
 
 
