@@ -44,8 +44,7 @@ def check_reranking(records: Sequence[Record], thresholds: Thresholds, seed: int
         without = Measured("precision@3 without it", *bounds, "for information", "not shown")
         return Check(4, title, (without,), "no reranker is configured")
     gains = [
-        (record.metrics[f"reranked.{measure}"] - record.metrics[f"fused.{measure}"], record.case.cluster)
-        for record in both
+        (record.metrics[f"reranked.{measure}"] - record.metrics[f"fused.{measure}"], record.cluster) for record in both
     ]
     gain = figure_of("gain in precision@3", gains, seed)
     verdict = "pass" if gain.low > 0 else "fail" if gain.high < 0 else "not shown"
@@ -93,7 +92,7 @@ def succeeded(record: Record) -> bool:
 def check_citations(records: Sequence[Record], thresholds: Thresholds, seed: int = 0) -> Check:
     """6: every citation resolves to its characters, backs its sentence, and leads to where the answer stands."""
     answered = [record for record in records if not record.refused and record.error is None]
-    cited = [(float(c.resolves), record.case.cluster) for record in answered for c in record.citations]
+    cited = [(float(c.resolves), record.cluster) for record in answered for c in record.citations]
     resolving = sum(value for value, _ in cited) / len(cited) if cited else None
     met = resolving is not None and resolving >= thresholds.min_resolving
     verdict = "not shown" if resolving is None else "pass" if met else "fail"
@@ -107,9 +106,9 @@ def check_citations(records: Sequence[Record], thresholds: Thresholds, seed: int
         f"at least {thresholds.min_resolving:g}",
         verdict,
     )
-    backed = [(1 - record.metrics["unsupported_share"], record.case.cluster) for record in answered]
+    backed = [(1 - record.metrics["unsupported_share"], record.cluster) for record in answered]
     right = [
-        (float(record.outcome == "right"), record.case.cluster)
+        (float(record.outcome == "right"), record.cluster)
         for record in answered
         if record.metrics.get("contained") and record.outcome in ("right", "right but wrongly cited")
     ]
@@ -183,7 +182,7 @@ def check_costs(records: Sequence[Record], thresholds: Thresholds, seed: int = 0
     usable = [record for record in records if record.error is None]
     wrong = [record for record in usable if not _adds_up(record)]
     unpriced = [record for record in usable if any(line.nano_usd is None for line in record.cost)]
-    priced = [(record.cost_usd, record.case.cluster) for record in usable if record.cost_usd is not None]
+    priced = [(record.cost_usd, record.cluster) for record in usable if record.cost_usd is not None]
     mean = figure_of("dollars a question", priced, seed) if priced else None
     budget = thresholds.max_usd
     if budget is not None:
@@ -226,12 +225,12 @@ def last_stage(records: Sequence[Record]) -> str:
 
 
 def _figure(records: Sequence[Record], metric: str, seed: int) -> Figure | None:
-    found = [(record.metrics[metric], record.case.cluster) for record in records if metric in record.metrics]
+    found = [(record.metrics[metric], record.cluster) for record in records if metric in record.metrics]
     return figure_of(metric, found, seed) if found else None
 
 
 def _share(records: Sequence[Record], holds: Callable[[Record], bool], seed: int) -> Figure | None:
-    found = [(float(holds(record)), record.case.cluster) for record in records]
+    found = [(float(holds(record)), record.cluster) for record in records]
     return figure_of("share", found, seed) if found else None
 
 

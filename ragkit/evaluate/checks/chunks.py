@@ -59,7 +59,7 @@ def check_chunks(rag: Ragkit, records: Sequence[Record], thresholds: Thresholds,
         within += inside
         across += outside
     cut = [
-        (float(place.reached == "parsed"), record.case.cluster)
+        (float(place.reached == "parsed"), record.cluster)
         for record in records
         for place in record.places
         if place.reached != "nowhere"
