@@ -84,7 +84,7 @@ def corrected_by_labels(records: Sequence[Record], judge: str, labels: Mapping[s
             elif judgement.judge == judge and judgement.score is not None:
                 scored.append((record, judgement.score))
     human = [float(labels[record.case.id]) if record.case.id in labels else None for record, _ in scored]
-    clusters = [record.case.cluster for record, _ in scored]
+    clusters = [record.cluster for record, _ in scored]
     found = corrected_mean([score for _, score in scored], human, clusters=clusters, seed=seed)
     raw = sum(score for _, score in scored) / len(scored)
     return Corrected(judge, raw, found.interval, found.weight, len(scored), failed, found.labels)

@@ -172,7 +172,7 @@ def clustered_share(values: Sequence[float], clusters: Sequence[Hashable], *, le
 
     >>> found = clustered_share([1.0, 1.0, 1.0, 0.0, 1.0, 1.0], ["a", "a", "b", "c", "d", "e"])
     >>> round(found.mean, 3), round(found.low, 3), round(found.high, 3)
-    (0.833, 0.308, 0.983)
+    (0.833, 0.291, 0.984)
     """
     from scipy import special
 

@@ -34,8 +34,9 @@ def cost_lines(
     `model` is the name that the generator answered with and `usage` its tokens; an API without usage has no price.
     `rewriting` are the tokens that the same model took for `retrieval.transforms`, None if it was not asked.
 
-    >>> cost_lines(Config(), "How hot?", {"embed": 20.0, "search": 3.0, "generate": 5.0})
-    (CostLine(stage='embed', nano_usd=0, detail='0.020 s'), CostLine(stage='generate', nano_usd=0, detail='0.005 s'))
+    >>> lines = cost_lines(Config(), "How hot?", {"embed": 20.0, "search": 3.0, "generate": 5.0})
+    >>> [(line.stage, line.nano_usd, line.detail) for line in lines]
+    [('embed', 0, '0.020 s'), ('generate', 0, '0.005 s')]
     """
     lines: list[CostLine] = []
     for stage in STAGES:

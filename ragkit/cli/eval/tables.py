@@ -50,7 +50,10 @@ def figures_table(summary: Summary, metrics: Sequence[str], part: str = "") -> T
         if figure is not None:
             shows = f"{figure.shows:.3f}" if figure.shows < 1 else "-"
             table.add_row(clean(name), f"{figure.mean:.3f}", figure.interval, str(figure.questions), shows)
-    table.caption = "* the smallest difference between two systems that these questions show in 4 of 5 cases"
+    table.caption = (
+        "* the smallest difference to another system that these questions show in 4 of 5 cases,\n"
+        "if the values of both correlate by a half"
+    )
     return table
 
 
