@@ -1,0 +1,104 @@
+"""A trained cross-encoder as one ONNX file in whole numbers of 8 bits, run by onnxruntime and tokenizers alone.
+
+Weights of matrix products are rounded column by column to 8 bits and their inputs row by row while it runs (dynamic
+quantisation: Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
+Inference", arXiv:1712.05877, without the training). Attention, GELU and layer norms are fused first.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+from ragkit.errors import MissingExtra
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json")
+_FLOAT = 1
+"""onnx.TensorProto.FLOAT"""
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def export_int8(network: Any, tokenizer_folder: Path, to: Path, *, window: int) -> Path:
+    """Write `to` with `model.onnx`, the config and the tokenizer; returns the path of the ONNX file.
+
+    Args:
+        network: A BertForSequenceClassification with one label.
+        tokenizer_folder: Where its tokenizer files are.
+        to: The folder to write; made if it is not there. What it held under the same names is replaced.
+        window: Tokens of a pair that it was trained with; longer pairs are cut there.
+
+    Raises:
+        MissingExtra: onnx or onnxruntime is not installed.
+    """
+    to.mkdir(parents=True, exist_ok=True)
+    copy_tokenizer(tokenizer_folder, to, window)
+    config = network.config.to_dict() | {
+        "architectures": ["BertForSequenceClassification"],
+        "sentence_transformers": {"activation_fn": "torch.nn.modules.linear.Identity"},
+    }
+    (to / "config.json").write_text(json.dumps(config, indent=2, default=str), "utf-8")
+    with tempfile.TemporaryDirectory() as scratch:
+        plain = Path(scratch) / "plain.onnx"
+        _export(network, plain)
+        _fuse_and_quantise(plain, to / "model.onnx", network.config)
+    return to / "model.onnx"
+
+
+def copy_tokenizer(folder: Path, to: Path, window: int) -> None:
+    """The tokenizer's files, with the window that the model reads."""
+    for name in TOKENIZER_FILES:
+        if (folder / name).is_file():
+            shutil.copy(folder / name, to / name)
+    settings = json.loads((to / "tokenizer_config.json").read_text("utf-8"))
+    (to / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": window}, indent=2), "utf-8")
+
+
+def _export(network: Any, to: Path) -> None:
+    import torch
+
+    network = network.eval().float().cpu()
+    network.set_attn_implementation("eager")
+    ones = torch.ones(2, 8, dtype=torch.long)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter that needs no further package is announced as old
+        torch.onnx.export(
+            network,
+            (ones, ones, ones),
+            str(to),
+            input_names=list(_INPUTS),
+            output_names=["logits"],
+            dynamic_axes={name: {0: "batch", 1: "length"} for name in _INPUTS} | {"logits": {0: "batch"}},
+            dynamo=False,
+        )
+
+
+def _fuse_and_quantise(plain: Path, to: Path, config: Any) -> None:
+    try:
+        optimizer: Any = importlib.import_module("onnxruntime.transformers.optimizer")
+        quantization: Any = importlib.import_module("onnxruntime.quantization")
+    except ImportError as error:
+        raise MissingExtra("onnxruntime or onnx", "dev") from error
+    fused: Any = optimizer.optimize_model(
+        str(plain),
+        model_type="bert",
+        num_heads=config.num_attention_heads,
+        hidden_size=config.hidden_size,
+        opt_level=0,
+    )
+    file = plain.with_name("fused.onnx")
+    fused.save_model_to_file(str(file))
+    partial = to.with_suffix(".part")
+    quantization.quantize_dynamic(
+        str(file),
+        str(partial),
+        weight_type=quantization.QuantType.QInt8,
+        per_channel=True,
+        reduce_range=True,  # 7 bits of weights: with 8 the sums overflow on processors without VNNI
+        extra_options={"DefaultTensorType": _FLOAT},  # of the fused operators, whose outputs onnx cannot infer
+    )
+    partial.replace(to)
