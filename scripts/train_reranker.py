@@ -134,6 +134,8 @@ def _train(given: argparse.Namespace) -> None:
     networks: dict[str, Any] = {}
     for name in given.runs:
         run = RUNS[name]
+        if missing := {run.teacher, run.start} - {None, *networks}:
+            raise SystemExit(f"{name} begins with {', '.join(map(str, missing))}: name it before in --runs")
         allowed = np.flatnonzero(np.isin(material.sets, [names.index(part) for part in run.sets]) & ~held_out)
         settings = Settings(
             run.layers,
