@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from ragkit.errors import RagkitError
+from ragkit.evaluate.page.remarks import on_synthetic
 from ragkit.evaluate.power import smallest_difference
 from ragkit.evaluate.record import GOOD, Outcome, Record
 from ragkit.evaluate.statistics import Interval, McNemarTest, holm, mcnemar_test, paired_difference, permutation_test
@@ -68,6 +69,8 @@ class RunComparison:
     questions: int
     only_first: int
     only_second: int
+    synthetic: int
+    """Questions of these that nobody wrote or checked."""
     differences: tuple[Difference, ...]
     flips: tuple[Flip, ...]
 
@@ -129,7 +132,14 @@ def compare_runs(
         for one, other in pairs
         if one.outcome != other.outcome
     )
-    return RunComparison(len(common), len(before) - len(common), len(after) - len(common), differences, flips)
+    return RunComparison(
+        questions=len(common),
+        only_first=len(before) - len(common),
+        only_second=len(after) - len(common),
+        synthetic=sum(one.case.synthetic for one, _ in pairs),
+        differences=differences,
+        flips=flips,
+    )
 
 
 Pair = tuple[float, float, str]
@@ -204,6 +214,7 @@ def as_markdown(
     lines = [
         f"**{comparison.verdict}**: run `{second}` against `{first}` on {comparison.questions} questions",
         "",
+        *(f"{remark}\n" for remark in on_synthetic(comparison.synthetic, comparison.questions)),
         *(f"- `{key}`: {_plain(str(one))} → {_plain(str(other))}" for key, (one, other) in (changed or {}).items()),
         *([""] if changed else []),
         "| metric | n | can show | first | second | difference (95% interval) | p (Holm) | |",

@@ -56,6 +56,15 @@ def test_a_metric_that_is_neither_better_high_nor_low_only_differs() -> None:
     assert comparison.verdict == "too small a set", "nothing that counts was compared"
 
 
+def test_questions_that_nobody_checked_are_marked() -> None:
+    first, second = runs(0.05)
+    asked = [each.model_copy(update={"case": each.case.model_copy(update={"synthetic": True})}) for each in first[:3]]
+    both = compare_runs([*asked, *first[3:]], [*asked, *second[3:]], ["f1"])
+    assert both.synthetic == 3
+    assert "3 of 100 questions are synthetic" in as_markdown(both, "a", "b")
+    assert "synthetic" not in as_markdown(compare_runs(first, second, ["f1"]), "a", "b")
+
+
 def test_flips_are_tested_too() -> None:
     first = [record(n, 1.0, "right" if n < 2 else "not retrieved") for n in range(10)]
     second = [record(n, 1.0, "not retrieved" if n < 1 else "right") for n in range(10)]

@@ -31,6 +31,7 @@ def compare(
 
     from ragkit.cli.printing import FAINT, clean, console
     from ragkit.evaluate.comparison import as_markdown, changed_keys, compare_runs
+    from ragkit.evaluate.page.remarks import on_synthetic
     from ragkit.evaluate.runs import DEFAULT_FILE, Runs
 
     with Runs(runs_file or DEFAULT_FILE) as runs:
@@ -77,6 +78,8 @@ def compare(
         for count, which in ((comparison.only_first, "first"), (comparison.only_second, "second")):
             if count:
                 screen.print(f"{count} questions were asked in the {which} run only and are left out")
+        for remark in on_synthetic(comparison.synthetic, comparison.questions):
+            screen.print(Text(remark, style="yellow"))
         flipped = comparison.flipped
         screen.print(f"{flipped.gained} gained, {flipped.lost} lost (McNemar p {flipped.p:.3f})")
         screen.print(Text(comparison.verdict, style="bold"))

@@ -61,6 +61,7 @@ def split(
 
     from ragkit.cli.printing import clean
     from ragkit.evaluate.leakage import leaks_between
+    from ragkit.evaluate.page.remarks import on_synthetic
     from ragkit.evaluate.split import split_cases, write_split
     from ragkit.evaluate.suite import read_questions
 
@@ -69,11 +70,17 @@ def split(
     facts = write_split(*parts, out)
     leaks = leaks_between(*parts)
     if as_json:
-        notes = {"notes": found.notes, "documents": None if found.documents is None else str(found.documents)}
+        notes = {
+            "notes": found.notes,
+            "synthetic": sum(case.synthetic for case in found.cases),
+            "documents": None if found.documents is None else str(found.documents),
+        }
         print_json({"folder": str(out), **facts, **notes, "leaks": [asdict(leak) for leak in leaks]})
     else:
         counts = f"{facts['tuning_questions']} for tuning, {facts['test_questions']} for testing"
         typer.echo(f"{counts}: {out}/tuning.jsonl, test.jsonl; hashes in split.json")
+        for remark in on_synthetic(sum(case.synthetic for case in found.cases), len(found.cases)):
+            typer.echo(remark)
         if found.documents is not None:
             typer.echo(f"their documents: {found.documents} (corpus: of a suite)")
         for note in found.notes:
