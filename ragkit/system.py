@@ -205,7 +205,7 @@ class Ragkit:
 
         question = _readable(question)
         stages = await asyncio.to_thread(self._stages)
-        with self.spending.call(question, payer, self.config_hash) as call:
+        async with self.spending.acall(question, payer, self.config_hash) as call:
             return call.noted(await aask(question, self._within(call, stages), filters))
 
     def stream(self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY) -> Iterator[str | Answer]:
@@ -231,7 +231,7 @@ class Ragkit:
 
         question = _readable(question)
         stages = await asyncio.to_thread(self._stages)
-        with self.spending.call(question, payer, self.config_hash) as call:
+        async with self.spending.acall(question, payer, self.config_hash) as call:
             async for piece in astream(question, self._within(call, stages), filters):
                 yield piece if isinstance(piece, str) else call.noted(piece)
 

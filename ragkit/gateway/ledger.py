@@ -85,10 +85,12 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A reservation; `used` is for each limit the share of it that is spent or held, this one included."""
+    """A reservation, made at a time (seconds since 1970); `used` is for each limit the share of it that is spent or
+    held, this one included."""
 
     id: str
     nano_usd: int
+    at: float
     used: tuple[tuple[Scope, float], ...]
 
 
@@ -139,11 +141,11 @@ class Ledger:
             for scope in dict.fromkeys(limit.scope.name for limit in limits):
                 db.execute("UPDATE accounts SET held = held + ? WHERE scope = ?", (nano_usd, scope))
                 db.execute("INSERT INTO holds VALUES (?, ?, ?, ?)", (identity, scope, nano_usd, now + seconds))
-        return Hold(identity, nano_usd, tuple(used))
+        return Hold(identity, nano_usd, now, tuple(used))
 
     def settle(self, call: Call, hold: Hold | None = None, *, at: float | None = None) -> None:
-        """Write a call with its lines; it takes the place of its reservation."""
-        now = time.time() if at is None else at
+        """Write a call with its lines; it takes the place of its reservation, and counts in the periods of that."""
+        now = at if at is not None else hold.at if hold is not None else time.time()
         day = datetime.fromtimestamp(now, UTC).date().isoformat()
         payer = call.payer
         with self._transaction() as db:

@@ -5,12 +5,14 @@ Without `costs.ledger` nothing is written, and there are no budgets.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ragkit.errors import BudgetExceeded
 from ragkit.gateway.cost import worst_case
@@ -23,15 +25,18 @@ if TYPE_CHECKING:
 WARN_FROM = 0.8
 """Share of a budget from which its use is told with the answer."""
 _LONGER_THAN_ANY_S = 3600.0
+_THREADS = 4
 
 
 @dataclass(slots=True)
 class Open:
-    """A call under way: its reservation, what is to be told of budgets, and its answer once there is one.
+    """A call under way: who pays, its reservation, what is to be told of budgets, and its answer once there is one.
 
     `free`: no language model may be asked, for the budget is used up.
     """
 
+    payer: Payer
+    config_hash: str
     hold: Hold | None = None
     answer: Answer | None = None
     free: bool = False
@@ -50,6 +55,8 @@ class Spending:
         self._costs = config.costs
         self._config = config
         self._ledger = Ledger(config.costs.ledger) if config.costs.ledger is not None else None
+        # Of its own: each thread keeps a connection, and what is begun ends though the event loop may be gone.
+        self._threads = ThreadPoolExecutor(_THREADS, "ledger")
 
     @contextmanager
     def call(self, question: str, payer: Payer, config_hash: str) -> Generator[Open]:
@@ -59,10 +66,40 @@ class Spending:
         A call that fails gives its reservation back; one that is left before its answer is whole is charged with all
         of it, for what a model has begun is paid for.
         """
-        opened = Open()
-        if self._ledger is None:
+        opened = self._begun(question, payer, config_hash)
+        try:
             yield opened
+        except BaseException as error:
+            self._ended(opened, error)
+            raise
+        self._ended(opened)
+
+    @asynccontextmanager
+    async def acall(self, question: str, payer: Payer, config_hash: str) -> AsyncGenerator[Open]:
+        """`call` without blocking the event loop."""
+        if self._ledger is None:
+            yield Open(payer, config_hash)
             return
+        begun = self._threads.submit(self._begun, question, payer, config_hash)
+        try:
+            opened = await asyncio.wrap_future(begun)
+        except asyncio.CancelledError:
+            begun.add_done_callback(self._unused)
+            raise
+        try:
+            yield opened
+        except Exception as error:
+            await asyncio.wrap_future(self._threads.submit(self._ended, opened, error))
+            raise
+        except BaseException as error:  # who cancels a task does not wait for threads
+            self._ended(opened, error)
+            raise
+        await asyncio.wrap_future(self._threads.submit(self._ended, opened))
+
+    def _begun(self, question: str, payer: Payer, config_hash: str) -> Open:
+        opened = Open(payer, config_hash)
+        if self._ledger is None:
+            return opened
         try:
             opened.hold = self._reserved(question, payer, self._config)
         except BudgetExceeded as error:
@@ -72,26 +109,27 @@ class Spending:
             opened.notes.append(f"answered without a language model: {error.message}")
         if opened.hold is not None:
             opened.notes += _told(opened.hold)
-        try:
-            yield opened
-        except Exception:
-            if opened.hold is not None:
-                self._ledger.refund(opened.hold)
-            raise
-        except BaseException:  # a stream that is closed, a task that is cancelled, Ctrl-C
-            self._settle(opened, payer, config_hash)
-            raise
-        self._settle(opened, payer, config_hash)
+        return opened
 
-    def _settle(self, opened: Open, payer: Payer, config_hash: str) -> None:
+    def _ended(self, opened: Open, error: BaseException | None = None) -> None:
         if self._ledger is None:
             return
         if (answer := opened.answer) is not None:
-            call = Call(payer, answer.trace_id, answer.config_hash, answer.cost, answer.refused)
-        else:
+            call = Call(opened.payer, answer.trace_id, answer.config_hash, answer.cost, answer.refused)
+        elif isinstance(error, Exception):
+            if opened.hold is not None:
+                self._ledger.refund(opened.hold)
+            return
+        else:  # a stream that is closed, a task that is cancelled, Ctrl-C
             most = opened.hold.nano_usd if opened.hold is not None else None
-            call = Call(payer, "", config_hash, [CostLine("generate", most, "left before its end: at most this")])
+            line = CostLine("generate", most, "left before its end: at most this")
+            call = Call(opened.payer, "", opened.config_hash, [line])
         self._ledger.settle(call, opened.hold)
+
+    def _unused(self, begun: Future[Open]) -> None:
+        """Give back what was reserved for a task that was cancelled meanwhile."""
+        if not begun.cancelled() and begun.exception() is None and (hold := begun.result().hold) is not None:
+            cast("Ledger", self._ledger).refund(hold)
 
     def _reserved(self, question: str, payer: Payer, config: Config) -> Hold | None:
         now = time.time()

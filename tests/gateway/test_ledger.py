@@ -66,6 +66,14 @@ def test_what_comes_after_its_reservation_ended_is_written_all_the_same(ledger: 
     assert ledger.account(ALL) == (40, 10)
 
 
+def test_a_call_over_midnight_counts_on_the_day_that_reserved_it(ledger: Ledger) -> None:
+    midnight = NOON + 86_400 - NOON % 86_400
+    days = [Scope(None, None, day) for day in ("2026-11-26", "2026-11-27")]
+    hold = ledger.hold([Limit(days[0], 100)], 60, seconds=1e9, at=midnight - 1)
+    ledger.settle(call(50), hold)
+    assert [ledger.account(day) for day in days] == [(50, 0), (0, 0)]
+
+
 def test_a_budget_that_is_new_counts_what_was_spent_before(ledger: Ledger) -> None:
     acme, umbrella = Payer("acme", "k1"), Payer("umbrella", "k2")
     ledger.settle(call(5, acme), at=NOON)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -149,3 +151,48 @@ def test_where_the_budget_is_used_up_no_model_may_be_asked_but_documents_may(tmp
     still_paid = Config.model_validate({**paid, **asked.model_dump(include={"generation", "costs"})}, strict=False)
     with pytest.raises(BudgetExceeded), Spending(still_paid).call("how?", NOBODY, "c"):
         pass
+
+
+async def asked_for(spending: Spending, seconds: float, begun: asyncio.Event) -> None:
+    async with spending.acall("how?", NOBODY, "c") as opened:
+        begun.set()
+        await asyncio.sleep(seconds)
+        opened.noted(answer(500))
+
+
+def test_a_task_that_is_cancelled_is_charged_and_one_that_ends_is_settled(tmp_path: Path) -> None:
+    asked = config(tmp_path, {"per": "total", "usd": 1.0})
+    spending, ledger, most = Spending(asked), Ledger(tmp_path / "l.sqlite"), worst_case(asked, "how?")
+
+    async def both() -> None:
+        begun = asyncio.Event()
+        task = asyncio.create_task(asked_for(spending, 60, begun))
+        await begun.wait()
+        assert ledger.account(ALL) == (0, most)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asked_for(spending, 0, asyncio.Event())
+
+    asyncio.run(both())
+    assert ledger.account(ALL) == ((most or 0) + 500, 0)
+
+
+def test_a_task_that_is_cancelled_while_it_reserves_gives_it_back(tmp_path: Path) -> None:
+    asked = config(tmp_path, {"per": "total", "usd": 1.0})
+    spending, ledger = Spending(asked), Ledger(tmp_path / "l.sqlite")
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(asked_for(spending, 60, asyncio.Event()))
+        await asyncio.sleep(0)  # as far as the thread that reserves
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    for _ in range(20):
+        asyncio.run(cancelled())  # the event loop is gone while the thread still works
+    ends = time.monotonic() + 30
+    while ledger.account(ALL) != (0, 0) and time.monotonic() < ends:
+        time.sleep(0.01)
+    time.sleep(0.2)  # what was still to come
+    assert ledger.account(ALL) == (0, 0)
