@@ -86,11 +86,15 @@ class Ragkit:
         self.close()
 
     def close(self) -> None:
-        """Let go of the index. The object can be used again."""
+        """Let go of the index and the ledger. The object can be used again."""
         with self._lock:
             if self._snapshot is not None:
                 self._snapshot.close()
                 self._snapshot = None
+        with self._models:
+            if self._spending is not None:
+                self._spending.close()
+                self._spending = None
 
     def index(
         self,

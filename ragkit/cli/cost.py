@@ -75,7 +75,7 @@ def budgets(
     """Each budget of the config: spent, reserved for calls under way, left."""
     import time
 
-    from ragkit.gateway.ledger import NOBODY, Payer
+    from ragkit.gateway.ledger import Payer
     from ragkit.gateway.spending import limit_of
 
     loaded = load(config, sets)
@@ -83,7 +83,10 @@ def budgets(
     with _opened(config, sets) as ledger:
         payers = {Payer(str(tenant), str(key)) for tenant, key in ledger.rows("SELECT DISTINCT tenant, key FROM calls")}
         for budget in loaded.costs.budgets:
-            limits = {limit_of(budget, payer, time.time()) for payer in (payers or {NOBODY})} - {None}
+            # Somebody who is named has a budget before the first call; those that "*" means are known by their calls.
+            given = (budget.tenant, budget.key)
+            named = set[Payer]() if "*" in given else {Payer(*(part or "" for part in given))}
+            limits = {limit_of(budget, payer, time.time()) for payer in payers | named} - {None}
             for limit in sorted(filter(None, limits), key=lambda limit: limit.scope.name):
                 spent, held = ledger.account(limit.scope)
                 left = limit.nano_usd - spent - held

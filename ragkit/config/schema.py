@@ -385,7 +385,7 @@ class Budget(Part):
     key: str | None = None
     per: Literal["day", "month", "total"] = "month"
     """Days and months are those of UTC."""
-    usd: float = Field(ge=0)
+    usd: float = Field(ge=0, le=1_000_000)
 
 
 class Costs(Part):

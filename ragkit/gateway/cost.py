@@ -12,9 +12,12 @@ from decimal import Decimal
 from ragkit.config.schema import Config
 from ragkit.embed import make_token_counter
 from ragkit.gateway.prices import nano, price_of
+from ragkit.generate.prompt import neutralise
 from ragkit.types import CostLine, Usage
 
 _MS_AN_HOUR = Decimal(3_600_000)
+_WRITTEN = 512  # tokens of another wording or an imagined passage, at most
+_FURTHER = 8  # texts that transforms embed beside the question, at most
 _AROUND = 1024  # tokens of a prompt beside question, system prompt and context: tags, template, what a transform says
 
 STAGES = ("rewrite", "embed", "rerank", "generate")
@@ -56,28 +59,32 @@ def cost_lines(
     return tuple(lines)
 
 
-def worst_case(config: Config, question: str) -> int | None:
-    """The most that an answer to this question can cost, in nano-dollars; None if a price is not known.
+def worst_case(config: Config, question: str) -> tuple[int, bool]:
+    """The most that an answer to this question can cost, in nano-dollars, and whether all of it has a known price.
 
-    Prompts are counted as full: the question, `generation.context_tokens` and what stands around them. A model on this
-    machine is charged for all of `generation.timeout_s`.
+    Prompts are counted as full, in bytes where text is known (no tokenizer makes more tokens of it), and at three
+    times `generation.context_tokens` for models whose tokenizer is not OpenAI's: digits are a token each there. Models
+    on this machine are charged for the whole of the time limits.
     """
-    timings = {"embed": 0.0} if config.retrieval.strategy != "sparse" else {}
-    if config.retrieval.reranking.backend != "none":
-        timings["rerank"] = config.generation.timeout_s * 1e3
-    timings["generate"] = config.generation.timeout_s * 1e3
-    generation = config.generation
-    around = len(question.encode()) + len(generation.system_prompt.encode()) + _AROUND
-    prompt = Usage(generation.context_tokens + around, generation.max_tokens)
-    writing = Usage(around, generation.max_tokens)
-    rewriting = Usage()
-    for _ in config.retrieval.transforms:
+    generation, retrieval, embedding = config.generation, config.retrieval, config.ingestion.embedding
+    timings = {"generate": generation.timeout_s * 1e3}
+    if retrieval.strategy != "sparse":
+        timings["embed"] = embedding.timeout_s * 1e3
+    if retrieval.reranking.backend != "none":
+        timings["rerank"] = max(retrieval.reranking.timeout_s, generation.timeout_s) * 1e3
+    if retrieval.transforms:
         timings["rewrite"] = generation.timeout_s * 1e3
-        rewriting += writing
-    asked = rewriting if config.retrieval.transforms else None
-    lines = cost_lines(config, question, timings, generation.model, prompt, asked)
-    known = [line.nano_usd for line in lines if line.nano_usd is not None]
-    return sum(known) if len(known) == len(lines) else None
+    asked = len(neutralise(question).encode("utf-8", "replace"))
+    around = asked + len(generation.reminder.encode()) + len(generation.system_prompt.encode()) + _AROUND
+    # Small models get the nearest sentences of the context a second time.
+    contexts = (1 if generation.citations == "names" else 2) * (1 if generation.base_url is None else 3)
+    prompt = Usage(generation.context_tokens * contexts + around, generation.max_tokens)
+    # Each transform is a request of its own, and what it writes is embedded beside the question.
+    writing = Usage(around, max(generation.max_tokens, _WRITTEN)) if retrieval.transforms else None
+    times = {"embed": 1 + (_FURTHER if retrieval.transforms else 0), "rewrite": len(retrieval.transforms)}
+    lines = cost_lines(config, question, timings, generation.model, prompt, writing)
+    known = [line.nano_usd * times.get(line.stage, 1) for line in lines if line.nano_usd is not None]
+    return sum(known), len(known) == len(lines)
 
 
 def _by_seconds(config: Config, stage: str, milliseconds: float) -> CostLine:

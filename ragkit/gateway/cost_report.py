@@ -41,13 +41,15 @@ class Spent:
 
 def spent_by(ledger: Ledger, by: By, since: str = "", until: str = "9") -> list[Spent]:
     """The groups in the order of their names, of the days from `since` to `until` (as "2026-11-26"), both included."""
+    sums = ("input_tokens", "cached_tokens", "output_tokens", "nano_usd")
+    columns = ", ".join(f"COALESCE(SUM({name}), 0)" for name in sums)
+    # An answer without a line was no model's; it counts all the same.
     query = (
-        f"SELECT {_COLUMNS[by]} AS grouped, COUNT(DISTINCT id), SUM(input_tokens), SUM(cached_tokens),"
-        " SUM(output_tokens), COALESCE(SUM(nano_usd), 0), SUM(nano_usd IS NULL)"
-        " FROM calls JOIN lines ON call = id WHERE day >= ? AND day <= ? GROUP BY grouped ORDER BY grouped"
+        f"SELECT {_COLUMNS[by]} AS grouped, COUNT(DISTINCT id), {columns}, SUM(call IS NOT NULL AND nano_usd IS NULL)"
+        " FROM calls LEFT JOIN lines ON call = id WHERE day >= ? AND day <= ? GROUP BY grouped ORDER BY grouped"
     )
     rows = ledger.rows(query, (since, until))
-    return [Spent(str(row[0]), *cast("tuple[int, int, int, int, int, int]", row[1:])) for row in rows]
+    return [Spent(str(row[0] or ""), *cast("tuple[int, int, int, int, int, int]", row[1:])) for row in rows]
 
 
 def total_of(groups: Sequence[Spent]) -> Spent:

@@ -7,12 +7,15 @@ processes never spend the same dollar. Money is integer nano-dollars; days are t
 
 from __future__ import annotations
 
+import json
+import os
 import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +51,8 @@ class Payer:
 
 
 NOBODY = Payer()
+_MOST = 10**15
+"""A million dollars in one line, or so many tokens: more is a mistake, and sums must stay below 2**63."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ class Scope:
     @property
     def name(self) -> str:
         """The name of its account."""
-        return "\x1f".join("*" if part is None else f"={part}" for part in (self.tenant, self.key, self.period))
+        return json.dumps([self.tenant, self.key, self.period])
 
     @property
     def words(self) -> str:
@@ -110,12 +115,19 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._start()
+        with self._said():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db.executescript(_SCHEMA)
+
+    def _start(self) -> None:
+        """Begin without connections: in the constructor, and in a process that was forked off."""
+        self._process = os.getpid()
         self._local = threading.local()
         # SQLite lets one write at a time; threads that wait here do not wake one another up.
         self._writing = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with self._said():
-            self._db.executescript(_SCHEMA)
+        self._writer: int | None = None
+        self._waiting: deque[Callable[[sqlite3.Connection], None]] = deque()
 
     def hold(self, limits: Sequence[Limit], nano_usd: int, *, seconds: float, at: float | None = None) -> Hold:
         """Reserve the most that a call can cost in every scope, or in none and raise BudgetExceeded.
@@ -146,29 +158,11 @@ class Ledger:
     def settle(self, call: Call, hold: Hold | None = None, *, at: float | None = None) -> None:
         """Write a call with its lines; it takes the place of its reservation, and counts in the periods of that."""
         now = at if at is not None else hold.at if hold is not None else time.time()
-        day = datetime.fromtimestamp(now, UTC).date().isoformat()
-        payer = call.payer
-        with self._transaction() as db:
-            if hold is not None:
-                _let_go(db, hold.id)
-            row = (now, day, payer.tenant, payer.key, call.trace_id, call.config_hash, call.refused)
-            written = db.execute(
-                "INSERT INTO calls (at, day, tenant, key, trace_id, config_hash, refused) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                row,
-            )
-            db.executemany(
-                "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(written.lastrowid, position, *_columns(line)) for position, line in enumerate(call.lines)],
-            )
-            total = sum(line.nano_usd or 0 for line in call.lines)
-            names = [scope.name for scope in scopes_with(payer, day)]
-            marks = ", ".join("?" * len(names))
-            db.execute(f"UPDATE accounts SET spent = spent + ? WHERE scope IN ({marks})", (total, *names))
+        self._write(lambda db: _settle(db, call, hold, now))
 
     def refund(self, hold: Hold) -> None:
         """Let go of a reservation for which nothing was spent."""
-        with self._transaction() as db:
-            _let_go(db, hold.id)
+        self._write(lambda db: _let_go(db, hold.id))
 
     def account(self, scope: Scope) -> tuple[int, int]:
         """What is spent in a scope and what is reserved, in nano-dollars."""
@@ -189,34 +183,92 @@ class Ledger:
 
     @property
     def _db(self) -> sqlite3.Connection:
+        if self._process != os.getpid():
+            # The connections of the process before must be neither used nor closed here: its locks did not come along.
+            _LEFT_BEHIND.append(self._local)
+            self._start()
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = sqlite3.connect(self.path, isolation_level=None, timeout=60.0)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")  # a settled line is on the disk
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")  # a settled line is on the disk
+            except sqlite3.Error:
+                connection.close()
+                raise
             self._local.connection = connection
         return connection
 
+    def _write(self, change: Callable[[sqlite3.Connection], None]) -> None:
+        """Do it in a transaction; in the one that this thread is in, when it is in one.
+
+        That is so where the garbage collector closes a stream that was left while this thread writes.
+        """
+        if self._process == os.getpid() and self._writer == threading.get_ident():
+            self._waiting.append(change)
+            return
+        with self._transaction() as db:
+            change(db)
+
     @contextmanager
     def _transaction(self) -> Generator[sqlite3.Connection]:
-        with self._writing, self._said():
-            db = self._db
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
+        try:
+            with self._said():
+                db = self._db
+                with self._writing:
+                    self._writer = threading.get_ident()
+                    try:
+                        db.execute("BEGIN IMMEDIATE")
+                        yield db
+                        db.execute("COMMIT")
+                    finally:
+                        # Also where Ctrl-C comes between two lines.
+                        if db.in_transaction:
+                            db.execute("ROLLBACK")
+                        self._writer = None
+        finally:
+            with suppress(IndexError):  # another thread may take the last one
+                while self._waiting:
+                    self._write(self._waiting.popleft())
 
     @contextmanager
     def _said(self) -> Generator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise RagkitError(
                 f"the ledger {self.path} cannot be used ({error})", mend="set costs.ledger to another file"
             ) from None
+
+
+_LEFT_BEHIND: list[object] = []
+"""What a forked process must keep and not touch."""
+
+
+def _settle(db: sqlite3.Connection, call: Call, hold: Hold | None, now: float) -> None:
+    day = datetime.fromtimestamp(now, UTC).date().isoformat()
+    payer = call.payer
+    if hold is not None:
+        _let_go(db, hold.id)
+    names = (_readable(text) for text in (payer.tenant, payer.key, call.trace_id, call.config_hash))
+    written = db.execute(
+        "INSERT INTO calls (at, day, tenant, key, trace_id, config_hash, refused) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (now, day, *names, call.refused),
+    )
+    rows = [_columns(line) for line in call.lines]
+    db.executemany(
+        "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [(written.lastrowid, position, *row) for position, row in enumerate(rows)],
+    )
+    total = sum(min(line.nano_usd or 0, _MOST) for line in call.lines)
+    scopes = [scope.name for scope in scopes_with(payer, day)]
+    marks = ", ".join("?" * len(scopes))
+    db.execute(f"UPDATE accounts SET spent = spent + ? WHERE scope IN ({marks})", (total, *scopes))
+
+
+def _readable(text: str) -> str:
+    """The text; half of a surrogate pair, which SQLite does not take, as a question mark."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def scopes_with(payer: Payer, day: str) -> list[Scope]:
@@ -235,8 +287,9 @@ def scopes_with(payer: Payer, day: str) -> list[Scope]:
 
 def _columns(line: CostLine) -> tuple[object, ...]:
     usage = line.usage
-    tokens = usage.input_tokens, usage.cached_tokens, usage.output_tokens
-    return (line.stage, line.model, line.nano_usd, *tokens, line.detail)
+    tokens = (min(count, _MOST) for count in (usage.input_tokens, usage.cached_tokens, usage.output_tokens))
+    nano = None if line.nano_usd is None else min(line.nano_usd, _MOST)
+    return (line.stage, _readable(line.model), nano, *tokens, _readable(line.detail))
 
 
 def _account(db: sqlite3.Connection, scope: Scope) -> tuple[int, int]:

@@ -6,13 +6,16 @@ Without `costs.ledger` nothing is written, and there are no budgets.
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, cast
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ragkit.errors import BudgetExceeded
 from ragkit.gateway.cost import worst_case
@@ -22,9 +25,12 @@ from ragkit.types import Answer, CostLine
 if TYPE_CHECKING:
     from ragkit.config.schema import Budget, Config
 
+T = TypeVar("T")
+
 WARN_FROM = 0.8
 """Share of a budget from which its use is told with the answer."""
-_LONGER_THAN_ANY_S = 3600.0
+_LONGEST_S = 3600.0
+"""How long a reservation lasts at least; then it is taken for that of a process that is gone."""
 _THREADS = 4
 
 
@@ -40,6 +46,8 @@ class Open:
     hold: Hold | None = None
     answer: Answer | None = None
     free: bool = False
+    priced: bool = True
+    """Whether all that it may cost has a known price."""
     notes: list[str] = field(default_factory=list[str])
 
     def noted(self, answer: Answer) -> Answer:
@@ -55,8 +63,9 @@ class Spending:
         self._costs = config.costs
         self._config = config
         self._ledger = Ledger(config.costs.ledger) if config.costs.ledger is not None else None
-        # Of its own: each thread keeps a connection, and what is begun ends though the event loop may be gone.
-        self._threads = ThreadPoolExecutor(_THREADS, "ledger")
+        self._lock = threading.Lock()
+        self._threads: ThreadPoolExecutor | None = None
+        self._process = os.getpid()
 
     @contextmanager
     def call(self, question: str, payer: Payer, config_hash: str) -> Generator[Open]:
@@ -66,52 +75,58 @@ class Spending:
         A call that fails gives its reservation back; one that is left before its answer is whole is charged with all
         of it, for what a model has begun is paid for.
         """
-        opened = self._begun(question, payer, config_hash)
+        opened = self.begin(question, payer, config_hash)
         try:
             yield opened
         except BaseException as error:
-            self._ended(opened, error)
+            self.end(opened, error)
             raise
-        self._ended(opened)
+        self.end(opened)
 
-    @asynccontextmanager
-    async def acall(self, question: str, payer: Payer, config_hash: str) -> AsyncGenerator[Open]:
-        """`call` without blocking the event loop."""
-        if self._ledger is None:
-            yield Open(payer, config_hash)
-            return
-        begun = self._threads.submit(self._begun, question, payer, config_hash)
-        try:
-            opened = await asyncio.wrap_future(begun)
-        except asyncio.CancelledError:
-            begun.add_done_callback(self._unused)
-            raise
-        try:
-            yield opened
-        except Exception as error:
-            await asyncio.wrap_future(self._threads.submit(self._ended, opened, error))
-            raise
-        except BaseException as error:  # who cancels a task does not wait for threads
-            self._ended(opened, error)
-            raise
-        await asyncio.wrap_future(self._threads.submit(self._ended, opened))
+    def acall(self, question: str, payer: Payer, config_hash: str) -> _AsyncCall:
+        """`call` for `async with`, without blocking the event loop."""
+        return _AsyncCall(self, question, payer, config_hash)
 
-    def _begun(self, question: str, payer: Payer, config_hash: str) -> Open:
+    @property
+    def keeps(self) -> bool:
+        """Whether there is a ledger."""
+        return self._ledger is not None
+
+    def close(self) -> None:
+        """Close the ledger when all that was begun is written. The object can be used again."""
+        with self._lock:
+            threads, self._threads = self._threads, None
+        if threads is not None:
+            threads.shutdown()
+        if self._ledger is not None:
+            self._ledger.close()
+
+    def submit(self, work: Callable[..., T], *arguments: Any) -> Future[T]:
+        """Do it in a thread of the ledger's own, which ends though the event loop may be gone; made when needed."""
+        with self._lock:
+            if self._threads is None or self._process != os.getpid():
+                self._threads, self._process = ThreadPoolExecutor(_THREADS, "ledger"), os.getpid()
+            return self._threads.submit(work, *arguments)
+
+    def begin(self, question: str, payer: Payer, config_hash: str) -> Open:
+        """Reserve. Raises BudgetExceeded as `call` does."""
         opened = Open(payer, config_hash)
         if self._ledger is None:
             return opened
         try:
-            opened.hold = self._reserved(question, payer, self._config)
+            opened.hold, opened.priced = self._reserved(question, payer, self._config)
         except BudgetExceeded as error:
             if self._costs.over_budget == "refuse":
                 raise
-            opened.hold, opened.free = self._reserved(question, payer, without_a_model(self._config)), True
+            opened.hold, opened.priced = self._reserved(question, payer, without_a_model(self._config))
+            opened.free = True
             opened.notes.append(f"answered without a language model: {error.message}")
         if opened.hold is not None:
             opened.notes += _told(opened.hold)
         return opened
 
-    def _ended(self, opened: Open, error: BaseException | None = None) -> None:
+    def end(self, opened: Open, error: BaseException | None = None) -> None:
+        """Settle, give back or charge, as `call` says."""
         if self._ledger is None:
             return
         if (answer := opened.answer) is not None:
@@ -121,30 +136,60 @@ class Spending:
                 self._ledger.refund(opened.hold)
             return
         else:  # a stream that is closed, a task that is cancelled, Ctrl-C
-            most = opened.hold.nano_usd if opened.hold is not None else None
+            most = opened.hold.nano_usd if opened.hold is not None and opened.priced else None
             line = CostLine("generate", most, "left before its end: at most this")
             call = Call(opened.payer, "", opened.config_hash, [line])
         self._ledger.settle(call, opened.hold)
 
-    def _unused(self, begun: Future[Open]) -> None:
-        """Give back what was reserved for a task that was cancelled meanwhile."""
+    def give_back(self, begun: Future[Open]) -> None:
+        """What was reserved for a task that was cancelled meanwhile."""
         if not begun.cancelled() and begun.exception() is None and (hold := begun.result().hold) is not None:
             cast("Ledger", self._ledger).refund(hold)
 
-    def _reserved(self, question: str, payer: Payer, config: Config) -> Hold | None:
+    def _reserved(self, question: str, payer: Payer, config: Config) -> tuple[Hold | None, bool]:
+        """The reservation, None without a budget for this payer; and whether all that it is for has a known price."""
         now = time.time()
         limits = [limit for budget in self._costs.budgets if (limit := limit_of(budget, payer, now)) is not None]
         if not limits or self._ledger is None:
-            return None
-        most = worst_case(config, question)
-        if most is None:
-            if not self._costs.allow_unpriced:
-                raise BudgetExceeded(
-                    f"what a call may cost is not known, and {limits[0].scope.words} has a budget",
-                    mend="set costs.prices, or costs.allow_unpriced: true",
-                )
-            most = 0
-        return self._ledger.hold(limits, most, seconds=_LONGER_THAN_ANY_S, at=now)
+            return None, True
+        most, priced = worst_case(config, question)
+        if not priced and not self._costs.allow_unpriced:
+            raise BudgetExceeded(
+                f"what a call may cost is not known, and {limits[0].scope.words} has a budget",
+                mend="set costs.prices, or costs.allow_unpriced: true",
+            )
+        longest = max(_LONGEST_S, 10 * config.generation.timeout_s)
+        return self._ledger.hold(limits, most, seconds=longest, at=now), priced
+
+
+class _AsyncCall:
+    """`Spending.call` for an event loop: what waits for the disk does so in a thread."""
+
+    def __init__(self, spending: Spending, question: str, payer: Payer, config_hash: str) -> None:
+        self._spending = spending
+        self._asked = question, payer, config_hash
+        self._opened = Open(payer, config_hash)
+
+    async def __aenter__(self) -> Open:
+        if self._spending.keeps:
+            begun = self._spending.submit(self._spending.begin, *self._asked)
+            try:
+                self._opened = await asyncio.wrap_future(begun)
+            except asyncio.CancelledError:
+                begun.add_done_callback(self._spending.give_back)
+                raise
+        return self._opened
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._spending.keeps:
+            return
+        if error is not None and not isinstance(error, Exception):  # who cancels a task does not wait for threads
+            self._spending.end(self._opened, error)
+            return
+        # Shielded: it is written though the task may be cancelled now.
+        await asyncio.shield(asyncio.wrap_future(self._spending.submit(self._spending.end, self._opened, error)))
 
 
 def without_a_model(config: Config) -> Config:

@@ -144,5 +144,9 @@ def _mapping(value: object) -> dict[str, object]:
     return cast("dict[str, object]", value) if isinstance(value, dict) else {}
 
 
+_MOST = 10**9
+
+
 def _count(fields: dict[str, object], key: str) -> int:
-    return max(0, value) if isinstance(value := fields.get(key), int) else 0
+    value = fields.get(key)
+    return min(max(0, value), _MOST) if isinstance(value, int) and not isinstance(value, bool) else 0

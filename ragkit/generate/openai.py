@@ -83,7 +83,10 @@ class OpenAIGenerator:
         messages = [{"role": "user", "content": request}]
         fixed = {"model": self._config.model, "messages": messages, "temperature": 0.0}
         completion = self._completed({**fixed, self._limit: max_tokens})
-        return Shown("names", completion.text).whole(), completion.usage
+        usage = completion.usage
+        if not usage.input_tokens:  # some servers count no tokens
+            usage = Usage(count_tokens(request), count_tokens(completion.text))
+        return Shown("names", completion.text).whole(), usage
 
     def _completed(self, request: dict[str, object]) -> Completion:
         deadline = time.monotonic() + self._config.timeout_s

@@ -33,6 +33,10 @@ def test_groups_add_up_to_the_total(ragkit: Run, tmp_path: Path) -> None:
         assert sum(group["nano_usd"] for group in found["groups"]) == found["total"]["nano_usd"] == 7_000_000
     assert found["total"]["calls"] == 3
     assert found["total"]["unpriced"] == 1
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.settle(Call(Payer("acme"), "t9", "c", [], refused=True), at=DAY)
+    ledger.close()
+    assert json.loads(ragkit("cost", "report", *where, "--json"))["total"]["calls"] == 4
     one_day = json.loads(ragkit("cost", "report", *where, "--since", "2026-11-27", "--until", "2026-11-27", "--json"))
     assert [group["group"] for group in one_day["groups"]] == ["2026-11-27"]
 
@@ -52,6 +56,8 @@ def test_budgets_show_what_is_left(ragkit: Run, tmp_path: Path) -> None:
     left = {budget["scope"]: budget["left_nano_usd"] for budget in found["budgets"]}
     assert left == {"tenant acme": 6_000_000, "tenant umbrella": 7_000_000, "all calls": 993_000_000}
     assert "no costs.budgets" in ragkit("cost", "budgets", *where)
+    unused = "costs.budgets=[{tenant: initech, per: total, usd: 2.0}]"
+    assert "tenant initech" in ragkit("cost", "budgets", *where, "--set", unused)
 
 
 def test_what_is_missing_is_said(ragkit: Run, tmp_path: Path) -> None:

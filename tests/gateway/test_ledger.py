@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,63 @@ def test_accounts_are_the_sums_of_the_lines(
         )
         assert ledger.account(scope) == (wanted, 0)
     ledger.close()
+
+
+def test_names_with_odd_signs_share_no_account(ledger: Ledger) -> None:
+    for tenant, key in (("a\x1f=b", "c"), ("a", "b\x1f=c"), ("*", "*"), ("a*", "?[b]"), ("\ud800", "")):
+        ledger.settle(call(1, Payer(tenant, key)))
+    names = {scope.name for payer in (Payer("a\x1f=b", "c"), Payer("a", "b\x1f=c")) for scope in scopes_with(payer, "")}
+    assert len(names) == 2 * 4 - 1, "only that of everybody is shared"
+    assert ledger.account(Scope("a", "b\x1f=c", ""))[0] == 1
+
+
+def test_amounts_that_no_sum_could_hold_are_cut(ledger: Ledger) -> None:
+    for _ in range(3):
+        ledger.settle(Call(NOBODY, "t", "c", [CostLine("generate", 2**70, "", "m", Usage(2**70, 2**70))]))
+    assert ledger.account(ALL) == (3 * 10**15, 0)
+
+
+def test_what_the_garbage_collector_settles_within_a_transaction_is_written_behind_it(ledger: Ledger) -> None:
+    class Left:
+        def __del__(self) -> None:
+            ledger.settle(call(7))
+
+    limits = [Limit(ALL, 100)]
+
+    class Limits(list[Limit]):  # as where the collector runs while the transaction is open
+        def __iter__(self) -> Iterator[Limit]:
+            Left()
+            return iter(limits)
+
+    hold = ledger.hold(Limits(limits), 10, seconds=60)
+    with pytest.raises(BudgetExceeded):
+        ledger.hold(Limits(limits), 90, seconds=60)
+    ledger.refund(hold)
+    assert ledger.account(ALL)[1] == 0
+    assert ledger.account(ALL)[0] >= 14
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forking with threads
+def test_a_forked_process_writes_with_a_connection_of_its_own(ledger: Ledger) -> None:
+    ledger.settle(call(1))
+    child = os.fork()
+    if child == 0:
+        try:
+            time.sleep(0.2)  # until the parent has closed
+            for _ in range(5):
+                ledger.settle(call(1))
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    ledger.close()
+    assert os.waitpid(child, 0)[1] == 0
+    assert ledger.account(ALL) == (6, 0)
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RagkitError, match="cannot be used"):
+        Ledger(tmp_path / "file" / "l.sqlite")
 
 
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_an_answer_is_settled_in_place_of_its_reservation(tmp_path: Path) -> Non
     spending = Spending(config(tmp_path, {"per": "total", "usd": 1.0}))
     ledger = Ledger(tmp_path / "l.sqlite")
     with spending.call("how?", NOBODY, "c") as opened:
-        assert ledger.account(ALL) == (0, worst_case(config(tmp_path), "how?"))
+        assert ledger.account(ALL) == (0, worst_case(config(tmp_path), "how?")[0])
         assert opened.noted(answer(500)).notes == ()
     assert ledger.account(ALL) == (500, 0)
     assert list(ledger.rows("SELECT stage, model, nano_usd, input_tokens FROM lines ORDER BY position")) == [
@@ -63,7 +63,7 @@ def test_a_call_that_is_left_is_charged_with_all_that_it_may_have_cost(
     asked = config(tmp_path, {"per": "total", "usd": 1.0})
     with pytest.raises(leaving), Spending(asked).call("how?", NOBODY, "c"):
         raise leaving
-    assert Ledger(tmp_path / "l.sqlite").account(ALL) == (worst_case(asked, "how?"), 0)
+    assert Ledger(tmp_path / "l.sqlite").account(ALL) == (worst_case(asked, "how?")[0], 0)
 
 
 def test_a_stream_that_is_closed_behind_its_answer_costs_what_the_answer_did(tmp_path: Path) -> None:
@@ -80,8 +80,7 @@ def test_a_stream_that_is_closed_behind_its_answer_costs_what_the_answer_did(tmp
 
 
 def test_each_tenant_has_a_budget_of_its_own_and_is_told_from_four_fifths_on(tmp_path: Path) -> None:
-    most = worst_case(config(tmp_path), "how?")
-    assert most is not None
+    most, _ = worst_case(config(tmp_path), "how?")
     each = {"tenant": "*", "per": "day", "usd": most * 2.5 / 1e9}
     spending = Spending(config(tmp_path, each))
 
@@ -121,23 +120,35 @@ def test_without_a_ledger_nothing_is_written_and_budgets_are_refused(tmp_path: P
     assert not issubclass(BudgetExceeded, ConfigError)
 
 
-def test_no_answer_of_full_prompts_costs_more_than_the_worst_case(tmp_path: Path) -> None:
+@pytest.mark.parametrize("citations", ["names", "tags"])
+@pytest.mark.parametrize("transforms", [[], ["hyde"], ["multi_query", "decompose", "hyde"]])
+def test_no_answer_of_full_prompts_costs_more_than_the_worst_case(
+    tmp_path: Path, citations: str, transforms: list[str]
+) -> None:
     asked = config(tmp_path)
-    full = Usage(input_tokens=1000 + 500, output_tokens=100)
-    lines = cost_lines(asked, "how?", {"embed": 9.0, "generate": 60_000.0}, "m", full)
-    most = worst_case(asked, "how?")
-    assert most is not None
-    assert sum(line.nano_usd or 0 for line in lines) <= most
-    assert worst_case(config(tmp_path, prices={}), "how?") is None
+    generation = asked.generation.model_copy(update={"citations": citations, "reminder": "cite! " * 300})
+    retrieval = asked.retrieval.model_copy(update={"transforms": transforms})
+    asked = asked.model_copy(update={"generation": generation, "retrieval": retrieval})
+    context = 1000 if citations == "names" else 2000
+    full = Usage(input_tokens=context + 900 + 500, output_tokens=100)
+    timings = {"embed": 9.0, "generate": 60_000.0, **({"rewrite": 1.0} if transforms else {})}
+    writing = Usage(500 * len(transforms), 160 * len(transforms)) if transforms else None
+    lines = cost_lines(asked, "how?", timings, "m", full, writing)
+    assert sum(line.nano_usd or 0 for line in lines) <= worst_case(asked, "how?")[0]
 
 
-def test_transforms_by_a_model_are_part_of_the_worst_case(tmp_path: Path) -> None:
-    plain = config(tmp_path)
-    rewriting = plain.model_copy(update={"retrieval": plain.retrieval.model_copy(update={"transforms": ["hyde"]})})
-    before, after = worst_case(plain, "how?"), worst_case(rewriting, "how?")
-    assert before is not None
-    assert after is not None
-    assert after > before
+def test_what_has_a_price_is_reserved_though_something_has_none(tmp_path: Path) -> None:
+    reranked = {"retrieval": {"reranking": {"backend": "http", "base_url": "http://localhost:1/v1", "model": "r"}}}
+    given = config(tmp_path, {"per": "total", "usd": 1.0}, allow_unpriced=True).model_dump(
+        include={"generation", "costs"}
+    )
+    asked = Config.model_validate({**given, **reranked}, strict=False)
+    most, priced = worst_case(asked, "how?")
+    assert (most, priced) == (worst_case(config(tmp_path), "how?")[0], False)
+    with pytest.raises(GeneratorExit), Spending(asked).call("how?", NOBODY, "c"):
+        raise GeneratorExit
+    ledger = Ledger(tmp_path / "l.sqlite")
+    assert list(ledger.rows("SELECT nano_usd FROM lines")) == [(None,)], "not known, and never 0"
 
 
 def test_where_the_budget_is_used_up_no_model_may_be_asked_but_documents_may(tmp_path: Path) -> None:
@@ -146,7 +157,7 @@ def test_where_the_budget_is_used_up_no_model_may_be_asked_but_documents_may(tmp
         assert opened.free
         assert opened.noted(answer(0)).notes[0].startswith("answered without a language model: the budget of $1e-09")
     free = without_a_model(asked)
-    assert (free.generation.backend, worst_case(free, "how?")) == ("extractive", 0)
+    assert (free.generation.backend, worst_case(free, "how?")) == ("extractive", (0, True))
     paid = {"ingestion": {"embedding": {"backend": "openai", "model": "m", "base_url": "http://localhost:1/v1"}}}
     still_paid = Config.model_validate({**paid, **asked.model_dump(include={"generation", "costs"})}, strict=False)
     with pytest.raises(BudgetExceeded), Spending(still_paid).call("how?", NOBODY, "c"):
@@ -162,7 +173,7 @@ async def asked_for(spending: Spending, seconds: float, begun: asyncio.Event) ->
 
 def test_a_task_that_is_cancelled_is_charged_and_one_that_ends_is_settled(tmp_path: Path) -> None:
     asked = config(tmp_path, {"per": "total", "usd": 1.0})
-    spending, ledger, most = Spending(asked), Ledger(tmp_path / "l.sqlite"), worst_case(asked, "how?")
+    spending, ledger, most = Spending(asked), Ledger(tmp_path / "l.sqlite"), worst_case(asked, "how?")[0]
 
     async def both() -> None:
         begun = asyncio.Event()
@@ -175,7 +186,7 @@ def test_a_task_that_is_cancelled_is_charged_and_one_that_ends_is_settled(tmp_pa
         await asked_for(spending, 0, asyncio.Event())
 
     asyncio.run(both())
-    assert ledger.account(ALL) == ((most or 0) + 500, 0)
+    assert ledger.account(ALL) == (most + 500, 0)
 
 
 def test_a_task_that_is_cancelled_while_it_reserves_gives_it_back(tmp_path: Path) -> None:
