@@ -61,6 +61,7 @@ class _Question:
     text: str
     results: list[ScoredChunk] = field(default_factory=list[ScoredChunk])
     evidence: Evidence = field(default_factory=lambda: Evidence([], {}))
+    embedded: tuple[str, ...] = ()
     rewriting: Usage | None = None
     confidence: float = 0.0
     refusal: RefusalReason | None = None
@@ -140,7 +141,7 @@ def _retrieve(question: str, stages: Stages, filters: Sequence[Filter]) -> _Ques
     found: Retrieved = retrieve(
         question, stages.store, stages.embedder, stages.config.retrieval, stages.reranker, filters, stages.rewriter
     )
-    asked.results, asked.rewriting = found.results, found.usage
+    asked.results, asked.embedded, asked.rewriting = found.results, found.embedded, found.usage
     asked.ranked = found.ranked
     asked.timings.update(found.timings_ms)
     asked.refusal = _weak_evidence(asked, stages)
@@ -230,7 +231,7 @@ def _refuse(
 
 def _cost(asked: _Question, stages: Stages, generated: Generated | None) -> tuple[CostLine, ...]:
     model, usage = (generated.model, generated.usage) if generated else (None, None)
-    return cost_lines(stages.config, asked.text, asked.timings, model, usage, asked.rewriting)
+    return cost_lines(stages.config, asked.embedded, asked.timings, model, usage, asked.rewriting)
 
 
 def _total(asked: _Question) -> dict[str, float]:

@@ -198,7 +198,7 @@ class Ragkit:
         from ragkit.ask import ask
 
         question, stages = _readable(question), self._stages()
-        with self.spending.call(question, payer, self.config_hash) as call:
+        with self.spending.call(question, payer) as call:
             return call.noted(ask(question, self._within(call, stages), filters))
 
     async def aask(self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY) -> Answer:
@@ -209,7 +209,7 @@ class Ragkit:
 
         question = _readable(question)
         stages = await asyncio.to_thread(self._stages)
-        async with self.spending.acall(question, payer, self.config_hash) as call:
+        async with self.spending.acall(question, payer) as call:
             return call.noted(await aask(question, self._within(call, stages), filters))
 
     def stream(self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY) -> Iterator[str | Answer]:
@@ -219,7 +219,7 @@ class Ragkit:
         question, stages = _readable(question), self._stages()
 
         def metered() -> Iterator[str | Answer]:
-            with self.spending.call(question, payer, self.config_hash) as call:
+            with self.spending.call(question, payer) as call:
                 for piece in stream(question, self._within(call, stages), filters):
                     yield piece if isinstance(piece, str) else call.noted(piece)
 
@@ -235,7 +235,7 @@ class Ragkit:
 
         question = _readable(question)
         stages = await asyncio.to_thread(self._stages)
-        async with self.spending.acall(question, payer, self.config_hash) as call:
+        async with self.spending.acall(question, payer) as call:
             async for piece in astream(question, self._within(call, stages), filters):
                 yield piece if isinstance(piece, str) else call.noted(piece)
 
@@ -290,7 +290,7 @@ class Ragkit:
 
         with self._models:
             if self._spending is None:
-                self._spending = Spending(self.config)
+                self._spending = Spending(self.config, self.config_hash)
             return self._spending
 
     def rewriter(self, config: Config | None = None) -> Rewriter | None:

@@ -377,6 +377,12 @@ class Price(Part):
     output: float = Field(default=0.0, ge=0)
     call: float = Field(default=0.0, ge=0)
 
+    @model_validator(mode="after")
+    def _cached_is_no_dearer(self) -> Price:
+        if self.cached_input is not None and self.cached_input > self.input:
+            raise ValueError("cached_input is dearer than input")
+        return self
+
 
 class Budget(Part):
     """The most that calls may cost in a period. Left out, tenant and key mean everybody together; "*" means each."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from ragkit.errors import RagkitError
-from ragkit.evaluate.page.remarks import on_synthetic
 from ragkit.evaluate.power import smallest_difference
 from ragkit.evaluate.record import GOOD, Outcome, Record
+from ragkit.evaluate.remarks import on_synthetic
 from ragkit.evaluate.statistics import Interval, McNemarTest, holm, mcnemar_test, paired_difference, permutation_test
 from ragkit.evaluate.summary import ENOUGH_ALIKE, FAILED, all_metrics
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from ragkit.evaluate.page.remarks import gate_in_words, measured_in_words
+from ragkit.evaluate.remarks import gate_in_words, measured_in_words
 from ragkit.evaluate.summary import Summary
 
 

@@ -46,8 +46,8 @@ class _File(BaseModel):
     data: list[_Article]
 
 
-def read_squad(path: Path, scratch: Path) -> Questions:
-    """The questions, and a JSON-lines file of the paragraphs, written into `scratch`, that `ragkit index` reads.
+def read_squad(path: Path, documents: Path) -> Questions:
+    """The questions; the paragraphs are written to the JSON-lines file `documents`, which `ragkit index` reads.
 
     Documents are called "NAME.jsonl#ARTICLE-PARAGRAPH", counted from 0. An answer that does not stand where the file
     says loses its place, not its text; without any place the whole paragraph is the evidence. A note counts them.
@@ -58,12 +58,11 @@ def read_squad(path: Path, scratch: Path) -> Questions:
     >>> answers = [{"text": "40 °C", "answer_start": 3}]
     >>> paragraph = {"context": "At 40 °C.", "qas": [{"id": "q", "question": "How hot?", "answers": answers}]}
     >>> _ = (folder / "set.json").write_text(json.dumps({"data": [{"title": "Heat", "paragraphs": [paragraph]}]}))
-    >>> found = read_squad(folder / "set.json", folder)
+    >>> found = read_squad(folder / "set.json", folder / "set.jsonl")
     >>> found.cases[0].evidence[0].document, found.cases[0].evidence[0].start, found.documents.name
     ('set.jsonl#0-0', 3, 'set.jsonl')
     """
     articles = _parsed(path).data
-    documents = scratch / f"{path.stem}.jsonl"
     cases: list[Case] = []
     displaced: list[str] = []
     rows: list[dict[str, Any]] = []
@@ -80,7 +79,7 @@ def read_squad(path: Path, scratch: Path) -> Questions:
             ]
     if not cases:
         raise RagkitError(f"{path} holds no question")
-    scratch.mkdir(parents=True, exist_ok=True)
+    documents.parent.mkdir(parents=True, exist_ok=True)
     documents.write_text("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows), encoding="utf-8")
     lost = f"{len(displaced)} answers do not stand at their characters, the first is one of question {displaced[:1]}"
     return Questions(_with_distinct_ids(cases), documents, (f"{path}: {lost}",) if displaced else ())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -173,8 +174,10 @@ def load_suite(path: Path, scratch: Path) -> LoadedSuite:
     for data, name in zip(suite.data, _names(suite.data), strict=True):
         file = _beside(path, data.path)
         check_part(file, data.part)
-        # Documents of sets in files of one name lie apart.
-        found = read_questions(file, scratch / name if name else scratch, data.format, data.split)
+        # Sets in files of one name have documents of different names; nothing of a path leads out of the folder.
+        label = re.sub(r"[^\w-]+", "-", name or file.stem).strip("-")
+        documents = scratch / f"{label}.jsonl"
+        found = read_questions(file, documents, data.format, data.split)
         if found.documents is not None and not suite.corpus and found.documents not in corpus:
             corpus.append(found.documents)
         # Ids are unique within a set; several sets may count alike.
@@ -201,16 +204,19 @@ def _names(sets: Sequence[QuestionSet]) -> list[str]:
     return names
 
 
-def read_questions(file: Path, scratch: Path, form: Format | None = None, split: str = "test") -> Questions:
-    """The questions of a file or BEIR folder. Raises ConfigError for an unknown ending without `form`, ParseError with
-    file and line for a row that cannot be read."""
+def read_questions(file: Path, documents: Path, form: Format | None = None, split: str = "test") -> Questions:
+    """The questions of a file or BEIR folder; the paragraphs of a SQuAD file go to `documents`.
+
+    Raises ConfigError for an unknown ending without `form`, ParseError with file and line for a row that cannot be
+    read.
+    """
     kind = form or _format_of(file)
     if kind == "beir":
         from ragkit.evaluate.beir import beir_cases
 
         return beir_cases(file, split)
     if kind == "squad":
-        return read_squad(file, scratch)
+        return read_squad(file, documents)
     return Questions((read_csv if kind == "csv" else read_jsonl)(file))
 
 

@@ -222,7 +222,7 @@ class _Bench:
             milliseconds.append((time.perf_counter() - began) * 1e3)
             # The vectors of questions are remembered; what embedding them takes is measured once.
             timings = found.timings_ms | ({"embed": self._embed_ms(rag, config)} if "embed" in found.timings_ms else {})
-            lines = cost_lines(config, case.question, timings, rewriting=found.usage)
+            lines = cost_lines(config, found.embedded, timings, rewriting=found.usage)
             spent += [line.nano_usd for line in lines]
             measured = stage_metrics(found.ranked, gold_of(case.id), places)
             if self.metric in measured:

@@ -6,7 +6,7 @@ an API costs its tokens. A stage whose price is not known has a line too, with n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from ragkit.config.schema import Config
@@ -17,7 +17,7 @@ from ragkit.types import CostLine, Usage
 
 _MS_AN_HOUR = Decimal(3_600_000)
 _WRITTEN = 512  # tokens of another wording or an imagined passage, at most
-_FURTHER = 8  # texts that transforms embed beside the question, at most
+_FURTHER = ["word " * _WRITTEN] * 8  # the most and the longest that transforms embed beside the question
 _AROUND = 1024  # tokens of a prompt beside question, system prompt and context: tags, template, what a transform says
 
 STAGES = ("rewrite", "embed", "rerank", "generate")
@@ -26,7 +26,7 @@ STAGES = ("rewrite", "embed", "rerank", "generate")
 
 def cost_lines(
     config: Config,
-    question: str,
+    embedded: Sequence[str],
     timings_ms: Mapping[str, float],
     model: str | None = None,
     usage: Usage | None = None,
@@ -34,10 +34,11 @@ def cost_lines(
 ) -> tuple[CostLine, ...]:
     """A line for each of `STAGES` that `timings_ms` has.
 
-    `model` is the name that the generator answered with and `usage` its tokens; an API without usage has no price.
+    `embedded` are the texts that the search embedded (`Retrieved.embedded`), each a request of its own. `model` is the
+    name that the generator answered with and `usage` its tokens; an API without usage has no price.
     `rewriting` are the tokens that the same model took for `retrieval.transforms`, None if it was not asked.
 
-    >>> lines = cost_lines(Config(), "How hot?", {"embed": 20.0, "search": 3.0, "generate": 5.0})
+    >>> lines = cost_lines(Config(), ["How hot?"], {"embed": 20.0, "search": 3.0, "generate": 5.0})
     >>> [(line.stage, line.nano_usd, line.detail) for line in lines]
     [('embed', 0, '0.020 s'), ('generate', 0, '0.005 s')]
     """
@@ -46,7 +47,7 @@ def cost_lines(
         if stage not in timings_ms or (stage == "rewrite" and rewriting is None):
             continue
         if stage == "embed" and config.ingestion.embedding.backend == "openai":
-            lines.append(_embedding(config, question))
+            lines.append(_embedding(config, embedded))
         elif stage == "rerank" and config.retrieval.reranking.backend == "http":
             reranking = config.retrieval.reranking
             lines.append(_by_tokens(config, stage, reranking.model or "", Usage(), reranking.base_url))
@@ -79,10 +80,11 @@ def worst_case(config: Config, question: str) -> tuple[int, bool]:
     # Small models get the nearest sentences of the context a second time.
     contexts = (1 if generation.citations == "names" else 2) * (1 if generation.base_url is None else 3)
     prompt = Usage(generation.context_tokens * contexts + around, generation.max_tokens)
-    # Each transform is a request of its own, and what it writes is embedded beside the question.
+    # Each transform is a request of its own.
     writing = Usage(around, max(generation.max_tokens, _WRITTEN)) if retrieval.transforms else None
-    times = {"embed": 1 + (_FURTHER if retrieval.transforms else 0), "rewrite": len(retrieval.transforms)}
-    lines = cost_lines(config, question, timings, generation.model, prompt, writing)
+    embedded = [neutralise(question), *(_FURTHER if retrieval.transforms else [])]
+    lines = cost_lines(config, embedded, timings, generation.model, prompt, writing)
+    times = {"rewrite": len(retrieval.transforms)}
     known = [line.nano_usd * times.get(line.stage, 1) for line in lines if line.nano_usd is not None]
     return sum(known), len(known) == len(lines)
 
@@ -109,7 +111,13 @@ def _by_tokens(config: Config, stage: str, model: str, usage: Usage | None, base
     return CostLine(stage, spent, f"{model}, {usage.input_tokens + usage.output_tokens:,} tokens", model, usage)
 
 
-def _embedding(config: Config, question: str) -> CostLine:
+def _embedding(config: Config, texts: Sequence[str]) -> CostLine:
     embedding = config.ingestion.embedding
-    tokens = make_token_counter(embedding).count(embedding.query_prefix + question)
-    return _by_tokens(config, "embed", embedding.model, Usage(input_tokens=tokens), embedding.base_url)
+    counter = make_token_counter(embedding)
+    counts = [counter.count(embedding.query_prefix + text) for text in texts]
+    lines = [_by_tokens(config, "embed", embedding.model, Usage(count), embedding.base_url) for count in counts]
+    known = [line.nano_usd for line in lines if line.nano_usd is not None]
+    if len(known) < len(lines) or not lines:
+        return next(iter(lines), CostLine("embed", 0, embedding.model, embedding.model))
+    total = Usage(sum(counts))
+    return CostLine("embed", sum(known), f"{embedding.model}, {total.input_tokens:,} tokens", embedding.model, total)

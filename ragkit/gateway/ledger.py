@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ragkit.errors import BudgetExceeded, RagkitError
+from ragkit.ingest.discover import whole_characters
 from ragkit.types import CostLine
 
 _SCHEMA = """
@@ -250,7 +251,7 @@ def _settle(db: sqlite3.Connection, call: Call, hold: Hold | None, now: float) -
     payer = call.payer
     if hold is not None:
         _let_go(db, hold.id)
-    names = (_readable(text) for text in (payer.tenant, payer.key, call.trace_id, call.config_hash))
+    names = (whole_characters(text) for text in (payer.tenant, payer.key, call.trace_id, call.config_hash))
     written = db.execute(
         "INSERT INTO calls (at, day, tenant, key, trace_id, config_hash, refused) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (now, day, *names, call.refused),
@@ -264,11 +265,6 @@ def _settle(db: sqlite3.Connection, call: Call, hold: Hold | None, now: float) -
     scopes = [scope.name for scope in scopes_with(payer, day)]
     marks = ", ".join("?" * len(scopes))
     db.execute(f"UPDATE accounts SET spent = spent + ? WHERE scope IN ({marks})", (total, *scopes))
-
-
-def _readable(text: str) -> str:
-    """The text; half of a surrogate pair, which SQLite does not take, as a question mark."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def scopes_with(payer: Payer, day: str) -> list[Scope]:
@@ -289,7 +285,7 @@ def _columns(line: CostLine) -> tuple[object, ...]:
     usage = line.usage
     tokens = (min(count, _MOST) for count in (usage.input_tokens, usage.cached_tokens, usage.output_tokens))
     nano = None if line.nano_usd is None else min(line.nano_usd, _MOST)
-    return (line.stage, _readable(line.model), nano, *tokens, _readable(line.detail))
+    return (line.stage, whole_characters(line.model), nano, *tokens, whole_characters(line.detail))
 
 
 def _account(db: sqlite3.Connection, scope: Scope) -> tuple[int, int]:

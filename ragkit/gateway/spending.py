@@ -42,7 +42,6 @@ class Open:
     """
 
     payer: Payer
-    config_hash: str
     hold: Hold | None = None
     answer: Answer | None = None
     free: bool = False
@@ -59,7 +58,8 @@ class Open:
 class Spending:
     """The ledger and the budgets of one system."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, config_hash: str) -> None:
+        self._config_hash = config_hash
         self._costs = config.costs
         self._config = config
         self._ledger = Ledger(config.costs.ledger) if config.costs.ledger is not None else None
@@ -68,14 +68,14 @@ class Spending:
         self._process = os.getpid()
 
     @contextmanager
-    def call(self, question: str, payer: Payer, config_hash: str) -> Generator[Open]:
+    def call(self, question: str, payer: Payer) -> Generator[Open]:
         """Around one call. Raises BudgetExceeded before it if its budgets do not allow it, nor one without a language
         model where `costs.over_budget` says so.
 
         A call that fails gives its reservation back; one that is left before its answer is whole is charged with all
         of it, for what a model has begun is paid for.
         """
-        opened = self.begin(question, payer, config_hash)
+        opened = self.begin(question, payer)
         try:
             yield opened
         except BaseException as error:
@@ -83,9 +83,9 @@ class Spending:
             raise
         self.end(opened)
 
-    def acall(self, question: str, payer: Payer, config_hash: str) -> _AsyncCall:
+    def acall(self, question: str, payer: Payer) -> _AsyncCall:
         """`call` for `async with`, without blocking the event loop."""
-        return _AsyncCall(self, question, payer, config_hash)
+        return _AsyncCall(self, question, payer)
 
     @property
     def keeps(self) -> bool:
@@ -108,9 +108,9 @@ class Spending:
                 self._threads, self._process = ThreadPoolExecutor(_THREADS, "ledger"), os.getpid()
             return self._threads.submit(work, *arguments)
 
-    def begin(self, question: str, payer: Payer, config_hash: str) -> Open:
+    def begin(self, question: str, payer: Payer) -> Open:
         """Reserve. Raises BudgetExceeded as `call` does."""
-        opened = Open(payer, config_hash)
+        opened = Open(payer)
         if self._ledger is None:
             return opened
         try:
@@ -138,7 +138,7 @@ class Spending:
         else:  # a stream that is closed, a task that is cancelled, Ctrl-C
             most = opened.hold.nano_usd if opened.hold is not None and opened.priced else None
             line = CostLine("generate", most, "left before its end: at most this")
-            call = Call(opened.payer, "", opened.config_hash, [line])
+            call = Call(opened.payer, "", self._config_hash, [line])
         self._ledger.settle(call, opened.hold)
 
     def give_back(self, begun: Future[Open]) -> None:
@@ -165,10 +165,10 @@ class Spending:
 class _AsyncCall:
     """`Spending.call` for an event loop: what waits for the disk does so in a thread."""
 
-    def __init__(self, spending: Spending, question: str, payer: Payer, config_hash: str) -> None:
+    def __init__(self, spending: Spending, question: str, payer: Payer) -> None:
         self._spending = spending
-        self._asked = question, payer, config_hash
-        self._opened = Open(payer, config_hash)
+        self._asked = question, payer
+        self._opened = Open(payer)
 
     async def __aenter__(self) -> Open:
         if self._spending.keeps:

@@ -44,6 +44,11 @@ class Retrieved:
     queries: tuple[Query, ...] = ()
     usage: Usage | None = None
 
+    @property
+    def embedded(self) -> tuple[str, ...]:
+        """The texts that were embedded for a search by meaning: each query's own, and the passage imagined for it."""
+        return tuple(text for query in self.queries for text in (query.text, query.imagined) if text)
+
 
 def retrieve(
     question: str,

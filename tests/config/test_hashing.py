@@ -125,7 +125,7 @@ NOT_READ_UNDER: dict[str, tuple[str, object]] = {
 
 
 # Hypothesis does not find the bound of a float that may be null.
-st.register_type_strategy(Price, st.builds(Price, cached_input=st.none() | st.floats(0, 100)))
+st.register_type_strategy(Price, st.builds(Price, cached_input=st.none() | st.just(0.0)))
 
 
 @pytest.mark.parametrize(("path", "field"), FIELDS, ids=[".".join(path) for path, _ in FIELDS])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,18 @@ def test_files_of_one_name_are_told_apart_by_their_path(tmp_path: Path) -> None:
     twice = suite(tmp_path, "name: s\ndata:\n  - {path: de/q.jsonl}\n  - {path: de/q.jsonl}\n")
     with pytest.raises(ConfigError, match="named twice"):
         load_suite(twice, tmp_path)
+
+
+def test_documents_of_sets_of_one_name_lie_apart_and_in_the_folder(tmp_path: Path) -> None:
+    for folder in ("de", "en"):
+        (tmp_path / folder).mkdir()
+        paragraph = {"context": f"It is {folder}.", "qas": [{"id": "a", "question": "What is it?"}]}
+        (tmp_path / folder / "set.json").write_text(json.dumps({"data": [{"paragraphs": [paragraph]}]}))
+    (tmp_path / "suites").mkdir()
+    path = suite(tmp_path / "suites", "name: s\ndata:\n  - {path: ../de/set.json}\n  - {path: ../en/set.json}\n")
+    corpus = load_suite(path, tmp_path / "scratch").corpus
+    assert [file.parent for file in corpus] == [tmp_path / "scratch"] * 2
+    assert [json.loads(file.read_text())["text"] for file in corpus] == ["It is de.", "It is en."]
 
 
 def test_only_one_part_is_asked(tmp_path: Path) -> None:

@@ -37,9 +37,9 @@ def answer(nano: int | None) -> Answer:
 
 
 def test_an_answer_is_settled_in_place_of_its_reservation(tmp_path: Path) -> None:
-    spending = Spending(config(tmp_path, {"per": "total", "usd": 1.0}))
+    spending = Spending(config(tmp_path, {"per": "total", "usd": 1.0}), "c")
     ledger = Ledger(tmp_path / "l.sqlite")
-    with spending.call("how?", NOBODY, "c") as opened:
+    with spending.call("how?", NOBODY) as opened:
         assert ledger.account(ALL) == (0, worst_case(config(tmp_path), "how?")[0])
         assert opened.noted(answer(500)).notes == ()
     assert ledger.account(ALL) == (500, 0)
@@ -50,8 +50,8 @@ def test_an_answer_is_settled_in_place_of_its_reservation(tmp_path: Path) -> Non
 
 
 def test_a_call_that_fails_gives_its_reservation_back(tmp_path: Path) -> None:
-    spending = Spending(config(tmp_path, {"per": "total", "usd": 1.0}))
-    with pytest.raises(RuntimeError), spending.call("how?", NOBODY, "c"):
+    spending = Spending(config(tmp_path, {"per": "total", "usd": 1.0}), "c")
+    with pytest.raises(RuntimeError), spending.call("how?", NOBODY):
         raise RuntimeError
     assert Ledger(tmp_path / "l.sqlite").account(ALL) == (0, 0)
 
@@ -61,16 +61,16 @@ def test_a_call_that_is_left_is_charged_with_all_that_it_may_have_cost(
     tmp_path: Path, leaving: type[BaseException]
 ) -> None:
     asked = config(tmp_path, {"per": "total", "usd": 1.0})
-    with pytest.raises(leaving), Spending(asked).call("how?", NOBODY, "c"):
+    with pytest.raises(leaving), Spending(asked, "c").call("how?", NOBODY):
         raise leaving
     assert Ledger(tmp_path / "l.sqlite").account(ALL) == (worst_case(asked, "how?")[0], 0)
 
 
 def test_a_stream_that_is_closed_behind_its_answer_costs_what_the_answer_did(tmp_path: Path) -> None:
-    spending = Spending(config(tmp_path, {"per": "total", "usd": 1.0}))
+    spending = Spending(config(tmp_path, {"per": "total", "usd": 1.0}), "c")
 
     def stream() -> Generator[Answer]:
-        with spending.call("how?", NOBODY, "c") as opened:
+        with spending.call("how?", NOBODY) as opened:
             yield opened.noted(answer(700))
 
     pieces = stream()
@@ -82,10 +82,10 @@ def test_a_stream_that_is_closed_behind_its_answer_costs_what_the_answer_did(tmp
 def test_each_tenant_has_a_budget_of_its_own_and_is_told_from_four_fifths_on(tmp_path: Path) -> None:
     most, _ = worst_case(config(tmp_path), "how?")
     each = {"tenant": "*", "per": "day", "usd": most * 2.5 / 1e9}
-    spending = Spending(config(tmp_path, each))
+    spending = Spending(config(tmp_path, each), "c")
 
     def ask(tenant: str) -> Answer:
-        with spending.call("how?", Payer(tenant), "c") as opened:
+        with spending.call("how?", Payer(tenant)) as opened:
             return opened.noted(answer(most))
 
     assert ask("acme").notes == ()
@@ -101,17 +101,17 @@ def test_a_call_without_a_known_price_needs_leave_under_a_budget(tmp_path: Path)
     # The model "m" is in no table.
     with (
         pytest.raises(BudgetExceeded, match="what a call may cost is not known"),
-        Spending(config(tmp_path, everybody, **unknown)).call("how?", NOBODY, "c"),
+        Spending(config(tmp_path, everybody, **unknown), "c").call("how?", NOBODY),
     ):
         pass
-    with Spending(config(tmp_path, everybody, **unknown, allow_unpriced=True)).call("how?", NOBODY, "c") as opened:
+    with Spending(config(tmp_path, everybody, **unknown, allow_unpriced=True), "c").call("how?", NOBODY) as opened:
         opened.noted(answer(None))
-    with Spending(config(tmp_path, {"tenant": "acme", "usd": 1.0}, **unknown)).call("how?", Payer("b"), "c"):
+    with Spending(config(tmp_path, {"tenant": "acme", "usd": 1.0}, **unknown), "c").call("how?", Payer("b")):
         pass  # the budget is of somebody else
 
 
 def test_without_a_ledger_nothing_is_written_and_budgets_are_refused(tmp_path: Path) -> None:
-    with Spending(Config()).call("how?", NOBODY, "c") as opened:
+    with Spending(Config(), "c").call("how?", NOBODY) as opened:
         assert opened.noted(answer(1)) == answer(1)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ValueError, match="budgets need a ledger"):
@@ -133,7 +133,7 @@ def test_no_answer_of_full_prompts_costs_more_than_the_worst_case(
     full = Usage(input_tokens=context + 900 + 500, output_tokens=100)
     timings = {"embed": 9.0, "generate": 60_000.0, **({"rewrite": 1.0} if transforms else {})}
     writing = Usage(500 * len(transforms), 160 * len(transforms)) if transforms else None
-    lines = cost_lines(asked, "how?", timings, "m", full, writing)
+    lines = cost_lines(asked, ["how?"], timings, "m", full, writing)
     assert sum(line.nano_usd or 0 for line in lines) <= worst_case(asked, "how?")[0]
 
 
@@ -145,7 +145,7 @@ def test_what_has_a_price_is_reserved_though_something_has_none(tmp_path: Path) 
     asked = Config.model_validate({**given, **reranked}, strict=False)
     most, priced = worst_case(asked, "how?")
     assert (most, priced) == (worst_case(config(tmp_path), "how?")[0], False)
-    with pytest.raises(GeneratorExit), Spending(asked).call("how?", NOBODY, "c"):
+    with pytest.raises(GeneratorExit), Spending(asked, "c").call("how?", NOBODY):
         raise GeneratorExit
     ledger = Ledger(tmp_path / "l.sqlite")
     assert list(ledger.rows("SELECT nano_usd FROM lines")) == [(None,)], "not known, and never 0"
@@ -153,19 +153,19 @@ def test_what_has_a_price_is_reserved_though_something_has_none(tmp_path: Path) 
 
 def test_where_the_budget_is_used_up_no_model_may_be_asked_but_documents_may(tmp_path: Path) -> None:
     asked = config(tmp_path, {"per": "total", "usd": 1e-9}, over_budget="extractive")
-    with Spending(asked).call("how?", NOBODY, "c") as opened:
+    with Spending(asked, "c").call("how?", NOBODY) as opened:
         assert opened.free
         assert opened.noted(answer(0)).notes[0].startswith("answered without a language model: the budget of $1e-09")
     free = without_a_model(asked)
     assert (free.generation.backend, worst_case(free, "how?")) == ("extractive", (0, True))
     paid = {"ingestion": {"embedding": {"backend": "openai", "model": "m", "base_url": "http://localhost:1/v1"}}}
     still_paid = Config.model_validate({**paid, **asked.model_dump(include={"generation", "costs"})}, strict=False)
-    with pytest.raises(BudgetExceeded), Spending(still_paid).call("how?", NOBODY, "c"):
+    with pytest.raises(BudgetExceeded), Spending(still_paid, "c").call("how?", NOBODY):
         pass
 
 
 async def asked_for(spending: Spending, seconds: float, begun: asyncio.Event) -> None:
-    async with spending.acall("how?", NOBODY, "c") as opened:
+    async with spending.acall("how?", NOBODY) as opened:
         begun.set()
         await asyncio.sleep(seconds)
         opened.noted(answer(500))
@@ -173,7 +173,7 @@ async def asked_for(spending: Spending, seconds: float, begun: asyncio.Event) ->
 
 def test_a_task_that_is_cancelled_is_charged_and_one_that_ends_is_settled(tmp_path: Path) -> None:
     asked = config(tmp_path, {"per": "total", "usd": 1.0})
-    spending, ledger, most = Spending(asked), Ledger(tmp_path / "l.sqlite"), worst_case(asked, "how?")[0]
+    spending, ledger, most = Spending(asked, "c"), Ledger(tmp_path / "l.sqlite"), worst_case(asked, "how?")[0]
 
     async def both() -> None:
         begun = asyncio.Event()
@@ -191,7 +191,7 @@ def test_a_task_that_is_cancelled_is_charged_and_one_that_ends_is_settled(tmp_pa
 
 def test_a_task_that_is_cancelled_while_it_reserves_gives_it_back(tmp_path: Path) -> None:
     asked = config(tmp_path, {"per": "total", "usd": 1.0})
-    spending, ledger = Spending(asked), Ledger(tmp_path / "l.sqlite")
+    spending, ledger = Spending(asked, "c"), Ledger(tmp_path / "l.sqlite")
 
     async def cancelled() -> None:
         task = asyncio.create_task(asked_for(spending, 60, asyncio.Event()))

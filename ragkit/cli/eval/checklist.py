@@ -40,7 +40,7 @@ def checklist(
     from ragkit.cli.printing import FAINT, console
     from ragkit.cli.progress import index_progress, question_progress
     from ragkit.evaluate.checklist import run_checks, write_evidence
-    from ragkit.evaluate.page.remarks import on_synthetic, synthetic_share
+    from ragkit.evaluate.remarks import on_synthetic, synthetic_share
     from ragkit.evaluate.run import placed_config, run_suite, scratch_folder
     from ragkit.evaluate.runs import DEFAULT_FILE, Runs
     from ragkit.evaluate.suite import load_suite

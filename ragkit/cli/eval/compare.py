@@ -31,7 +31,7 @@ def compare(
 
     from ragkit.cli.printing import FAINT, clean, console
     from ragkit.evaluate.comparison import as_markdown, changed_keys, compare_runs
-    from ragkit.evaluate.page.remarks import on_synthetic
+    from ragkit.evaluate.remarks import on_synthetic
     from ragkit.evaluate.runs import DEFAULT_FILE, Runs
 
     with Runs(runs_file or DEFAULT_FILE) as runs:

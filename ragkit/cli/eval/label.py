@@ -59,7 +59,7 @@ def _ask(screen: Console, records: list[Record], give: Callable[[str, bool], Non
     from rich.text import Text
 
     from ragkit.cli.printing import FAINT, clean
-    from ragkit.evaluate.page.remarks import SYNTHETIC
+    from ragkit.evaluate.remarks import SYNTHETIC
 
     for number, record in enumerate(records, start=1):
         mark = f" ({SYNTHETIC})" if record.case.synthetic else ""

@@ -61,11 +61,11 @@ def split(
 
     from ragkit.cli.printing import clean
     from ragkit.evaluate.leakage import leaks_between
-    from ragkit.evaluate.page.remarks import on_synthetic
+    from ragkit.evaluate.remarks import on_synthetic
     from ragkit.evaluate.split import split_cases, write_split
     from ragkit.evaluate.suite import read_questions
 
-    found = read_questions(questions, out)
+    found = read_questions(questions, out / f"{questions.stem}.jsonl")
     parts = split_cases(found.cases, test)
     facts = write_split(*parts, out)
     leaks = leaks_between(*parts)

@@ -24,8 +24,8 @@ def report(
     from ragkit.cli.printing import console
     from ragkit.evaluate.junit import gate_lines
     from ragkit.evaluate.junit import junit as as_junit
-    from ragkit.evaluate.page.remarks import synthetic_share
     from ragkit.evaluate.page.report import page
+    from ragkit.evaluate.remarks import synthetic_share
     from ragkit.evaluate.suite import Suite
     from ragkit.evaluate.summary import summarise
 

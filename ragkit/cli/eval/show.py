@@ -54,7 +54,7 @@ def _headed(record: Record) -> Text:
     from rich.text import Text
 
     from ragkit.cli.printing import FAINT, clean
-    from ragkit.evaluate.page.remarks import marked
+    from ragkit.evaluate.remarks import marked
 
     text = Text(f"{clean(record.case.id)}\n", style="bold")
     text.append(f"{marked(record)}\n", style=f"not bold {FAINT}")
@@ -74,7 +74,7 @@ def show(
     from rich.text import Text
 
     from ragkit.cli.printing import FAINT, clean, console, place
-    from ragkit.evaluate.page.remarks import marked
+    from ragkit.evaluate.remarks import marked
 
     _, records = read_run(run, runs_file)
     record = _chosen(records, question)

@@ -40,7 +40,7 @@ def sweep(
     as_json: JsonOption = False,
 ) -> None:
     """Try config values on the tuning part of a suite; the winner is measured once on the test part."""
-    from ragkit.evaluate.page.remarks import on_synthetic
+    from ragkit.evaluate.remarks import on_synthetic
     from ragkit.evaluate.run import scratch_folder
     from ragkit.evaluate.suite import load_suite
     from ragkit.evaluate.sweep import grid, sampled

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ragkit.cli.printing import FAINT, clean, counted
-from ragkit.evaluate.page.remarks import asked_part, gate_in_words, judged_metrics, measured_in_words, remarks
 from ragkit.evaluate.record import GOOD
+from ragkit.evaluate.remarks import asked_part, gate_in_words, judged_metrics, measured_in_words, remarks
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

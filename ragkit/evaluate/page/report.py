@@ -12,7 +12,8 @@ from importlib import resources
 
 from ragkit.evaluate.ordering import worst_first
 from ragkit.evaluate.page.plots import Point, Step, Whisker, curve, histogram, waterfall, whiskers
-from ragkit.evaluate.page.remarks import (
+from ragkit.evaluate.record import Outcome, PassageRow, Record
+from ragkit.evaluate.remarks import (
     SYNTHETIC,
     asked_part,
     judged_metrics,
@@ -21,7 +22,6 @@ from ragkit.evaluate.page.remarks import (
     remarks,
     synthetic_share,
 )
-from ragkit.evaluate.record import Outcome, PassageRow, Record
 from ragkit.evaluate.runs import Run
 from ragkit.evaluate.statistics import share_interval
 from ragkit.evaluate.summary import LOSSES, Summary
