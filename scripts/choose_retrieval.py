@@ -14,7 +14,6 @@ Indexes and the vectors of questions come from the evaluation cache of `ragkit e
 from __future__ import annotations
 
 import argparse
-import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from ragkit.embed import Embedder, make_embedder
 from ragkit.evaluate.beir import Dataset, read_dataset
 from ragkit.evaluate.metrics import PerQuery, evaluate_run
 from ragkit.evaluate.retrieval import EmbeddedQuestions, index_of, question_vectors, ranked_documents
-from ragkit.evaluate.split import split_queries
+from ragkit.evaluate.split import document_clusters, split_queries
 from ragkit.evaluate.statistics import paired_difference
 from ragkit.generate import make_generator
 from ragkit.ingest.index import build_index
@@ -110,10 +109,7 @@ def main() -> None:
 
 
 def _halves(data: Dataset, wanted: Sequence[str], sample: int | None) -> Iterator[Half]:
-    clusters: dict[str, str] = {}
-    for query, relevant in data.qrels.items():
-        first = min(relevant)
-        clusters[query] = first.split("-")[0] if re.fullmatch(r"\d+-\d+", first) else first
+    clusters = document_clusters(data.qrels)
     for name, queries in zip(("tuning", "test"), split_queries(list(data.qrels), clusters), strict=True):
         if name in wanted:
             # Every n-th, for neighbours ask about the same document.

@@ -21,7 +21,6 @@ import gzip
 import itertools
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,11 +33,12 @@ from ragkit.embed import make_embedder
 from ragkit.evaluate.beir import Dataset, read_dataset
 from ragkit.evaluate.metrics import PerQuery, documents_from_chunks, evaluate_run
 from ragkit.evaluate.retrieval import EmbeddedQuestions, index_of, question_vectors
-from ragkit.evaluate.split import split_queries
+from ragkit.evaluate.split import document_clusters, split_queries
 from ragkit.evaluate.statistics import Interval, paired_difference
 from ragkit.ingest.index import build_index
 from ragkit.rerank import Reranker
 from ragkit.rerank.cross_encoder import load_cross_encoder
+from ragkit.retrieve.blend import blended
 from ragkit.retrieve.retriever import retrieve
 from ragkit.store.open import open_snapshot
 
@@ -52,8 +52,8 @@ WEIGHTS: dict[str, tuple[float, ...]] = {
     "standardised": (0.1, 0.2, 0.3, 0.4, 0.5),
     "logits": (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5),
 }
-"""By the form of the blend. standardised: z(first) * (1 - weight) + z(own) * weight, z over the candidates of a query;
-logits: z(first) + own * weight, so that a model that is unsure changes little."""
+"""By the form of the blend. standardised: that of `retrieval.reranking.weight` (1: the reranker alone); logits:
+z(first) + own * weight, so that a model that is unsure changes little."""
 TEST_FROM = {"xquad-en": 24}
 """Data sets whose articles from this number on are the test half; squad-train is of those before it."""
 WORST = -0.005
@@ -70,14 +70,13 @@ class Blend(NamedTuple):
     depth: int
     weight: float
 
-    def order(self, first: NDArray[np.float64], own: NDArray[np.float64]) -> list[int]:
+    def order(self, first: Sequence[float], own: Sequence[float]) -> list[int]:
         """Numbers of the candidates, best first; of equal ones the first stage's first."""
-        if self.form == "alone":
-            scores = own
-        elif self.form == "logits":
-            scores = standardised(first) + self.weight * own
+        if self.form == "logits":
+            alone = blended(first, own, 0.0)
+            scores = [score + self.weight * mine for score, mine in zip(alone, own, strict=True)]
         else:
-            scores = (1 - self.weight) * standardised(first) + self.weight * standardised(own)
+            scores = blended(first, own, self.weight)
         return sorted(range(len(scores)), key=lambda n: (-scores[n], n))
 
 
@@ -117,10 +116,7 @@ def candidates_of(folder: Path) -> Row:
 
 def _halves(data: Dataset) -> Iterator[tuple[str, str, str]]:
     """(query, half, cluster) of every judged query, as scripts/choose_retrieval.py parts them."""
-    clusters: dict[str, str] = {}
-    for query, relevant in data.qrels.items():
-        first = min(relevant)
-        clusters[query] = first.split("-")[0] if re.fullmatch(r"\d+-\d+", first) else first
+    clusters = document_clusters(data.qrels)
     halves = split_queries(list(data.qrels), clusters)
     if data.path.name in TEST_FROM:
         late = {query for query in data.qrels if int(clusters[query]) >= TEST_FROM[data.path.name]}
@@ -150,12 +146,6 @@ def scored(dataset: Row, reranker: Reranker, half: str | None, sample: int | Non
     return np.asarray(scores, dtype=np.float32)
 
 
-def standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean 0 and deviation 1; all 0 where all are equal."""
-    spread = values.std()
-    return (values - values.mean()) / spread if spread > 0 else np.zeros_like(values)
-
-
 def reranked(dataset: Row, half: str, scores: Scores | None = None, blend: Blend | None = None) -> PerQuery:
     """Every measure of every query of a half when its candidates are in the order of the blend; those below its depth
     follow as they were. Without scores: the first stage. Queries that were not scored are left out."""
@@ -172,8 +162,7 @@ def reranked(dataset: Row, half: str, scores: Scores | None = None, blend: Blend
         order = list(range(len(documents)))
         if scores is not None and blend is not None:
             head = min(blend.depth, count)
-            first = np.asarray(query["scores"][:head], dtype=np.float64)
-            order[:head] = blend.order(first, scores[own][:head].astype(np.float64))
+            order[:head] = blend.order(query["scores"][:head], scores[own][:head].tolist())
         # Ranks as scores: what was not reranked stays behind what was.
         run[query["id"]] = documents_from_chunks([(documents[n], -float(rank)) for rank, n in enumerate(order)])
         qrels[query["id"]] = query["grades"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,17 @@ def split_queries(
         ahead = len(tuning) / (1 - test_share) > len(test) / test_share
         (test if ahead else tuning).update(members[cluster])
     return [query for query in queries if query in tuning], [query for query in queries if query in test]
+
+
+def document_clusters(qrels: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
+    """For each query of a data set the first document that is judged for it, or its article where documents are named
+    ARTICLE-PARAGRAPH by numbers.
+
+    >>> document_clusters({"q1": {"12-3": 1, "12-4": 1}, "q2": {"salt.md": 1}})
+    {'q1': '12', 'q2': 'salt.md'}
+    """
+    first = {query: min(judged) for query, judged in qrels.items()}
+    return {query: name.split("-")[0] if re.fullmatch(r"\d+-\d+", name) else name for query, name in first.items()}
 
 
 def _hash_of(name: str) -> bytes:

@@ -187,9 +187,7 @@ def test_a_record_is_kept_when_its_question_is_done_whatever_others_take(
     assert done["questions"] == 4
 
 
-def test_labels_and_files_that_the_index_does_not_have_are_told_beforehand(
-    ragkit: Run, suite: str, tmp_path: Path
-) -> None:
+def test_labels_and_files_that_the_index_does_not_have_are_told(ragkit: Run, suite: str, tmp_path: Path) -> None:
     rows = [
         {"id": "a", "question": "How hot?", "evidence": [{"document": "beeta.md"}]},
         {
