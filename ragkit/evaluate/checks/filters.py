@@ -14,11 +14,12 @@ from typing import Any
 
 from ragkit.config.schema import Filter
 from ragkit.evaluate.checks import Check, Measured
+from ragkit.evaluate.examine import conditions_of
 from ragkit.evaluate.record import Record
 from ragkit.evaluate.statistics import rare_event_bound
 from ragkit.evaluate.suite import Thresholds
 from ragkit.retrieve.why import describe
-from ragkit.store.filters import fields_of, matches, parse_filter
+from ragkit.store.filters import fields_of, matches
 from ragkit.system import Ragkit
 from ragkit.types import Chunk, Scalar
 
@@ -39,9 +40,12 @@ def check_filters(rag: Ragkit, records: Sequence[Record], thresholds: Thresholds
     rows = [fields_of(chunk) for chunk in _chunks(rag)]
     exact, evidence = _exactness(rag, rows, seed)
     parts = [exact]
-    if filtered := [record for record in records if record.case.filters and record.error is None]:
+    if filtered := [record for record in records if conditions_of(record.case) and record.error is None]:
         astray = [record for record in filtered if _passages_astray(rag, record)]
-        evidence += [{"question": record.case.id, "filters": list(record.case.filters)} for record in astray]
+        evidence += [
+            {"question": record.case.id, "filters": list(record.case.filters), "tenant": record.case.tenant}
+            for record in astray
+        ]
         share, high = len(astray) / len(filtered), rare_event_bound(len(astray), len(filtered))
         name, verdict = "questions with passages that their filters leave out", "fail" if astray else "pass"
         parts.append(Measured(name, share, 0.0, high, len(filtered), "none", verdict))
@@ -119,7 +123,7 @@ def _strays(rag: Ragkit, condition: Filter) -> int:
 def _passages_astray(rag: Ragkit, record: Record) -> bool:
     """Whether a passage that was found for the question does not meet its filters. Only passages that the record keeps
     are seen: a stray behind them is not."""
-    conditions = [parse_filter(text) for text in record.case.filters]
+    conditions = conditions_of(record.case)
     found = rag.snapshot().store.chunks([passage.chunk_id for passage in record.passages])
     return any(not matches(condition, fields_of(chunk)) for chunk in found.values() for condition in conditions)
 

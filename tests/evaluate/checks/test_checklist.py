@@ -172,6 +172,15 @@ def test_2_filters_dropped_on_the_way_to_the_store(
         assert check_filters(rag, asked(rag, suite, "filtered"), suite.suite.checklist).verdict == "fail"
 
 
+def test_2_documents_of_another_tenant(index: Path, suite: LoadedSuite, records: list[Record]) -> None:
+    """Passages that were found without the condition of the tenant whose question it was."""
+    theirs = records[0].model_copy(update={"case": records[0].case.model_copy(update={"tenant": "bolt"})})
+    with system(index) as rag:
+        check = check_filters(rag, [theirs], suite.suite.checklist)
+    assert check.verdict == "fail"
+    assert check.evidence[0]["tenant"] == "bolt"
+
+
 def test_2_a_field_that_chunks_lack(index: Path, suite: LoadedSuite) -> None:
     strict = suite.suite.checklist.model_copy(update={"required_fields": {"author": 0.5}})
     with system(index) as rag:
