@@ -23,6 +23,7 @@ from ragkit.generate.expansion import DocumentOf, Evidence, expand
 from ragkit.generate.generated import says_nothing, whole_of
 from ragkit.generate.support import support_score
 from ragkit.ingest.sentences import split_sentences
+from ragkit.observe.stages import Ended, tell
 from ragkit.rerank import Reranker
 from ragkit.retrieve.query_transforms import Rewriter
 from ragkit.retrieve.retriever import Retrieved, retrieve
@@ -74,6 +75,7 @@ class _Question:
         began = time.perf_counter()
         yield
         self.timings[stage] = (time.perf_counter() - began) * 1e3
+        tell(Ended(stage, self.timings[stage]))
 
     def charge(self, stage: str, began: float) -> None:
         """Add what has passed since `began` to a stage that works in pieces: the reader's pauses are not its time."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ragkit.config.schema import Filter, Retrieval
 from ragkit.embed import Embedder
 from ragkit.errors import ConfigError
+from ragkit.observe.stages import Ended, Ranked, tell
 from ragkit.rerank import Reranker
 from ragkit.retrieve.blend import blended
 from ragkit.retrieve.feedback import search_again
@@ -99,9 +100,11 @@ def retrieve(
         results = _scored_chunks(
             ranked[: kept_by_fusion(retrieval, reranks=reranker is not None)], dense, sparse, store
         )
+    tell(Ranked("retrieved", results))
     if reranker is not None:
         with _timed(timings, "rerank"):
             results = _reranked(question, results, reranker, retrieval)
+        tell(Ranked("reranked", results))
         stages["reranked"] = tuple(result.chunk.id for result in results)
     if retrieval.diversity.method == "mmr":
         with _timed(timings, "diversify"):
@@ -172,3 +175,4 @@ def _timed(timings: dict[str, float], stage: str):
     began = time.perf_counter()
     yield
     timings[stage] = (time.perf_counter() - began) * 1e3
+    tell(Ended(stage, timings[stage]))
