@@ -20,6 +20,7 @@ from ragkit.ingest.chunk import chunk_document
 from ragkit.ingest.delete import receipt_for
 from ragkit.ingest.document import document_id, make_document, metadata_changes
 from ragkit.ingest.embedding import RunEmbedder
+from ragkit.ingest.owner import owned, owner_of
 from ragkit.ingest.parse import PLAIN_TYPES
 from ragkit.ingest.plan import Plan, plan_run, relative_root
 from ragkit.ingest.report import IndexReport, Stopwatch
@@ -178,7 +179,7 @@ class _Run:
                 self.failed.append(Failure(source.name, source.root, source.content_hash, parsed_with, str(parsed)))
                 continue
             self._used_parser |= parsed.media_type not in PLAIN_TYPES
-            document = make_document(source, parsed)
+            document = owned(make_document(source, parsed), owner_of(source.path, self._config.serve.folder))
             with self._watch.measure("chunk"):
                 chunks = chunk_document(document, self._chunking, self._tokens, self._sentences)
             warnings = [*parsed.warnings, *metadata_changes(parsed.metadata)]

@@ -92,13 +92,27 @@ class Manifest:
         """All documents in the order of their names."""
         return self._entries("ORDER BY name")
 
-    def _entries(self, condition: str, *values: str) -> Iterator[Entry]:
+    def _entries(self, condition: str, *values: str | int) -> Iterator[Entry]:
         rows = self._db.execute(
             "SELECT id, name, root, content_hash, media_type, title, json_array_length(pages), chunks, tokens, terms,"
             f" state FROM documents {condition}",
             values,
         )
         return (Entry(*row) for row in rows)
+
+    def entries_with(self, field: str, value: str, after: str = "", most: int = -1) -> Iterator[Entry]:
+        """Documents whose own metadata has this text in this field (or in its list), in the order of their names, from
+        behind `after`; `most` of them, -1 for all."""
+        path = f'$."{field}"'
+        return self._entries(
+            "WHERE name > ? AND EXISTS (SELECT 1 FROM json_each(documents.metadata, ?) AS held"
+            " WHERE held.type = 'text' AND held.value = ?) ORDER BY name LIMIT ?",
+            *(after, path, value, most),
+        )
+
+    def entries_after(self, after: str, most: int) -> Iterator[Entry]:
+        """The next `most` documents in the order of their names, from behind `after`."""
+        return self._entries("WHERE name > ? ORDER BY name LIMIT ?", after, most)
 
     def find(self, name: str) -> Entry | None:
         """A document by its exact name."""

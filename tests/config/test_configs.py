@@ -80,7 +80,7 @@ def test_the_committed_schema_is_the_schema_of_the_code() -> None:
 
 def test_the_schema_describes_what_a_file_may_hold() -> None:
     schema = config_schema()
-    assert set(schema["properties"]) == {"extends", "ingestion", "retrieval", "generation", "costs"}
+    assert set(schema["properties"]) == {"extends", "ingestion", "retrieval", "generation", "costs", "serve"}
     assert {"and", "or", "not"} < set(schema["$defs"]["Filter"]["properties"])
     assert schema["$defs"]["Retrieval"]["properties"]["strategy"]["enum"] == ["dense", "sparse", "hybrid"]
     assert schema["$defs"]["Retrieval"]["properties"]["top_k"]["description"]

@@ -106,3 +106,22 @@ def test_a_reader_sees_all_and_changes_nothing(tmp_path: Path, mode: str) -> Non
         reader.remove(["1"])
     reader.close()
     assert [file.name for file in tmp_path.iterdir()] == [path.name], "no journal is left beside it"
+
+
+def test_documents_are_found_by_a_text_of_their_metadata(manifest: Manifest) -> None:
+    fields: list[dict[str, object]] = [
+        {"tenant": "acme"}, {"tenant": ["acme", "umbrella"]}, {"tenant": 7}, {"tenant": True}, {"tenant.x": "acme"}, {},
+    ]  # fmt: skip
+    for number, metadata in enumerate(fields):
+        document = replace(DOCUMENT, id=str(number), source=f"{number}.md", metadata=metadata)
+        manifest.begin([(document, "/docs")], {document.id: (1, 1, 1)})
+
+    def names(value: str, after: str = "", most: int = -1) -> list[str]:
+        return [entry.name for entry in manifest.entries_with("tenant", value, after, most)]
+
+    assert names("acme") == ["0.md", "1.md"]
+    assert names("umbrella") == ["1.md"]
+    assert names("7") == names("true") == names("1") == names("") == []
+    assert names("acme", after="0.md") == ["1.md"]
+    assert names("acme", most=1) == ["0.md"]
+    assert [entry.name for entry in manifest.entries_after("2.md", 2)] == ["3.md", "4.md"]
