@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from ragkit.generate.generated import says_nothing, whole_of
 from ragkit.generate.support import support_score
 from ragkit.ingest.sentences import split_sentences
 from ragkit.observe.stages import Ended, tell
+from ragkit.observe.trace import trace_id
 from ragkit.rerank import Reranker
 from ragkit.retrieve.query_transforms import Rewriter
 from ragkit.retrieve.retriever import Retrieved, retrieve
@@ -194,7 +194,7 @@ def _verified(asked: _Question, stages: Stages, generated: Generated) -> Answer:
         cost=_cost(asked, stages, generated),
         confidence=asked.confidence,
         config_hash=stages.config_hash,
-        trace_id=uuid.uuid4().hex,
+        trace_id=trace_id(),
         timings_ms=_total(asked),
     )
 
@@ -226,7 +226,7 @@ def _refuse(
         cost=_cost(asked, stages, generated),
         confidence=asked.confidence,
         config_hash=stages.config_hash,
-        trace_id=uuid.uuid4().hex,
+        trace_id=trace_id(),
         timings_ms=_total(asked),
     )
 
