@@ -59,6 +59,6 @@ def test_the_wheel_runs_outside_the_checkout(wheel: Path, tmp_path: Path) -> Non
 
 def test_the_extras_that_the_documents_promise_exist() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    promised = {"local", "vllm", "ragas", "qdrant", "openai", "server", "llama-cpp", "onnx", "dev"}
+    promised = {"local", "vllm", "ragas", "qdrant", "openai", "serve", "observe", "mcp", "llama-cpp", "onnx", "dev"}
     assert promised <= project["optional-dependencies"].keys()
     assert project["scripts"] == {"ragkit": "ragkit.cli.main:main"}

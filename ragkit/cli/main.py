@@ -26,6 +26,8 @@ COMMANDS = {
     "index": "Read documents into the index.",
     "search": "Find the passages that match a question.",
     "ask": "Answer a question with citations.",
+    "serve": "Serve questions, search and uploads over HTTP.",
+    "keys": "API keys of the server: create, list, revoke.",
     "why": "Explain how a passage got its rank, or why it is missing.",
     "inspect": "Show what the index holds.",
     "delete": "Remove documents from the index.",

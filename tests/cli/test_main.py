@@ -68,7 +68,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["serch"], "error: no such command 'serch'; did you mean 'search'?"),
+        (["serach"], "error: no such command 'serach'; did you mean 'search'?"),
         (["config", "shwo"], "error: no such command 'shwo'; did you mean 'show'?"),
         (["config"], "error: missing command; see: ragkit config --help"),
         (["--foo"], "error: no such option: --foo; see: ragkit --help"),
