@@ -105,11 +105,14 @@ class _Server(uvicorn.Server):
             _log.info("no API key was made: only this machine is let in, and it may do everything")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if not self.should_exit:
-            end = threading.Timer(_LONGEST_STOP_S, os._exit, (0,))
-            end.daemon = True
-            end.start()
-        super().handle_exit(sig, frame)
+        """Drain; a second Ctrl-C ends at once. Not uvicorn's own, which raises the signal again after a clean end."""
+        if self.should_exit:
+            self.force_exit = sig == signal.SIGINT
+            return
+        self.should_exit = True
+        end = threading.Timer(_LONGEST_STOP_S, os._exit, (0,))
+        end.daemon = True
+        end.start()
 
     def _reload(self) -> None:
         task = asyncio.get_running_loop().create_task(self._app.state.server.systems.reload())

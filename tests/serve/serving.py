@@ -34,14 +34,17 @@ class Words(BaseHTTPRequestHandler):
     """`/v1/embeddings` by words: each word has its own dimension, so that texts with common words are near.
 
     `/v1/chat/completions` answers with the first sentence of the first document, whole or in pieces, after `delay_s`.
+    Embeddings take `embed_s`.
     """
 
     delay_s = 0.0
+    embed_s = 0.0
     asked: list[dict[str, Any]] = []  # noqa: RUF012 - of each server's own class
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path.endswith("/embeddings"):
+            time.sleep(self.embed_s)
             rows = [{"index": index, "embedding": vector(text)} for index, text in enumerate(body["input"])]
             self._send({"data": rows})
             return
