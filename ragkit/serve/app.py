@@ -28,7 +28,7 @@ from ragkit.serve.gate import Gate
 from ragkit.serve.indexer import Indexer
 from ragkit.serve.keys import Keys
 from ragkit.serve.problems import handle_problems
-from ragkit.serve.routes import ask, documents, feedback, health
+from ragkit.serve.routes import ask, documents, feedback, health, openai
 from ragkit.serve.server import Server
 from ragkit.serve.systems import Source, Systems
 from ragkit.serve.uploads import Uploads
@@ -63,7 +63,7 @@ def make_app(system: Config | Ragkit | str | Path | None = None, *, source: Sour
 
     # The pages of FastAPI's documentation load scripts from elsewhere; the document itself is at /openapi.json.
     app = FastAPI(title="ragkit", lifespan=lifespan, docs_url=None, redoc_url=None)
-    for routes in (ask, documents, feedback, health):
+    for routes in (ask, documents, feedback, health, openai):
         app.include_router(routes.router)
     handle_problems(app)
     app.add_middleware(Gate)

@@ -34,11 +34,12 @@ class Words(BaseHTTPRequestHandler):
     """`/v1/embeddings` by words: each word has its own dimension, so that texts with common words are near.
 
     `/v1/chat/completions` answers with the first sentence of the first document, whole or in pieces, after `delay_s`.
-    Embeddings take `embed_s`.
+    Embeddings take `embed_s`. Asked for JSON it says the `json_texts` in turn.
     """
 
     delay_s = 0.0
     embed_s = 0.0
+    json_texts: tuple[str, ...] = ()
     asked: list[dict[str, Any]] = []  # noqa: RUF012 - of each server's own class
 
     def do_POST(self) -> None:
@@ -67,6 +68,9 @@ class Words(BaseHTTPRequestHandler):
 
     def _said(self, body: dict[str, Any]) -> str:
         prompt = "\n".join(message["content"] for message in body["messages"])
+        if "JSON schema:" in prompt:
+            before = sum("JSON schema:" in str(one["messages"]) for one in self.asked[:-1])
+            return self.json_texts[min(before, len(self.json_texts) - 1)]
         found = re.search(r"(The \w+ (?:holds|burns)[^.]*\.)", prompt)
         return f"{found[1]} It is so." if found else "I don't have enough information."
 

@@ -1,0 +1,37 @@
+"""Texts that the configured language model writes beside an answer, charged to the caller as an answer is."""
+
+from __future__ import annotations
+
+import time
+
+from ragkit.gateway.cost import cost_lines
+from ragkit.generate.plain_text import plain_writer
+from ragkit.observe.trace import trace_id
+from ragkit.serve.gate import Admitted
+from ragkit.types import Answer
+
+WRITERS = frozenset({"openai", "llama_cpp"})
+"""Backends whose model can be asked for a plain text."""
+
+
+def can_write(admitted: Admitted) -> bool:
+    return admitted.rag.config.generation.backend in WRITERS
+
+
+def written(admitted: Admitted, request: str, max_tokens: int) -> str | None:
+    """What the model writes at temperature 0; None where the caller's budget allows no model.
+
+    Raises BudgetExceeded, ServiceError, and ConfigError if the backend is none of `WRITERS`.
+    """
+    rag = admitted.rag
+    write = plain_writer(rag.generator)
+    with rag.spending.call(request, admitted.caller.payer) as call:
+        if call.free:
+            return None
+        began = time.perf_counter()
+        text, usage = write(request, max_tokens)
+        timings = {"generate": (time.perf_counter() - began) * 1e3}
+        model = rag.config.generation.model or ""
+        lines = cost_lines(rag.config, (), timings, model, usage)
+        call.noted(Answer(text, False, (), (), model, rag.config_hash, trace_id(), timings, usage=usage, cost=lines))
+    return text
