@@ -76,21 +76,48 @@ def support_score(sentence: str, evidence: str) -> float:
     >>> support_score("The battery lasts 12 hours.", "In tests, the battery lasted for 10 hours.")
     0.3
     """
-    claimed, backing = _terms(sentence), _terms(evidence)
-    total = sum(term.weight for term in claimed.values())
-    if total == 0:
+    found = compared(sentence, evidence)
+    if found.total == 0:
         words, evidence_words = _plain_words(sentence), _plain_words(evidence)
         return 1.0 if words and f" {words} " in f" {evidence_words} " else 0.0
-    common = {stem: term for stem, term in claimed.items() if stem in backing}
-    matched = sum(term.weight for term in common.values())
-    opposed = sum(term.weight for stem, term in common.items() if term.polarities.isdisjoint(backing[stem].polarities))
-    missing = {term.kind for stem, term in claimed.items() if stem not in common}
-    score = matched / total
-    if "number" in missing or (matched and 2 * opposed >= matched):
+    score = found.matched / found.total
+    if found.numbers or (found.matched and 2 * found.opposed >= found.matched):
         score = min(score, NUMBER_OR_NEGATION_CAP)
-    if "name" in missing:
+    if found.names:
         score = min(score, NAME_CAP)
     return score
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The content words of a sentence beside those of evidence: their weight in all, that of the words which both
+    have, that of those which the evidence has only with the other polarity, and how many numbers and names of the
+    sentence the evidence lacks."""
+
+    total: int
+    matched: int
+    opposed: int
+    numbers: int
+    names: int
+
+
+def compared(sentence: str, evidence: str) -> Compared:
+    """What `support_score` is made of.
+
+    >>> compared("The battery lasts 12 hours.", "In tests, the battery lasted for 10 hours.").numbers
+    1
+    """
+    claimed, backing = _terms(sentence), _terms(evidence)
+    common = {stem: term for stem, term in claimed.items() if stem in backing}
+    missing = [term.kind for stem, term in claimed.items() if stem not in common]
+    opposed = sum(term.weight for stem, term in common.items() if term.polarities.isdisjoint(backing[stem].polarities))
+    return Compared(
+        total=sum(term.weight for term in claimed.values()),
+        matched=sum(term.weight for term in common.values()),
+        opposed=opposed,
+        numbers=missing.count("number"),
+        names=missing.count("name"),
+    )
 
 
 @lru_cache(maxsize=4096)  # the sentences of a passage are compared with every sentence that cites it

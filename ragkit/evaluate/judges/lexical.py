@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from ragkit.evaluate.judges import Measure, asked
 from ragkit.evaluate.judges.exhibit import RULES, Exhibit, sentences, source_of, version_of
 from ragkit.evaluate.judges.settings import JudgeSettings
 from ragkit.evaluate.record import Judgement
-from ragkit.generate.support import CJK, stem, support_score
+from ragkit.generate.groundedness import claims, groundedness
+from ragkit.generate.support import support_score
 
 _WINDOW = 3  # sentences of the evidence that may back one sentence together, as in a citation's quote
-_WORD = re.compile(rf"[{CJK}]|(?:[^\W_{CJK}]|(?<=\d)[.,](?=\d))+")
 
-# The score from which most was judged as people did, on BEGIN's dev part: scripts/measure_judges.py --tune.
-SUPPORT_FROM = 0.66
+SUPPORT_FROM = 0.5
 
 
 class LexicalJudge:
@@ -23,13 +21,13 @@ class LexicalJudge:
 
     Formulas::
 
-        support     = mean over the answer's sentences s of max over runs e of up to three sentences of the evidence
-                      of min(support_score(s, e), share of the words of s that e has, by stem)
+        support     = min over the answer's sentences s that claim something
+                      of max over runs e of up to three sentences of the evidence of groundedness(s, e)
         correctness = max over the labelled answers a of max(support_score(a, answer), support_score(answer, a)),
                       where the first is above 0
 
-    The share counts every word, also "I" and "not", where `support_score` counts those that carry meaning. Without
-    evidence, support is 0. Limits: synonyms and swapped roles are not seen.
+    An answer is as well backed as its least backed sentence. Without evidence, or if it claims nothing, support is 0.
+    Limits: synonyms are not seen, and two names that are swapped hardly are.
     """
 
     name = "lexical"
@@ -40,7 +38,9 @@ class LexicalJudge:
             "correctness": Measure("lexical.correctness", needs_references=True),
         }
         self.measures = tuple(every[name] for name in settings.wanted)
-        self.version = version_of(source_of(*RULES, __name__, "ragkit.generate.support"))
+        self.version = version_of(
+            source_of(*RULES, __name__, "ragkit.generate.support", "ragkit.generate.groundedness")
+        )
 
     def judge(self, exhibit: Exhibit) -> Sequence[Judgement]:
         verdicts: list[Judgement] = []
@@ -54,14 +54,14 @@ class LexicalJudge:
 
 
 def _support(exhibit: Exhibit) -> tuple[float, str]:
-    said = sentences(exhibit.answer)
-    runs = [run for text in exhibit.evidence for run in _runs(text)]
+    runs = [run for text in exhibit.evidence for run in runs_of(text)]
+    said = [sentence for sentence in sentences(exhibit.answer) if claims(sentence)]
     if not runs or not said:
-        return 0.0, "there is no evidence" if said else "the answer has no words"
-    scores = [max(backing(sentence, run) for run in runs) for sentence in said]
-    worst = min(range(len(said)), key=scores.__getitem__)
-    reason = f"least backed: {' '.join(said[worst].split())}" if scores[worst] < SUPPORT_FROM else ""
-    return sum(scores) / len(scores), reason
+        return 0.0, "there is no evidence" if said else "the answer claims nothing"
+    scores = {sentence: max(groundedness(sentence, run) for run in runs) for sentence in said}
+    worst = min(said, key=scores.__getitem__)
+    reason = f"least backed: {' '.join(worst.split())}" if scores[worst] < SUPPORT_FROM else ""
+    return scores[worst], reason
 
 
 def _correctness(exhibit: Exhibit) -> float:
@@ -73,21 +73,7 @@ def _correctness(exhibit: Exhibit) -> float:
     return max(map(likeness, exhibit.references))
 
 
-def backing(sentence: str, evidence: str) -> float:
-    """How far the words of the evidence back a sentence, 0 to 1; what it says beside them counts against it.
-
-    >>> backing("The battery lasts 10 hours.", "The battery lasts 10 hours at 20 degrees.")
-    1.0
-    >>> round(backing("I think my battery lasts 10 hours.", "The battery lasts 10 hours at 20 degrees."), 2)
-    0.57
-    """
-    words = [stem(word) for word in _WORD.findall(sentence.casefold())]
-    there = {stem(word) for word in _WORD.findall(evidence.casefold())}
-    share = sum(word in there for word in words) / len(words) if words else 1.0
-    return min(share, support_score(sentence, evidence))
-
-
-def _runs(text: str) -> list[str]:
+def runs_of(text: str) -> list[str]:
     """Every run of one to three neighbouring sentences."""
     said = sentences(text)
     return [

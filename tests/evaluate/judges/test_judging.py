@@ -39,9 +39,9 @@ def test_every_answer_is_judged_in_order_and_refusals_are_not() -> None:
         told=lambda done, each: told.append((done, each.case.id)),
     )
     assert [scores(each) for each in judged] == [
-        {"lexical.support": pytest.approx(0.75), "lexical.correctness": 1.0},
+        {"lexical.support": pytest.approx(0.89, abs=0.01), "lexical.correctness": 1.0},
         {},
-        {"lexical.support": pytest.approx(0.3), "lexical.correctness": 0.3},
+        {"lexical.support": pytest.approx(0.09, abs=0.01), "lexical.correctness": 0.3},
     ]
     assert told == [(1, "a"), (2, "b"), (3, "c")]
 

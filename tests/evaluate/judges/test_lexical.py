@@ -51,8 +51,8 @@ def test_support(answer: str, supported: bool) -> None:
 
 def test_a_sentence_may_rest_on_several_of_a_passage_but_not_on_several_passages() -> None:
     both = "The X1 was built in Bremen and its battery lasts 10 hours."
-    assert support(both) > 0.9
-    assert support(both, "The X1 was built in Bremen.", "Its battery lasts 10 hours.") < 0.67
+    assert support(both) > 0.8
+    assert support(both, "The X1 was built in Bremen.", "Its battery lasts 10 hours.") < 0.5
 
 
 def test_without_evidence_there_is_no_support_and_it_is_said() -> None:

@@ -80,7 +80,7 @@ def test_agreement_of_the_lexical_judge(data: Path) -> None:
 
 @pytest.mark.integration
 def test_thresholds_are_looked_for_on_the_tuning_parts(data: Path) -> None:
-    assert cells(measure(data, "--judge", "lexical", "--tune"), "lexical.support", "BEGIN")[2:4] == ["10", "0.66"]
+    assert cells(measure(data, "--judge", "lexical", "--tune"), "lexical.support", "BEGIN")[2:4] == ["10", "0.50"]
 
 
 @pytest.mark.integration
