@@ -280,6 +280,15 @@ class Noted(Shown):
     noted: bool
 
 
+def or_events(model: type[BaseModel], events: Sequence[str] = ()) -> dict[int | str, dict[str, Any]]:
+    """For the OpenAPI document: a route that answers with this, or with server-sent events of these names."""
+    fields: dict[str, Any] = {"data": {"type": "string"}}
+    if events:
+        fields["event"] = {"type": "string", "enum": list(events)}
+    event = {"type": "object", "properties": fields, "required": list(fields)}
+    return {200: {"model": model, "content": {"text/event-stream": {"schema": event}}}}
+
+
 def answer_fields(answer: Answer) -> dict[str, Any]:
     """An answer as plain data, in the shape of `AskResponse`."""
     return {

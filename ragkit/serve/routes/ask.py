@@ -23,6 +23,7 @@ from ragkit.serve.schemas import (
     SearchResponse,
     answer_fields,
     cost_fields,
+    or_events,
     passages,
 )
 from ragkit.serve.server import PROBLEMS, Reader, Server, Shared
@@ -30,12 +31,10 @@ from ragkit.store.payload import is_point_id
 
 router = APIRouter(prefix="/v1", tags=["questions"], responses=PROBLEMS)
 
-_STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"model": AskResponse, "content": {"text/event-stream": {"schema": {"type": "string"}}}}
-}
+_EVENTS = ("retrieved", "reranked", "token", "citations", "cost", "done", "error")
 
 
-@router.post("/ask", responses=_STREAM)
+@router.post("/ask", responses=or_events(AskResponse, _EVENTS))
 async def ask(request: AskRequest, admitted: Reader, server: Shared) -> Response:
     """Answer a question with citations, or refuse with a reason."""
     if request.stream:

@@ -24,6 +24,7 @@ from ragkit.serve.chat import ChatRequest, EmbeddingsRequest
 from ragkit.serve.events import Token, answered, encoded, events, kept_alive
 from ragkit.serve.gate import Admitted
 from ragkit.serve.problems import Json, Problem
+from ragkit.serve.schemas import or_events
 from ragkit.serve.server import PROBLEMS, Reader, Server, Shared
 from ragkit.serve.structured import Form, filled, form_of
 from ragkit.serve.writing import WRITERS, can_write, written
@@ -31,13 +32,10 @@ from ragkit.types import Answer
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"], responses=PROBLEMS)
 
-_STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"model": chat.ChatResponse, "content": {"text/event-stream": {"schema": {"type": "string"}}}}
-}
 _CHECKED = "\n\nAfter checking its citations, the answer is:\n\n"
 
 
-@router.post("/chat/completions", responses=_STREAM)
+@router.post("/chat/completions", responses=or_events(chat.ChatResponse))
 async def chat_completions(request: ChatRequest, admitted: Reader, server: Shared) -> Response:
     """Answer the last message of the user. Citations stand in the text and, as places in documents, in `ragkit`."""
     chat.checked(request)
