@@ -11,9 +11,6 @@ if nothing had happened.
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,8 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ragkit.errors import ModelError
 from ragkit.train.batches import Material, Packed, Texts, packed, pairs_of
+from ragkit.train.checkpoint import save_state
+from ragkit.train.optimiser import Optimiser, trained_weights
 
 LISTS_AT_ONCE = 4
 """Lists that a CPU takes at once; the gradients of a step are summed, so memory does not grow with the step."""
@@ -117,59 +115,6 @@ def keep_layers(network: Any, layers: Sequence[int]) -> None:
     network.config.num_hidden_layers = len(layers)
 
 
-def trained_weights(network: Any) -> list[Any]:
-    """The weights that training moves, in the order of the network's parameters."""
-    return [one for one in network.parameters() if one.requires_grad]
-
-
-class _Optimiser:
-    """AdamW over float32 copies of the weights, which a network in bfloat16 could not move by small steps, and their
-    moving average."""
-
-    def __init__(self, network: Any, average: float) -> None:
-        import torch
-
-        self.live: list[Any] = trained_weights(network)
-        self.master: list[Any] = [one.detach().clone().float() for one in self.live]
-        self.mean: list[Any] = [one.clone() for one in self.master]
-        self.average = average
-        flat = [one for one in self.master if one.ndim < 2]
-        other = [one for one in self.master if one.ndim >= 2]
-        groups = [{"params": other, "weight_decay": 0.01}, {"params": flat, "weight_decay": 0.0}]
-        self.adam: Any = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), foreach=True)
-
-    def step(self, rate: float, number: int) -> None:
-        import torch
-
-        for one, master in zip(self.live, self.master, strict=True):
-            master.grad = one.grad.float() if one.grad is not None else None
-            one.grad = None
-        torch.nn.utils.clip_grad_norm_(self.master, 1.0)
-        for group in self.adam.param_groups:
-            group["lr"] = rate
-        self.adam.step()
-        # Early on the average is over the few steps there were.
-        kept = min(self.average, (number + 1) / (number + 10))
-        with torch.no_grad():
-            for one, master, mean in zip(self.live, self.master, self.mean, strict=True):
-                one.copy_(master)
-                mean.lerp_(master, 1 - kept)
-
-    def state(self) -> dict[str, Any]:
-        return {"master": self.master, "mean": self.mean, "adam": self.adam.state_dict()}
-
-    def load(self, state: dict[str, Any]) -> None:
-        import torch
-
-        with torch.no_grad():
-            for ours, theirs in ((self.master, state["master"]), (self.mean, state["mean"])):
-                for one, other in zip(ours, theirs, strict=True):
-                    one.copy_(other)
-            for one, master in zip(self.live, self.master, strict=True):
-                one.copy_(master)
-        self.adam.load_state_dict(state["adam"])
-
-
 def _built(
     material: Material, settings: Settings, allowed: NDArray[np.int64], step: int, at_once: int
 ) -> Iterator[Packed]:
@@ -214,7 +159,7 @@ def train(
     on_gpu = device.type == "cuda"
     if on_gpu:
         network.to(torch.bfloat16)
-    optimiser = _Optimiser(network, settings.average)
+    optimiser = Optimiser(network, settings.average)
     step, before = 0, 0.0
     losses: list[Any] = []
     if checkpoint is not None and checkpoint.is_file():
@@ -238,7 +183,7 @@ def train(
         if checkpoint is not None and time.monotonic() - saved > settings.save_every_s:
             losses = [float(one) for one in losses]
             spent = before + time.monotonic() - began
-            _save(checkpoint, {"optimiser": optimiser.state(), "step": step, "seconds": spent, "losses": losses})
+            save_state(checkpoint, {"optimiser": optimiser.state(), "step": step, "seconds": spent, "losses": losses})
             saved = time.monotonic()
     network.float()
     with torch.no_grad():
@@ -270,24 +215,6 @@ def _learn(network: Any, teacher: Any, pairs: Packed, settings: Settings) -> Any
     return loss.detach()
 
 
-def _save(path: Path, state: dict[str, Any]) -> None:
-    """All of the file or none: written beside it, synced, renamed."""
-    import torch
-
-    partial = path.with_suffix(".part")
-    with partial.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    with contextlib.suppress(OSError):
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
 def score_pairs(
     network: Any, questions: Texts, passages: Texts, pairs: Sequence[tuple[int, int]], window: int, part: int = 256
 ) -> NDArray[np.float32]:
@@ -298,25 +225,3 @@ def score_pairs(
     with torch.inference_mode():
         built = packed(pairs_of(questions, passages, pairs, window), part)
         return scores_of(network, built).cpu().numpy().astype(np.float32)
-
-
-def save_trained(network: Any, to: Path) -> None:
-    """What training moved, in float16, written whole or not at all."""
-    import torch
-
-    safetensors: Any = importlib.import_module("safetensors.torch")
-    moved: dict[str, Any] = {
-        name: one.detach().to("cpu", torch.float16).contiguous()
-        for name, one in network.named_parameters()
-        if one.requires_grad
-    }
-    safetensors.save_file(moved, str(to.with_suffix(".part")))
-    to.with_suffix(".part").replace(to)
-
-
-def load_trained(network: Any, weights: Path) -> None:
-    """The inverse of `save_trained`, into a network with as many layers. Raises ModelError for another form."""
-    safetensors: Any = importlib.import_module("safetensors.torch")
-    missing, unknown = network.load_state_dict(safetensors.load_file(str(weights)), strict=False)
-    if unknown or any(not name.startswith("bert.embeddings.") for name in missing):
-        raise ModelError(f"{weights} is not of a network of this form")

@@ -12,6 +12,7 @@ import json
 import shutil
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,16 @@ _FLOAT = 1
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
-def export_int8(network: Any, tokenizer_folder: Path, to: Path, *, window: int) -> Path:
+def export_int8(
+    network: Any, tokenizer_folder: Path, to: Path, *, window: int, outputs: Sequence[str] = ("logits",)
+) -> Path:
     """Write `to` with `model.onnx`, the config and the tokenizer; returns the path of the ONNX file.
 
     Args:
-        network: A BertForSequenceClassification with one label.
+        network: A BertForSequenceClassification with one label, or a BertForQuestionAnswering.
         tokenizer_folder: Where its tokenizer files are.
         to: The folder to write; made if it is not there. What it held under the same names is replaced.
+        outputs: What the network gives, in its order: `logits`, or `start_logits` and `end_logits`.
         window: Tokens of a pair that it was trained with; longer pairs are cut there.
 
     Raises:
@@ -38,13 +42,13 @@ def export_int8(network: Any, tokenizer_folder: Path, to: Path, *, window: int) 
     to.mkdir(parents=True, exist_ok=True)
     copy_tokenizer(tokenizer_folder, to, window)
     config = network.config.to_dict() | {
-        "architectures": ["BertForSequenceClassification"],
+        "architectures": [type(network).__name__],
         "sentence_transformers": {"activation_fn": "torch.nn.modules.linear.Identity"},
     }
     (to / "config.json").write_text(json.dumps(config, indent=2, default=str), "utf-8")
     with tempfile.TemporaryDirectory() as scratch:
         plain = Path(scratch) / "plain.onnx"
-        _export(network, plain)
+        _export(network, plain, outputs)
         _fuse_and_quantise(plain, to / "model.onnx", network.config)
     return to / "model.onnx"
 
@@ -58,7 +62,7 @@ def copy_tokenizer(folder: Path, to: Path, window: int) -> None:
     (to / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": window}, indent=2), "utf-8")
 
 
-def _export(network: Any, to: Path) -> None:
+def _export(network: Any, to: Path, outputs: Sequence[str]) -> None:
     import torch
 
     network = network.eval().float().cpu()
@@ -71,8 +75,9 @@ def _export(network: Any, to: Path) -> None:
             (ones, ones, ones),
             str(to),
             input_names=list(_INPUTS),
-            output_names=["logits"],
-            dynamic_axes={name: {0: "batch", 1: "length"} for name in _INPUTS} | {"logits": {0: "batch"}},
+            output_names=list(outputs),
+            dynamic_axes={name: {0: "batch", 1: "length"} for name in _INPUTS}
+            | {name: {0: "batch"} if name == "logits" else {0: "batch", 1: "length"} for name in outputs},
             dynamo=False,
         )
 

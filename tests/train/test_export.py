@@ -11,7 +11,8 @@ import pytest
 
 from ragkit.rerank.onnx_cross_encoder import OnnxCrossEncoder
 from ragkit.train.batches import tokenised
-from ragkit.train.cross_encoder import base_network, load_trained, save_trained, score_pairs, train
+from ragkit.train.checkpoint import load_trained, save_trained
+from ragkit.train.cross_encoder import base_network, score_pairs, train
 from ragkit.train.export import export_int8
 
 
