@@ -27,6 +27,7 @@ COMMANDS = {
     "search": "Find the passages that match a question.",
     "ask": "Answer a question with citations.",
     "serve": "Serve questions, search and uploads over HTTP.",
+    "mcp": "Give a language model the tools search, ask and get_document.",
     "keys": "API keys of the server: create, list, revoke.",
     "why": "Explain how a passage got its rank, or why it is missing.",
     "inspect": "Show what the index holds.",

@@ -11,12 +11,15 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
 
 from ragkit.config.schema import Config
 from ragkit.observe.observer import Observer
@@ -34,6 +37,9 @@ from ragkit.serve.systems import Source, Systems
 from ragkit.serve.uploads import Uploads
 from ragkit.system import Ragkit
 
+if TYPE_CHECKING:
+    from ragkit.serve.tools import OverHttp
+
 _INDEXER_STOPS_S = 1.0
 
 
@@ -45,6 +51,8 @@ def make_app(system: Config | Ragkit | str | Path | None = None, *, source: Sour
     """
     rag = system if isinstance(system, Ragkit) else Ragkit.from_config(system)
 
+    tools = _tools()
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         server = _opened(rag, source, owned=rag is not system)
@@ -53,7 +61,8 @@ def make_app(system: Config | Ragkit | str | Path | None = None, *, source: Sour
         # In the background: the server lives while its models load, and /ready says when they are.
         server.warming = asyncio.create_task(server.systems.warm())
         try:
-            yield
+            async with nullcontext() if tools is None else tools.running():
+                yield
         finally:
             server.warming.cancel()
             await asyncio.to_thread(server.indexer.stop, _INDEXER_STOPS_S)
@@ -65,6 +74,8 @@ def make_app(system: Config | Ragkit | str | Path | None = None, *, source: Sour
     app = FastAPI(title="ragkit", lifespan=lifespan, docs_url=None, redoc_url=None)
     for routes in (ask, documents, feedback, health, openai):
         app.include_router(routes.router)
+    if tools is not None:
+        app.router.routes.append(Route("/mcp", tools))
     handle_problems(app)
     app.add_middleware(Gate)
     if rag.config.serve.cors_origins:
@@ -77,6 +88,15 @@ def make_app(system: Config | Ragkit | str | Path | None = None, *, source: Sour
         )
     app.add_middleware(Envelope)
     return app
+
+
+def _tools() -> OverHttp | None:
+    """The tools at /mcp, if the package for them is there."""
+    if importlib.util.find_spec("mcp") is None:
+        return None
+    from ragkit.serve.tools import OverHttp
+
+    return OverHttp()
 
 
 def _opened(rag: Ragkit, source: Source | None, *, owned: bool) -> Server:

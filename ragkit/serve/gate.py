@@ -84,6 +84,7 @@ class Gate:
                     async with self._room.taken(serve.concurrency, serve.waiting):
                         with systems.used() as rag:
                             scope["admitted"] = Admitted(caller, rag, deadline)
+                            scope["ragkit"] = server
                             await self._app(scope, _bounded(receive, headers, _most_bytes(scope, serve)), began)
         except Full:
             await _refuse(

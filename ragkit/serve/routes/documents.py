@@ -26,6 +26,7 @@ from ragkit.serve.server import PROBLEMS, Reader, Server, Shared, Writer
 from ragkit.serve.uploads import Upload, checked_file_name
 from ragkit.store.manifest import Entry
 from ragkit.store.open import NoIndex, Snapshot
+from ragkit.types import Document
 
 router = APIRouter(prefix="/v1", tags=["documents"], responses=PROBLEMS)
 
@@ -77,9 +78,7 @@ async def document(name: str, admitted: Reader) -> Response:
 
 def _document(admitted: Admitted, name: str) -> dict[str, Any]:
     snapshot, entry = _found(admitted, name)
-    document = snapshot.manifest.document(entry.id)
-    if document is None:
-        raise Problem(404, "not_found", "there is no such document")
+    document = _read(snapshot, entry)
     names = ("start", "end", "page_number", "section_heading", "token_count")
     chunks = [
         {"chunk_id": chunk.id, **{field: getattr(chunk, field) for field in names}}
@@ -95,6 +94,18 @@ def _document(admitted: Admitted, name: str) -> dict[str, Any]:
         "text": document.text,
         "chunks": chunks,
     }
+
+
+def find_document(admitted: Admitted, name: str) -> Document:
+    """A document of the caller. Raises Problem (404) alike for one of others and for none."""
+    return _read(*_found(admitted, name))
+
+
+def _read(snapshot: Snapshot, entry: Entry) -> Document:
+    document = snapshot.manifest.document(entry.id)
+    if document is None:
+        raise Problem(404, "not_found", "there is no such document")
+    return document
 
 
 @router.delete("/documents/{name:path}", responses={200: {"model": DeletedResponse}})
@@ -124,7 +135,6 @@ def _delete(admitted: Admitted, server: Server, name: str) -> dict[str, Any]:
 
 
 def _found(admitted: Admitted, name: str) -> tuple[Snapshot, Entry]:
-    """A document of the caller. Raises Problem (404) alike for one of others and for none."""
     try:
         snapshot = admitted.rag.snapshot()
     except NoIndex:
