@@ -117,6 +117,9 @@ def warmed(rag: Ragkit) -> Readiness:
     except RagkitError as error:
         _log.error("the models cannot be loaded: %s", error)
         return Readiness()
+    except Exception:  # nobody waits for this: what is not told here is never told
+        _log.exception("the models cannot be loaded")
+        return Readiness()
     return Readiness(True, index_state(rag))
 
 
