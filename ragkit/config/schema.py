@@ -445,6 +445,12 @@ class Serve(Part):
     cors_origins: list[str] = runtime(
         [], description="Origins whose pages may call the server from a browser, such as https://intranet.example."
     )
+    condense: Literal["model", "rules"] = runtime(
+        "model", description="What makes a follow-up question stand alone; without a language model it is rules."
+    )
+    memory_tokens: int = runtime(
+        1000, ge=50, le=100_000, description="What is remembered of a conversation word for word; the rest is summarised."
+    )
     log: Literal["text", "json"] = runtime("text", description="Form of the log lines on stderr.")
     log_questions: bool = runtime(False, description="Write questions and answers into logs and traces.")
     traces_url: Address | None = runtime(

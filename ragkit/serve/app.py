@@ -33,6 +33,7 @@ from ragkit.serve.keys import Keys
 from ragkit.serve.problems import handle_problems
 from ragkit.serve.routes import ask, documents, feedback, health, openai
 from ragkit.serve.server import Server
+from ragkit.serve.sessions import Sessions
 from ragkit.serve.systems import Source, Systems
 from ragkit.serve.uploads import Uploads
 from ragkit.system import Ragkit
@@ -104,4 +105,13 @@ def _opened(rag: Ragkit, source: Source | None, *, owned: bool) -> Server:
     observed = Observer(Spans(serve.traces_url) if serve.traces_url else None)
     database = Database(serve.folder)
     systems, uploads = Systems(rag, source, owned=owned), Uploads(database, serve.folder)
-    return Server(systems, database, Keys(database), uploads, Indexer(systems, uploads), Answers(database), observed)
+    return Server(
+        systems,
+        database,
+        Keys(database),
+        uploads,
+        Indexer(systems, uploads),
+        Answers(database),
+        Sessions(database),
+        observed,
+    )

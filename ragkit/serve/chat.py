@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ragkit.ingest.discover import whole_characters
+from ragkit.serve.conversation import Memory, Turn, within
 from ragkit.serve.problems import Problem
 from ragkit.types import Answer
 
@@ -150,6 +151,19 @@ def question_of(messages: Sequence[Message]) -> str:
                 return message.text
             break
     raise Problem(400, "invalid_request", "messages: the last message of the user has no text")
+
+
+def memory_of(messages: Sequence[Message], budget: int) -> Memory:
+    """What was said before the last message of the user, as far as it fits a budget in tokens."""
+    turns: list[Turn] = []
+    asked: str | None = None
+    for message in messages[: max(number for number, one in enumerate(messages) if one.role == "user")]:
+        if message.role == "user":
+            asked = message.text
+        elif message.role == "assistant" and asked:
+            turns.append(Turn(asked, message.text))
+            asked = None
+    return Memory(turns=within(turns, budget)[1])
 
 
 def checked(request: ChatRequest) -> None:

@@ -1,6 +1,7 @@
-"""What the server keeps: keys, uploads, answers' owners, feedback; one SQLite file, each write on disk when it returns.
+"""What the server keeps: keys, uploads, answers' owners, feedback, sessions.
 
-Several processes may use it at once (`ragkit keys create` beside a running server).
+One SQLite file; each write is on the disk when it returns. Several processes may use it at once (`ragkit keys create`
+beside a running server).
 """
 
 from __future__ import annotations
@@ -35,6 +36,16 @@ CREATE TABLE IF NOT EXISTS feedback (
     verdict TEXT NOT NULL CHECK (verdict IN ('up', 'down')), reason TEXT NOT NULL, question TEXT NOT NULL,
     answer TEXT NOT NULL, at REAL NOT NULL, UNIQUE (trace_id, tenant, key)
 );
+CREATE TABLE IF NOT EXISTS sessions (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL, tenant TEXT NOT NULL, key TEXT NOT NULL, summary TEXT NOT NULL,
+    changed REAL NOT NULL, UNIQUE (tenant, key, id)
+);
+CREATE INDEX IF NOT EXISTS sessions_by_change ON sessions (tenant, changed);
+CREATE TABLE IF NOT EXISTS turns (
+    number INTEGER PRIMARY KEY, session INTEGER NOT NULL REFERENCES sessions (number) ON DELETE CASCADE,
+    question TEXT NOT NULL, answer TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS turns_by_session ON turns (session, number);
 CREATE INDEX IF NOT EXISTS feedback_by_tenant ON feedback (tenant, id);
 """
 
@@ -49,6 +60,7 @@ class Database:
         self._db.row_factory = sqlite3.Row
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute("PRAGMA foreign_keys = ON")
         self._db.executescript(_SCHEMA)
 
     def close(self) -> None:

@@ -49,6 +49,8 @@ class AskRequest(Body):
     """Conditions that every passage must meet, beside those of the config."""
     stream: bool = False
     """Answer with server-sent events: retrieved, reranked, token, citations, cost, done; error if it fails."""
+    session_id: str | None = Field(default=None, pattern="^[A-Za-z0-9_-]{1,64}$")
+    """A name of the caller's for a conversation, which is remembered: the question may point back to what was said."""
 
 
 class SearchRequest(Body):
@@ -153,6 +155,8 @@ class Cost(Shown):
 
 
 class AskResponse(Shown):
+    question: str
+    """As it was asked of the documents: a follow-up question stands alone here."""
     answer: str
     refused: bool
     reason: str | None
@@ -261,6 +265,23 @@ class UploadsResponse(Shown):
     uploads: list[UploadResponse]
 
 
+class TurnLine(Shown):
+    question: str
+    answer: str
+
+
+class SessionResponse(Shown):
+    id: str
+    summary: str
+    """Of what lies further back than the turns."""
+    turns: list[TurnLine]
+    changed: float
+
+
+class Forgotten(Shown):
+    forgotten: bool
+
+
 class FeedbackLine(Shown):
     trace_id: str
     tenant: str
@@ -289,9 +310,10 @@ def or_events(model: type[BaseModel], events: Sequence[str] = ()) -> dict[int | 
     return {200: {"model": model, "content": {"text/event-stream": {"schema": event}}}}
 
 
-def answer_fields(answer: Answer) -> dict[str, Any]:
+def answer_fields(question: str, answer: Answer) -> dict[str, Any]:
     """An answer as plain data, in the shape of `AskResponse`."""
     return {
+        "question": question,
         "answer": whole_characters(answer.text),
         "refused": answer.refused,
         "reason": answer.reason,

@@ -17,6 +17,7 @@ from ragkit.serve.gate import Admitted
 from ragkit.serve.indexer import Indexer
 from ragkit.serve.keys import Keys, Role
 from ragkit.serve.problems import Problem, ProblemBody
+from ragkit.serve.sessions import Sessions
 from ragkit.serve.systems import Systems
 from ragkit.serve.uploads import Uploads
 
@@ -29,6 +30,7 @@ class Server:
     uploads: Uploads
     indexer: Indexer
     answers: Answers
+    sessions: Sessions
     observed: Observer
     warming: asyncio.Task[None] | None = None
 

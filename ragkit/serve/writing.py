@@ -7,6 +7,7 @@ import time
 from ragkit.gateway.cost import cost_lines
 from ragkit.generate.plain_text import plain_writer
 from ragkit.observe.trace import trace_id
+from ragkit.serve.conversation import Write
 from ragkit.serve.gate import Admitted
 from ragkit.types import Answer
 
@@ -16,6 +17,13 @@ WRITERS = frozenset({"openai", "llama_cpp"})
 
 def can_write(admitted: Admitted) -> bool:
     return admitted.rag.config.generation.backend in WRITERS
+
+
+def writer(admitted: Admitted) -> Write | None:
+    """What writes for conversations; None where the config leaves it to rules, or has no model for it."""
+    if admitted.rag.config.serve.condense == "rules" or not can_write(admitted):
+        return None
+    return lambda request, most: written(admitted, request, most)
 
 
 def written(admitted: Admitted, request: str, max_tokens: int) -> str | None:

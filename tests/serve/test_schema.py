@@ -56,6 +56,8 @@ ROUTES = [
     "GET /v1/uploads",
     "GET /v1/uploads/{upload_id}",
     "DELETE /v1/uploads/{upload_id}",
+    "GET /v1/sessions/{session_id}",
+    "DELETE /v1/sessions/{session_id}",
     "POST /v1/feedback",
     "GET /v1/feedback",
     "POST /v1/chat/completions",

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import Response, StreamingResponse
 
-from ragkit.config.schema import Filter
+from ragkit.ingest.discover import whole_characters
 from ragkit.observe.stages import Ended, Notice, listening
+from ragkit.serve.conversation import Turn, stand_alone
 from ragkit.serve.events import Found, Token, answered, encoded, events, kept_alive
 from ragkit.serve.gate import Admitted
-from ragkit.serve.problems import Json, Problem
+from ragkit.serve.problems import Json, Problem, problem_of
 from ragkit.serve.schemas import (
     AskRequest,
     AskResponse,
     ChunkResponse,
+    Forgotten,
     SearchRequest,
     SearchResponse,
+    SessionResponse,
     answer_fields,
     cost_fields,
     or_events,
     passages,
 )
 from ragkit.serve.server import PROBLEMS, Reader, Server, Shared
+from ragkit.serve.writing import writer
 from ragkit.store.payload import is_point_id
+from ragkit.types import Answer
 
 router = APIRouter(prefix="/v1", tags=["questions"], responses=PROBLEMS)
 
@@ -38,15 +43,36 @@ _EVENTS = ("retrieved", "reranked", "token", "citations", "cost", "done", "error
 async def ask(request: AskRequest, admitted: Reader, server: Shared) -> Response:
     """Answer a question with citations, or refuse with a reason."""
     if request.stream:
-        pieces = _events(server, admitted, request.question, request.filters)
-        return StreamingResponse(kept_alive(pieces), media_type="text/event-stream")
-    return Json(answer_fields(await answered(server, admitted, request.question, request.filters)))
+        return StreamingResponse(kept_alive(_events(server, admitted, request)), media_type="text/event-stream")
+    question = await _question(server, admitted, request)
+    answer = await answered(server, admitted, question, request.filters)
+    await _remember(server, admitted, request, question, answer)
+    return Json(answer_fields(question, answer))
 
 
-async def _events(
-    server: Server, admitted: Admitted, question: str, filters: Sequence[Filter]
-) -> AsyncGenerator[bytes]:
-    async for event in events(server, admitted, question, filters):
+async def _question(server: Server, admitted: Admitted, request: AskRequest) -> str:
+    """What is asked of the documents: in a conversation the question as it stands alone."""
+    if request.session_id is None:
+        return request.question
+    write, budget = writer(admitted), admitted.rag.config.serve.memory_tokens
+    async with asyncio.timeout_at(admitted.deadline):
+        memory = await asyncio.to_thread(server.sessions.recall, admitted.caller, request.session_id, budget, write)
+        return await asyncio.to_thread(stand_alone, request.question, memory, write)
+
+
+async def _remember(server: Server, admitted: Admitted, request: AskRequest, question: str, answer: Answer) -> None:
+    if request.session_id is not None:
+        turn = Turn(question, whole_characters(answer.text))
+        await asyncio.to_thread(server.sessions.add, admitted.caller, request.session_id, turn)
+
+
+async def _events(server: Server, admitted: Admitted, request: AskRequest) -> AsyncGenerator[bytes]:
+    try:
+        question = await _question(server, admitted, request)
+    except Exception as error:
+        yield encoded(problem_of(error).body(), "error")
+        return
+    async for event in events(server, admitted, question, request.filters):
         if isinstance(event, Token):
             yield encoded({"text": event.text}, "token")
         elif isinstance(event, Found):
@@ -54,10 +80,11 @@ async def _events(
         elif isinstance(event, Problem):
             yield encoded(event.body(), "error")
         else:
+            await _remember(server, admitted, request, question, event)
             citations = [asdict(citation) for citation in event.citations]
             yield encoded({"citations": citations}, "citations")
             yield encoded(cost_fields(event), "cost")
-            yield encoded(answer_fields(event), "done")
+            yield encoded(answer_fields(question, event), "done")
 
 
 @router.post("/search", responses={200: {"model": SearchResponse}})
@@ -106,3 +133,21 @@ def _chunk(admitted: Admitted, chunk_id: str) -> dict[str, Any] | None:
         "token_count": chunk.token_count,
         "metadata": dict(chunk.metadata),
     }
+
+
+@router.get("/sessions/{session_id}", responses={200: {"model": SessionResponse}})
+async def session(session_id: str, admitted: Reader, server: Shared) -> Response:
+    """What is remembered of a conversation of the caller's key."""
+    found = await asyncio.to_thread(server.sessions.find, admitted.caller, session_id)
+    if found is None:
+        raise Problem(404, "not_found", "there is no such session")
+    turns = [{"question": turn.question, "answer": turn.answer} for turn in found.memory.turns]
+    return Json({"id": found.id, "summary": found.memory.summary, "turns": turns, "changed": found.changed})
+
+
+@router.delete("/sessions/{session_id}", responses={200: {"model": Forgotten}})
+async def forget(session_id: str, admitted: Reader, server: Shared) -> Response:
+    """Forget a conversation of the caller's key."""
+    if not await asyncio.to_thread(server.sessions.forget, admitted.caller, session_id):
+        raise Problem(404, "not_found", "there is no such session")
+    return Json({"forgotten": True})

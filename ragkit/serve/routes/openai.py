@@ -21,13 +21,14 @@ from ragkit.errors import ModelError
 from ragkit.observe.trace import trace_id
 from ragkit.serve import chat
 from ragkit.serve.chat import ChatRequest, EmbeddingsRequest
+from ragkit.serve.conversation import stand_alone
 from ragkit.serve.events import Token, answered, encoded, events, kept_alive
 from ragkit.serve.gate import Admitted
 from ragkit.serve.problems import Json, Problem
 from ragkit.serve.schemas import or_events
 from ragkit.serve.server import PROBLEMS, Reader, Server, Shared
 from ragkit.serve.structured import Form, filled, form_of
-from ragkit.serve.writing import WRITERS, can_write, written
+from ragkit.serve.writing import WRITERS, can_write, writer, written
 from ragkit.types import Answer
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"], responses=PROBLEMS)
@@ -47,6 +48,9 @@ async def chat_completions(request: ChatRequest, admitted: Reader, server: Share
             "invalid_request",
             f"response_format needs a language model: generation.backend {' or '.join(sorted(WRITERS))}",
         )
+    memory = chat.memory_of(request.messages, admitted.rag.config.serve.memory_tokens)
+    async with asyncio.timeout_at(admitted.deadline):
+        question = await asyncio.to_thread(stand_alone, question, memory, writer(admitted))
     with_usage = request.stream_options is not None and bool(request.stream_options.include_usage)
     if request.stream and form is None:
         pieces = _chunks(server, admitted, question, with_usage)
