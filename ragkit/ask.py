@@ -16,10 +16,11 @@ from ragkit.embed import Embedder
 from ragkit.gateway.cost import cost_lines
 from ragkit.generate import Generated
 from ragkit.generate import Generator as AnswerGenerator
-from ragkit.generate.answerability import MIN_CONFIDENCE, confidence
+from ragkit.generate.answerability import READ, confidence, least_confidence
 from ragkit.generate.citations import resolve
 from ragkit.generate.expansion import DocumentOf, Evidence, expand
 from ragkit.generate.generated import says_nothing, whole_of
+from ragkit.generate.reader import Reader
 from ragkit.generate.support import support_score
 from ragkit.ingest.sentences import split_sentences
 from ragkit.observe.stages import Ended, tell
@@ -52,6 +53,7 @@ class Stages:
     reranker: Reranker | None
     generator: AnswerGenerator
     document: DocumentOf
+    reader: Reader | None = None
     rewriter: Rewriter | None = None
 
 
@@ -163,9 +165,11 @@ def _weak_evidence(asked: _Question, stages: Stages) -> RefusalReason | None:
     if not asked.results:
         return "nothing_retrieved"
     with asked.timed("answerable"):
-        asked.confidence = confidence(asked.text, asked.results)
-    least = stages.config.generation.refusal.min_confidence
-    return "evidence_too_weak" if asked.confidence < (MIN_CONFIDENCE if least is None else least) else None
+        texts = [result.chunk.indexed_text for result in asked.results[:READ]]
+        readings = stages.reader.read(asked.text, texts) if stages.reader else None
+        asked.confidence = confidence(asked.text, asked.results, readings)
+    least = least_confidence(stages.config.generation)
+    return "evidence_too_weak" if asked.confidence < least else None
 
 
 def _verified(asked: _Question, stages: Stages, generated: Generated) -> Answer:

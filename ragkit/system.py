@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ragkit.ask import Stages
     from ragkit.gateway.spending import Open, Spending
     from ragkit.generate import Generator
+    from ragkit.generate.reader import Reader
     from ragkit.ingest.index import Progress
     from ragkit.ingest.report import IndexReport, Receipt
     from ragkit.retrieve.query_transforms import Rewriter
@@ -55,6 +56,7 @@ class Ragkit:
         self._embedder: Embedder | None = None
         self._reranker: Reranker | None = None
         self._generator: Generator | None = None
+        self._reader: Reader | None = None
         self._spending: Spending | None = None
         # They know the words of one state of the index.
         self._rewriters: dict[str, Rewriter | None] = {}
@@ -280,8 +282,18 @@ class Ragkit:
             if self._generator is None:
                 splitter = sentence_splitter(self.config)
                 with written_at(self.config, "generation.model", kinds=(ModelError,)):
-                    self._generator = make_generator(self.config.generation, splitter, self.embedder)
+                    self._generator = make_generator(self.config.generation, splitter, self.embedder, self.reader)
             return self._generator
+
+    @property
+    def reader(self) -> Reader | None:
+        from ragkit.generate import make_reader
+
+        with self._models:
+            if self._reader is None:
+                with written_at(self.config, "generation.reader", kinds=(ModelError,)):
+                    self._reader = make_reader(self.config.generation)
+            return self._reader
 
     @property
     def spending(self) -> Spending:
@@ -322,7 +334,7 @@ class Ragkit:
         snapshot = self.snapshot()
         models = self.embedder, self.reranker, self.generator
         document = snapshot.manifest.document
-        return Stages(self.config, self.config_hash, snapshot.store, *models, document, self.rewriter())
+        return Stages(self.config, self.config_hash, snapshot.store, *models, document, self.reader, self.rewriter())
 
     def _within(self, call: Open, stages: Stages) -> Stages:
         """The stages that a call may use: without a language model where its budget is used up."""
@@ -335,7 +347,7 @@ class Ragkit:
         if not call.free:
             return stages
         config = without_a_model(stages.config)
-        generator = make_generator(config.generation, sentence_splitter(config), stages.embedder)
+        generator = make_generator(config.generation, sentence_splitter(config), stages.embedder, stages.reader)
         return replace(stages, config=config, generator=generator, rewriter=None)
 
     def _check_settings(self, snapshot: Snapshot) -> None:

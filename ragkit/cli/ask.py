@@ -39,6 +39,7 @@ def ask(
 
     from ragkit.cli.fields import note_unknown_fields
     from ragkit.cli.printing import FAINT, command_line, console, timing_line, warm_up
+    from ragkit.generate.answerability import least_confidence
     from ragkit.store.filters import parse_filter
     from ragkit.system import Ragkit
 
@@ -51,7 +52,7 @@ def ask(
             return
         screen = console()
         answer = _streamed(screen, rag, question, conditions) if stream else rag.ask(question, filters=conditions)
-        least = rag.config.generation.refusal.min_confidence
+        least = least_confidence(rag.config.generation)
     if answer.refused:
         _print_refusal(screen, answer, least)
         if answer.results:
@@ -213,20 +214,18 @@ def _print_sources(screen: Console, answer: Answer) -> None:
         screen.print(Text(text, style="yellow"))
 
 
-def _print_refusal(screen: Console, answer: Answer, least: float | None) -> None:
+def _print_refusal(screen: Console, answer: Answer, least: float) -> None:
     from rich.text import Text
 
     from ragkit.cli.printing import clean, place
-    from ragkit.generate.answerability import MIN_CONFIDENCE
 
     screen.print(Text(answer.text, style="bold"))
     confidence = answer.confidence or 0.0
-    needed = MIN_CONFIDENCE if least is None else least
     screen.print(
         {
             "nothing_retrieved": "No passage of the index matches the question.",
-            "evidence_too_weak": f"What was found hardly answers it: confidence {confidence:.2f}, and "
-            f"generation.refusal.min_confidence is {needed:.2f}.",
+            "evidence_too_weak": f"What was found hardly answers it: confidence {confidence:.2f}, below "
+            f"the {least:.2f} of generation.refusal.",
             "model_refused": f"{answer.model} found no answer in the passages.",
         }[answer.reason or "model_refused"]
     )

@@ -37,6 +37,8 @@ _OFF: Mapping[str, Any] = {
     "retrieval.diversity.method": "none",
     "retrieval.reranking.weight": 1.0,
     "generation.expand": "none",
+    "generation.reader": None,
+    "generation.refusal.max_false_refusals": 0.05,
 }
 # Keys that are read only where another one has one of these values.
 _READ_IF: Mapping[str, tuple[str, frozenset[Any]]] = {

@@ -302,8 +302,12 @@ class Retrieval(Part):
 
 
 class Refusal(Part):
+    max_false_refusals: float = Field(default=0.05, gt=0, lt=1)
+    """Share of answerable questions that may be refused for weak evidence. The threshold for it was calibrated on
+    encyclopedia articles: count on your own questions (`ragkit eval checklist`, row 7)."""
     min_confidence: float | None = Field(default=None, ge=0, le=1)
-    """Refuse when the estimated chance that the evidence answers is lower; null uses the calibrated value, 0 none."""
+    """Refuse when the estimated chance that the evidence answers is lower; null leaves it to `max_false_refusals`, 0
+    refuses nothing."""
     ask_model: bool = False
     """llama_cpp: for small models, which seldom refuse. After the answer the model is asked whether the sentence
     nearest to the question answers it; if that is too doubtful the answer is a refusal, and else the sentence is quoted
@@ -311,6 +315,9 @@ class Refusal(Part):
 
 
 class Generation(Part):
+    reader: str | None = None
+    """A small model that looks for the answer in the first passages: it decides on refusals before another model is
+    paid, and which sentences `extractive` quotes. The one that comes with ragkit, a folder of another, or null."""
     backend: Literal["extractive", "openai", "vllm", "llama_cpp"] = "extractive"
     """Sentences of the documents word for word (no model), a model behind an OpenAI-compatible server, or a model in
     this process: by vLLM, or by llama.cpp."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from ragkit.config.schema import Generation
 from ragkit.embed import Embedder
 from ragkit.generate.generated import Generated
 from ragkit.generate.prompt import SplitSentences
+from ragkit.generate.reader import BUNDLED, Reader
 from ragkit.types import ScoredChunk
 
-__all__ = ["Generated", "Generator", "make_generator"]
+__all__ = ["Generated", "Generator", "make_generator", "make_reader"]
 
 
 class Generator(Protocol):
@@ -30,13 +32,16 @@ class Generator(Protocol):
     def astream(self, question: str, results: Sequence[ScoredChunk]) -> AsyncIterator[str | Generated]: ...
 
 
-def make_generator(config: Generation, split_sentences: SplitSentences, embedder: Embedder) -> Generator:
+def make_generator(
+    config: Generation, split_sentences: SplitSentences, embedder: Embedder, reader: Reader | None = None
+) -> Generator:
     """The generator of the configuration; its packages are loaded now, its server is not called yet.
 
     Args:
         config: The generation part of a configuration.
         split_sentences: Where a passage that is too long for the prompt may be cut.
         embedder: Compares question and sentences; used by `extractive` only.
+        reader: Says which sentences answer; used by `extractive` only.
 
     Raises:
         ConfigError: The backend is not there yet, or needs a key that is not set.
@@ -57,4 +62,11 @@ def make_generator(config: Generation, split_sentences: SplitSentences, embedder
         return LlamaCppGenerator(config, split_sentences)
     from ragkit.generate.extractive import ExtractiveGenerator
 
-    return ExtractiveGenerator(config, split_sentences, embedder)
+    return ExtractiveGenerator(config, split_sentences, embedder, reader)
+
+
+def make_reader(config: Generation) -> Reader | None:
+    """The reader of the configuration, loaded; None if it has none. Raises as `Reader` does."""
+    if config.reader is None:
+        return None
+    return Reader(BUNDLED if config.reader == "bundled" else Path(config.reader))

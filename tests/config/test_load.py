@@ -277,7 +277,7 @@ def test_a_wrong_override_is_named_as_such(override: str, message: str) -> None:
         ),
         (
             "generation:\n  refusal: [1]",
-            "c.yaml:2: generation.refusal: found a list; allowed: a section with the keys min_confidence",
+            "c.yaml:2: generation.refusal: found a list; allowed: a section with the keys max_false_refusals",
         ),
         (
             "ingestion: {sources: docs}",
