@@ -29,8 +29,8 @@ CONFIGS = "/etc/ragkit"
 @pytest.fixture(scope="module")
 def dockerfile() -> list[dict[str, str]]:
     """The instructions of the last stage."""
-    parser = DockerfileParser(fileobj=BytesIO((ROOT / "Dockerfile").read_bytes()))
-    lines = cast("list[dict[str, str]]", parser.structure)
+    file: Any = BytesIO((ROOT / "Dockerfile").read_bytes())
+    lines = cast("list[dict[str, str]]", DockerfileParser(fileobj=file).structure)
     last = max(number for number, line in enumerate(lines) if line["instruction"] == "FROM")
     return lines[last:]
 
