@@ -53,7 +53,7 @@ def started(command: list[str], log: Path) -> Generator[tuple[subprocess.Popen[b
                 raise SystemExit(log.read_text())
             time.sleep(0.1)
         address = found[1].decode()
-        while httpx.get(f"{address}/ready").status_code != 200:
+        while httpx.get(f"{address}/ready", timeout=120).status_code != 200:
             time.sleep(0.1)
         yield server, address
     finally:

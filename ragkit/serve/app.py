@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from ragkit.serve.tools import OverHttp
 
 _INDEXER_STOPS_S = 1.0
+_PATIENT_THREADS = 32
 
 
 def make_app(system: Config | Ragkit | str | Path | None = None, *, source: Source | None = None) -> FastAPI:
@@ -67,6 +69,7 @@ def make_app(system: Config | Ragkit | str | Path | None = None, *, source: Sour
         finally:
             server.warming.cancel()
             await asyncio.to_thread(server.indexer.stop, _INDEXER_STOPS_S)
+            server.patient.shutdown(wait=False, cancel_futures=True)
             server.systems.close()
             server.database.close()
             server.observed.close()
@@ -114,4 +117,5 @@ def _opened(rag: Ragkit, source: Source | None, *, owned: bool) -> Server:
         Answers(database),
         Sessions(database),
         observed,
+        ThreadPoolExecutor(_PATIENT_THREADS, "patient"),
     )

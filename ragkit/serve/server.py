@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import functools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ParamSpec, TypeVar
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
@@ -21,6 +24,9 @@ from ragkit.serve.sessions import Sessions
 from ragkit.serve.systems import Systems
 from ragkit.serve.uploads import Uploads
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 @dataclass(slots=True)
 class Server:
@@ -32,7 +38,14 @@ class Server:
     answers: Answers
     sessions: Sessions
     observed: Observer
+    patient: ThreadPoolExecutor
+    """Threads for what may wait long (a model that writes, the writer lock): searches have others, and never wait."""
     warming: asyncio.Task[None] | None = None
+
+    async def patiently(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        """`asyncio.to_thread`, in the patient threads."""
+        call = functools.partial(contextvars.copy_context().run, work, *arguments, **named)
+        return await asyncio.get_running_loop().run_in_executor(self.patient, call)
 
 
 def server_of(request: Request) -> Server:

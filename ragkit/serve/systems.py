@@ -94,6 +94,9 @@ class Systems:
             except RagkitError as error:
                 _log.error("the config was not reloaded, the one before stays: %s", error)
                 return
+            except Exception:
+                _log.exception("the config was not reloaded, the one before stays")
+                return
             with self._lock:
                 old, self._current = self._current, fresh
                 busy = self._users.get(id(old), 0) > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -193,3 +194,23 @@ def test_a_request_that_takes_too_long_ends(tmp_path: Path, slow: tuple[str, Any
         assert '"code": "timeout"' in stream.text
         slow[1].delay_s = 0.0
         assert client.post("/v1/search", json=ASK).status_code == 200
+
+
+@pytest.mark.integration
+def test_searches_do_not_wait_for_models_that_write(tmp_path: Path, slow: tuple[str, Any]) -> None:
+    """Follow-up questions that a model is slow to write anew fill no thread that a search needs."""
+    with app_client(written(tmp_path, slow[0], concurrency=32)) as client:
+        upload(client, "kettle.md", KETTLE)
+        slow[1].delay_s = 0.0
+        for number in range(12):
+            assert client.post("/v1/ask", json={**ASK, "session_id": f"s{number}"}).status_code == 200
+        before = len(slow[1].asked)
+        slow[1].delay_s = 20.0
+        with ThreadPoolExecutor(12) as pool:
+            asked = [pool.submit(client.post, "/v1/ask", json={**ASK, "session_id": f"s{n}"}) for n in range(12)]
+            while len(slow[1].asked) < before + 12:
+                time.sleep(0.02)
+            assert client.post("/v1/search", json=ASK).status_code == 200
+            assert not any(future.done() for future in asked), "the models still write"
+            slow[1].delay_s = 0.0
+            assert all(future.result().status_code == 200 for future in asked)

@@ -56,8 +56,8 @@ async def _question(server: Server, admitted: Admitted, request: AskRequest) -> 
         return request.question
     write, budget = writer(admitted), admitted.rag.config.serve.memory_tokens
     async with asyncio.timeout_at(admitted.deadline):
-        memory = await asyncio.to_thread(server.sessions.recall, admitted.caller, request.session_id, budget, write)
-        return await asyncio.to_thread(stand_alone, request.question, memory, write)
+        memory = await server.patiently(server.sessions.recall, admitted.caller, request.session_id, budget, write)
+        return await server.patiently(stand_alone, request.question, memory, write)
 
 
 async def _remember(server: Server, admitted: Admitted, request: AskRequest, question: str, answer: Answer) -> None:

@@ -65,7 +65,7 @@ async def upload(file: UploadFile, admitted: Writer, server: Shared) -> Response
     if file.size is not None and file.size > serve.max_upload_mb * 1e6:
         raise Problem(413, "too_large", f"files of more than {serve.max_upload_mb:g} MB are not taken")
     waiting = serve.max_uploads_waiting
-    taken = await asyncio.to_thread(server.uploads.add, admitted.caller, name, file.file, waiting)
+    taken = await server.patiently(server.uploads.add, admitted.caller, name, file.file, waiting)
     server.indexer.wake()
     return Json(_shown(taken), 202, {"Location": f"/v1/uploads/{taken.id}"})
 
@@ -111,7 +111,7 @@ def _read(snapshot: Snapshot, entry: Entry) -> Document:
 @router.delete("/documents/{name:path}", responses={200: {"model": DeletedResponse}})
 async def delete(name: str, admitted: Writer, server: Shared) -> Response:
     """Take a document out of the index, and its file away if it was uploaded."""
-    return Json(await asyncio.to_thread(_delete, admitted, server, name))
+    return Json(await server.patiently(_delete, admitted, server, name))
 
 
 def _delete(admitted: Admitted, server: Server, name: str) -> dict[str, Any]:

@@ -50,25 +50,25 @@ async def chat_completions(request: ChatRequest, admitted: Reader, server: Share
         )
     memory = chat.memory_of(request.messages, admitted.rag.config.serve.memory_tokens)
     async with asyncio.timeout_at(admitted.deadline):
-        question = await asyncio.to_thread(stand_alone, question, memory, writer(admitted))
+        question = await server.patiently(stand_alone, question, memory, writer(admitted))
     with_usage = request.stream_options is not None and bool(request.stream_options.include_usage)
     if request.stream and form is None:
         pieces = _chunks(server, admitted, question, with_usage)
         return StreamingResponse(kept_alive(pieces), media_type="text/event-stream")
     answer = await answered(server, admitted, question, ())
-    content = answer.text if form is None else await _formed(admitted, form, question, answer)
+    content = answer.text if form is None else await _formed(server, admitted, form, question, answer)
     if request.stream:
         return StreamingResponse(_at_once(answer, content, with_usage), media_type="text/event-stream")
     return Json(chat.completion(answer, content))
 
 
-async def _formed(admitted: Admitted, form: Form, question: str, answer: Answer) -> str | None:
+async def _formed(server: Server, admitted: Admitted, form: Form, question: str, answer: Answer) -> str | None:
     """The answer in the form that was asked for; None if it is a refusal, which no schema has a place for."""
     if answer.refused:
         return None
     most = admitted.rag.config.generation.max_tokens
     async with asyncio.timeout_at(admitted.deadline):
-        return await asyncio.to_thread(
+        return await server.patiently(
             filled, form, question, answer.text, lambda request: written(admitted, request, most)
         )
 
