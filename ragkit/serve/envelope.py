@@ -23,6 +23,8 @@ _HEADERS = {
 }
 """Unless a route sets its own: answers are data of one caller, and no page may frame or run them."""
 
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"))
+
 
 class Envelope:
     """The middleware around all others."""
@@ -64,9 +66,11 @@ class Envelope:
             # The pattern of the route, for a path may hold names of documents.
             route = getattr(scope.get("route"), "path", "other")
             seconds = time.perf_counter() - began
-            observed.answered(scope["method"], route, status or 499, seconds)
+            # Whoever calls may send any word as the method, and each would be a label more.
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            observed.answered(method, route, status or 499, seconds)
             caller = getattr(scope.get("admitted"), "caller", None)
-            fields = {"method": scope["method"], "route": route, "status": status or 499, "ms": round(seconds * 1e3, 1)}
+            fields = {"method": method, "route": route, "status": status or 499, "ms": round(seconds * 1e3, 1)}
             whose = {"key": caller.name, "tenant": caller.tenant} if caller else {}
             _log.info("%(method)s %(route)s %(status)d in %(ms).0f ms", fields, extra=fields | whose)
 

@@ -214,3 +214,13 @@ def test_searches_do_not_wait_for_models_that_write(tmp_path: Path, slow: tuple[
             assert not any(future.done() for future in asked), "the models still write"
             slow[1].delay_s = 0.0
             assert all(future.result().status_code == 200 for future in asked)
+
+
+def test_words_of_callers_become_no_labels_of_metrics(client: TestClient) -> None:
+    client.request("SECRETWORD", "/v1/ask")
+    client.get("/secret/path")
+    client.get("/v1/documents/secret.md")
+    text = client.get("/metrics").text
+    assert "secret" not in text.casefold()
+    assert 'method="other"' in text
+    assert 'route="/v1/documents/{name:path}"' in text
