@@ -33,7 +33,7 @@ from ragkit.config.load import load_config
 
 ROOT = Path(__file__).parents[1]
 QUESTION = "How long is an RMA number valid?"
-PAIRS = 5
+PAIRS = 3
 
 
 def config_in(folder: Path) -> tuple[list[str], Config]:
@@ -103,12 +103,13 @@ async def rate(address: str, seconds: float = 10.0) -> float:
     return done / seconds
 
 
+class Asked(BaseModel):
+    question: str
+
+
 def bare(config: Config) -> FastAPI:
     """What a bare app over the same system is: one route, no keys, limits, logs or metrics."""
     app, rag = FastAPI(), Ragkit(config)
-
-    class Asked(BaseModel):
-        question: str
 
     @app.post("/v1/search")
     async def search(asked: Asked) -> list[dict[str, object]]:  # pyright: ignore[reportUnusedFunction]
