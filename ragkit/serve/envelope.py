@@ -23,6 +23,7 @@ _HEADERS = {
 }
 """Unless a route sets its own: answers are data of one caller, and no page may frame or run them."""
 
+_PROBES = frozenset(("/health", "/ready", "/metrics"))
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"))
 
 
@@ -31,6 +32,7 @@ class Envelope:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._plain: frozenset[str] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -46,7 +48,9 @@ class Envelope:
                 TRACE_ID.reset(token)
 
     async def _answered(self, scope: Scope, receive: Receive, send: Send, observed: Any) -> None:
-        began, status = time.perf_counter(), 0
+        began, status, path = time.perf_counter(), 0, scope["path"]
+        if self._plain is None:
+            self._plain = frozenset(path for path in scope["app"].openapi()["paths"] if "{" not in path) | {"/mcp"}
 
         async def with_headers(message: Message) -> None:
             nonlocal status
@@ -64,7 +68,7 @@ class Envelope:
             await problem.response()(scope, receive, with_headers)
         finally:
             # The pattern of the route, for a path may hold names of documents.
-            route = getattr(scope.get("route"), "path", "other")
+            route = getattr(scope.get("route"), "path", path if path in self._plain else "other")
             seconds = time.perf_counter() - began
             # Whoever calls may send any word as the method, and each would be a label more.
             method = scope["method"] if scope["method"] in _METHODS else "other"
@@ -72,7 +76,9 @@ class Envelope:
             caller = getattr(scope.get("admitted"), "caller", None)
             fields = {"method": method, "route": route, "status": status or 499, "ms": round(seconds * 1e3, 1)}
             whose = {"key": caller.name, "tenant": caller.tenant} if caller else {}
-            _log.info("%(method)s %(route)s %(status)d in %(ms).0f ms", fields, extra=fields | whose)
+            # Probes come every few seconds; only what they find wrong is worth a line.
+            level = logging.DEBUG if route in _PROBES and 0 < status < 400 else logging.INFO
+            _log.log(level, "%(method)s %(route)s %(status)d in %(ms).0f ms", fields, extra=fields | whose)
 
 
 def _with(headers: list[tuple[bytes, bytes]], trace: str) -> list[tuple[bytes, bytes]]:

@@ -117,13 +117,23 @@ def warmed(rag: Ragkit) -> Readiness:
     try:
         rag.embedder.embed_question("warm")
         _ = rag.reranker, rag.generator
+        state = index_state(rag)
+        if state == "open":
+            _run_once(rag)
     except RagkitError as error:
         _log.error("the models cannot be loaded: %s", error)
         return Readiness()
     except Exception:  # nobody waits for this: what is not told here is never told
         _log.exception("the models cannot be loaded")
         return Readiness()
-    return Readiness(True, index_state(rag))
+    return Readiness(True, state)
+
+
+def _run_once(rag: Ragkit) -> None:
+    """Search, and let a model on this machine answer: the first run of each takes longest. An API is not paid for."""
+    found = rag.search("warm", top_k=1)
+    if found and rag.config.generation.backend != "openai":
+        rag.generator.generate("warm", found)
 
 
 def index_state(rag: Ragkit) -> IndexState:
