@@ -72,6 +72,7 @@ def make_app(system: Config | Ragkit | str | Path | None = None, *, source: Sour
             server.patient.shutdown(wait=False, cancel_futures=True)
             server.systems.close()
             server.database.close()
+            server.key_database.close()
             server.observed.close()
 
     # The pages of FastAPI's documentation load scripts from elsewhere; the document itself is at /openapi.json.
@@ -107,11 +108,14 @@ def _opened(rag: Ragkit, source: Source | None, *, owned: bool) -> Server:
     serve = rag.config.serve
     observed = Observer(Spans(serve.traces_url) if serve.traces_url else None)
     database = Database(serve.folder)
+    # Keys are looked up on the event loop, by a connection of their own that waits for nobody's write.
+    keys = Database(serve.folder)
     systems, uploads = Systems(rag, source, owned=owned), Uploads(database, serve.folder)
     return Server(
         systems,
         database,
-        Keys(database),
+        keys,
+        Keys(keys),
         uploads,
         Indexer(systems, uploads),
         Answers(database),

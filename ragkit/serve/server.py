@@ -32,6 +32,7 @@ T = TypeVar("T")
 class Server:
     systems: Systems
     database: Database
+    key_database: Database
     keys: Keys
     uploads: Uploads
     indexer: Indexer

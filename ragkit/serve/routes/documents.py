@@ -161,13 +161,13 @@ async def uploads(admitted: Reader, server: Shared, limit: Annotated[int, Query(
 @router.get("/uploads/{upload_id}", responses={200: {"model": UploadResponse}})
 async def upload_status(upload_id: str, admitted: Reader, server: Shared) -> Response:
     """How far an upload is."""
-    return Json(_shown(_upload(admitted, server, upload_id)))
+    return Json(_shown(await asyncio.to_thread(_upload, admitted, server, upload_id)))
 
 
 @router.delete("/uploads/{upload_id}", responses={200: {"model": UploadResponse}})
 async def cancel_upload(upload_id: str, admitted: Writer, server: Shared) -> Response:
     """Stop an upload that is not done yet; what is over stays as it is."""
-    found = _upload(admitted, server, upload_id)
+    found = await asyncio.to_thread(_upload, admitted, server, upload_id)
     return Json(_shown(await asyncio.to_thread(server.uploads.cancel, found)))
 
 
