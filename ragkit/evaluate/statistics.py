@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RESAMPLES = 10_000
+FEW = 6
+"""Clusters below which a bootstrap's interval is too narrow, however it is expanded."""
 # Draws that are held at once. Few enough for the cache and for one thread of the linear algebra: several threads
 # would wait for each other longer than they add, and their rounding would depend on the machine. Another number here
 # gives other draws for the same seed.
@@ -73,7 +75,9 @@ def mean_interval(
 
     With `clusters` (as long as `values`: the document or article a query was written for) whole clusters are
     drawn instead of queries; drawing the queries of one document singly would give an interval that is too
-    narrow. One query or one cluster, or values that are all equal, give an interval of width 0 that says
+    narrow. Of fewer than `FEW` clusters no bootstrap knows how they vary: there the interval is that of Student's t for
+    a ratio of sums over clusters (Cochran 1977, "Sampling Techniques", 6.3), within 0 to 1 or -1 to 1 if all values
+    are, and one cluster gives all of that range. Values that are all equal give an interval of width 0 that says
     nothing: for a share that may be 0 or 1 use `share_interval`.
 
     Raises ValueError if there are no values, lengths differ, a value is not finite, or an option is out of
@@ -113,6 +117,9 @@ def mean_intervals(
     groups = numbered(clusters, sizes.pop())
     queries = np.bincount(groups)
     table = [np.bincount(groups, weights=column) for column in columns.values()]
+    if queries.size < FEW:
+        pairs = zip(columns.items(), table, strict=True)
+        return {name: _of_few(column, sums, queries, level) for (name, column), sums in pairs}
     drawn = resampled_sums([*table, queries], resamples=resamples, seed=seed)
     lows, highs = expanded_percentiles(drawn[:-1] / drawn[-1], draws_of=even_clusters(queries), level=level)
     return {
@@ -166,7 +173,7 @@ def clustered_share(values: Sequence[float], clusters: Sequence[Hashable], *, le
     Wilson's interval for as many trials as the `effective_size` of the values, with the quantile of Student's t for
     the number of clusters less one (after Korn and Graubard 1998, Survey Methodology 24, who put the effective size
     and t into the interval of Clopper and Pearson). For shares near 0 or 1 it covers the truth where a bootstrap does
-    not. Values that are all alike, or a single cluster, count each cluster once.
+    not. Values that are all alike, or a single cluster, count each cluster once: one document shows next to nothing.
 
     Raises ValueError for other values and as `effective_size` does.
 
@@ -181,11 +188,11 @@ def clustered_share(values: Sequence[float], clusters: Sequence[Hashable], *, le
         raise ValueError("a share is of values that are 0 or 1")
     count = int(numbered(clusters, data.size).max()) + 1
     share = float(data.mean())
-    if count < 2 or share in (0.0, 1.0):
+    if share in (0.0, 1.0):
         return share_interval(round(count * share), count, level=level)
     check_options(1, level)
-    size = effective_size(values, clusters)
-    quantile = float(special.stdtrit(count - 1, (1 + level) / 2))
+    size = effective_size(values, clusters) if count > 1 else 1.0
+    quantile = float(special.stdtrit(count - 1, (1 + level) / 2) if count > 1 else special.ndtri((1 + level) / 2))
     square = quantile**2
     middle = (share + square / (2 * size)) / (1 + square / size)
     half = quantile * math.sqrt(share * (1 - share) / size + square / (4 * size**2)) / (1 + square / size)
@@ -407,6 +414,25 @@ def _within_values(column: NDArray[np.float64], low: float, high: float) -> Inte
     least, most = float(column.min()), float(column.max())
     mean = min(max(float(column.mean()), least), most)
     return Interval(mean, max(least, min(low, mean)), min(most, max(high, mean)))
+
+
+def _of_few(column: NDArray[Any], sums: NDArray[Any], queries: NDArray[Any], level: float) -> Interval:
+    """The mean of clustered values and its t interval; see `mean_interval`."""
+    import numpy as np
+    from scipy import special
+
+    least, most = float(column.min()), float(column.max())
+    mean = min(max(float(column.mean()), least), most)
+    if least == most:
+        return Interval(mean, mean, mean)
+    bounds = next(((low, 1.0) for low in (0.0, -1.0) if low <= least and most <= 1), None)
+    count = int(queries.size)
+    if count == 1:
+        return Interval(mean, *(bounds or (least, most)))
+    floor, ceiling = bounds or (-math.inf, math.inf)
+    apart = np.square(sums - mean * queries).sum() * count / (count - 1)
+    half = float(special.stdtrit(count - 1, (1 + level) / 2)) * math.sqrt(float(apart)) / column.size
+    return Interval(mean, max(floor, mean - half), min(ceiling, mean + half))
 
 
 def _differences(first: Sequence[float], second: Sequence[float]) -> list[float]:

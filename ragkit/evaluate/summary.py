@@ -23,6 +23,9 @@ Verdict = Literal["pass", "fail", "not shown"]
 FAILED = "failed"
 """The metric of questions that ended in an error."""
 
+ENOUGH_ALIKE = 10
+"""Documents whose values are all the same, for that to show anything."""
+
 LOSSES: tuple[Outcome, ...] = get_args(Outcome)
 
 
@@ -42,9 +45,15 @@ class Figure:
     deviation: float
 
     @property
+    def is_known(self) -> bool:
+        """Whether the interval says how the mean varies: one document says nothing of how documents vary, nor do values
+        that are all the same, unless there are many."""
+        return self.clusters > 1 and (self.low < self.high or self.clusters >= ENOUGH_ALIKE)
+
+    @property
     def interval(self) -> str:
-        """The interval in words."""
-        return f"{self.low:.3f} to {self.high:.3f}"
+        """The interval in words, "-" where it is not known."""
+        return f"{self.low:.3f} to {self.high:.3f}" if self.is_known else "-"
 
     @property
     def shows(self) -> float:
@@ -174,9 +183,6 @@ def figure_of(metric: str, found: Sequence[tuple[float, str]], seed: int = 0) ->
     return _figures({metric: [value for value, _ in found]}, [cluster for _, cluster in found], seed)[0]
 
 
-ENOUGH_ALIKE = 10
-"""Documents whose values are all the same, for that to show anything."""
-
 _NO_SHARES = frozenset({"words", "dollars a question"})
 
 
@@ -233,6 +239,4 @@ def verdict(figure: Figure, at_least: float | None = None, at_most: float | None
         mean, worst, bound = -figure.mean, -figure.high, -(at_most if at_most is not None else float("inf"))
     if mean < bound:
         return "fail"
-    # Values that are all the same say nothing of how they vary, unless there are many.
-    is_known = figure.low < figure.high or figure.clusters >= ENOUGH_ALIKE
-    return "pass" if worst >= bound and is_known else "not shown"
+    return "pass" if worst >= bound and figure.is_known else "not shown"

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ragkit.evaluate.statistics import (
+    FEW,
     Interval,
     expanded_percentiles,
     holm,
@@ -256,11 +257,35 @@ def test_a_measure_has_the_interval_that_it_has_alone(size: int) -> None:
 def test_bounds_are_in_order_and_within_the_values(values: list[float], per_cluster: int) -> None:
     clusters = [number // per_cluster for number in range(len(values))]
     interval = mean_interval(values, clusters=clusters, resamples=200)
-    assert min(values) <= interval.low <= interval.mean <= interval.high <= max(values)
+    assert interval.low <= interval.mean <= interval.high
+    if len(set(clusters)) >= FEW:
+        assert min(values) <= interval.low
+        assert interval.high <= max(values)
+
+
+@pytest.mark.parametrize("clusters", [2, 3, 5])
+def test_few_clusters_are_covered_too(clusters: int) -> None:
+    random, covered = np.random.default_rng(clusters), 0
+    for _ in range(500):
+        sizes = random.integers(1, 12, clusters)
+        means = np.repeat(random.normal(0.5, 0.1, clusters), sizes)
+        values = np.clip(random.normal(means, 0.1), 0, 1).tolist()
+        found = mean_interval(values, clusters=np.repeat(np.arange(clusters), sizes).tolist())
+        covered += found.low <= 0.5 <= found.high
+    assert covered / 500 >= 0.9
+
+
+def test_one_document_shows_next_to_nothing() -> None:
+    assert mean_interval([0.3, 0.5, 0.4], clusters=["a"] * 3) == Interval(pytest.approx(0.4), 0.0, 1.0)
+    found = share_of([1.0, 1.0, 0.0], ["a"] * 3)
+    assert found.mean == pytest.approx(2 / 3)
+    assert found.low < 0.1
+    assert found.high > 0.95
 
 
 @given(SHARES, st.sampled_from([-3.0, 0.5, 10.0]), st.floats(-5, 5))
 def test_an_interval_moves_with_its_values(values: list[float], scale: float, shift: float) -> None:
+    values = [*values, *values, 0.0, 0.2, 0.4, 0.6, 0.8, 1.0]  # few values are known to lie within 0 and 1
     before = mean_interval(values, resamples=200)
     after = mean_interval([scale * value + shift for value in values], resamples=200)
     bounds = sorted((scale * before.low + shift, scale * before.high + shift))

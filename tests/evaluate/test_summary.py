@@ -90,6 +90,29 @@ def test_questions_about_one_document_count_together_however_their_labels_are_wr
     assert summarise(records, suite()).figures["contained"].clusters == 1
 
 
+def of_one_document(values: list[float], metric: str) -> list[Record]:
+    evidence = (Evidence(document="a.md"),)
+    return [
+        Record(case=Case(id=f"q{n}", question="?", evidence=evidence), metrics={metric: value})
+        for n, value in enumerate(values)
+    ]
+
+
+def test_questions_about_one_document_keep_their_mean_and_show_nothing_more() -> None:
+    records = of_one_document([1.0, 1.0, 1.0, 0.0, 0.0], "contained")
+    (low,) = summarise(records, suite(metric="contained", at_least=0.1)).gates
+    (high,) = summarise(records, suite(metric="contained", at_least=0.9)).gates
+    assert low.figure is not None
+    assert (low.figure.mean, low.figure.interval) == (pytest.approx(0.6), "-")
+    assert (low.verdict, high.verdict) == ("not shown", "fail")
+
+
+def test_a_mean_over_few_documents_has_no_narrow_interval() -> None:
+    (one,) = summarise(of_one_document([0.3, 0.4], "f1"), suite(metric="f1", at_least=0.2)).gates
+    (two,) = summarise([record(1, 0.5), record(2, 0.6)], suite(metric="f1", at_least=0.45)).gates
+    assert (one.verdict, two.verdict) == ("not shown", "not shown")
+
+
 def test_without_records_there_is_no_summary() -> None:
     with pytest.raises(RagkitError, match="no answered question"):
         summarise([], suite())

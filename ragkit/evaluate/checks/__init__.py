@@ -15,7 +15,8 @@ from ragkit.evaluate.summary import Figure, Verdict, verdict
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One measured value of a check: what it is, its value with the interval, what is demanded."""
+    """One measured value of a check: what it is, its value with the interval (None where it has none or it is not
+    known), what is demanded."""
 
     name: str
     value: float | None
@@ -51,4 +52,5 @@ def part_of(
     if figure is None:
         return Measured(name, None, None, None, 0, demanded, "not shown")
     judged = verdict(figure, at_least, at_most)
-    return Measured(name, figure.mean, figure.low, figure.high, figure.questions, demanded, judged)
+    low, high = (figure.low, figure.high) if figure.is_known else (None, None)
+    return Measured(name, figure.mean, low, high, figure.questions, demanded, judged)
