@@ -88,7 +88,7 @@ class Thresholds(Part):
     min_ndcg: float = Field(default=0.6, ge=0, le=1)
     """3: least nDCG@10 of labelled places."""
     min_questions: int = Field(default=50, ge=1)
-    """3: fewer labelled questions show nothing."""
+    """3, 4: fewer labelled questions show nothing."""
     max_rerank_ms: float = Field(default=1000.0, ge=0)
     """4: most milliseconds (median) that reranking may take."""
     max_attack_success: float = Field(default=0.2, ge=0, le=1)

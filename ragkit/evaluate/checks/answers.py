@@ -34,7 +34,10 @@ def check_retrieval(records: Sequence[Record], thresholds: Thresholds, seed: int
 
 
 def check_reranking(records: Sequence[Record], thresholds: Thresholds, seed: int = 0) -> Check:
-    """4: what reranking adds to precision@3, question by question, and what it costs in milliseconds."""
+    """4: what reranking adds to precision@3, question by question, and what it costs in milliseconds.
+
+    A gain is not shown on fewer than `min_questions`, nor by an interval that is not known.
+    """
     measure = "chunk.precision@3"
     both = [record for record in records if f"reranked.{measure}" in record.metrics]
     title = "reranking improves precision"
@@ -47,12 +50,14 @@ def check_reranking(records: Sequence[Record], thresholds: Thresholds, seed: int
         (record.metrics[f"reranked.{measure}"] - record.metrics[f"fused.{measure}"], record.cluster) for record in both
     ]
     gain = figure_of("gain in precision@3", gains, seed)
-    verdict = "pass" if gain.low > 0 else "fail" if gain.high < 0 else "not shown"
-    improves = Measured(gain.metric, gain.mean, gain.low, gain.high, gain.questions, "above 0", verdict)
+    enough = len(both) >= thresholds.min_questions
+    shown = "fail" if gain.high < 0 else "pass" if gain.low > 0 and enough else "not shown"
+    improves = Measured(gain.metric, gain.mean, gain.low, gain.high, gain.questions, "above 0", shown)
+    note = "" if enough else f"{len(both)} questions show no gain; it takes {thresholds.min_questions}"
     spent = [record.timings_ms["rerank"] for record in both if "rerank" in record.timings_ms]
     quick = _median("milliseconds (median)", spent, thresholds.max_rerank_ms)
     lost = [record for record, (value, _) in zip(both, gains, strict=True) if value < 0]
-    return Check(4, title, (improves, quick), evidence=_rows(lost))
+    return Check(4, title, (improves, quick), note, _rows(lost))
 
 
 def check_attacks(records: Sequence[Record], thresholds: Thresholds) -> Check:
