@@ -6,6 +6,7 @@ outlive that.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from functools import lru_cache
 
 from ragkit.evaluate.cases import Case, Evidence
 from ragkit.evaluate.words import contains
+from ragkit.generate.support import CJK
 from ragkit.store import StoreReader
 from ragkit.store.manifest import Manifest
 from ragkit.types import Chunk, Document
@@ -24,6 +26,7 @@ _HOLDS = 0.5
 _MARKS = frozenset("*_`|#>~\\")
 _SAME = str.maketrans("‘’‚“”„–—‑−\u00ad", "'''\"\"\"----\u0000")
 _DOCUMENTS_KEPT = 16
+_UNPARTED = re.compile(rf"[{CJK}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +115,41 @@ def ranges_of(evidence: Evidence, document: Document) -> tuple[Range, ...]:
 def find_quote(text: str, quote: str) -> list[Range]:
     """Where a quote stands in a text, white space, case, Markdown's marks and the shape of dashes aside.
 
+    Numbers are whole: "8 hours" does not stand in "18 hours", nor "5 °C" in "-5 °C". A place that cuts a word counts
+    only where no other is: "1960" may be labelled in "the 1960s".
+
     >>> find_quote("| Canada | 2.4% |\\n| **Mexico** | 8.3% |", "mexico 8.3%")
     [(22, 37)]
+    >>> find_quote("It lasts 18 hours and charges in 8 hours.", "8 hours")
+    [(33, 40)]
     """
     letters, offsets = _bare(text)
     wanted, _ = _bare(quote)
     found: list[Range] = []
+    cut: list[Range] = []
     at = letters.find(wanted) if wanted else -1
     while at >= 0:
-        found.append((offsets[at], offsets[at + len(wanted) - 1] + 1))
+        start, end = offsets[at], offsets[at + len(wanted) - 1] + 1
+        if _cuts_a_number(text, start, end):
+            at = letters.find(wanted, at + 1)
+            continue
+        (cut if _cuts_a_word(text, start, end) else found).append((start, end))
         at = letters.find(wanted, at + len(wanted))
-    return found
+    return found or cut
+
+
+def _cuts_a_number(text: str, start: int, end: int) -> bool:
+    """Whether one end lies within a number, or leaves its sign out."""
+    first, last = text[start], text[end - 1]
+    if first.isdigit() and re.search(r"(?:\d[.,]?|(?<!\w)[-\u2212\u2013])$", text[max(0, start - 2) : start]):
+        return True
+    return last.isdigit() and re.match(r"[.,]?\d", text[end : end + 2]) is not None
+
+
+def _cuts_a_word(text: str, start: int, end: int) -> bool:
+    """Whether one end lies within a word of a script that parts words."""
+    ends = (text[max(0, start - 1) : start + 1], text[end - 1 : end + 1])
+    return any(len(pair) == 2 and pair.isalnum() and not _UNPARTED.search(pair) for pair in ends)
 
 
 @lru_cache(_DOCUMENTS_KEPT)

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ragkit.config.schema import Bm25
@@ -44,8 +45,26 @@ def test_a_quote_is_found_whatever_its_white_space_and_marks(quote: str, found: 
     assert [TEXT[start:end] for start, end in ranges] == ([found] if found else [])
 
 
+@pytest.mark.parametrize(
+    ("text", "quote", "found"),
+    [
+        ("It lasts 18 hours. Charging takes 8 hours.", "8 hours", [34]),
+        ("It costs 164 euros.", "64 euros", []),
+        ("From -5 °C to 15 °C, best at 5 °C.", "5 °C", [29]),
+        ("It weighs 1.5 kg or 5 kg.", "5 kg", [20]),
+        ("Between 3-5 days.", "5 days", [10]),
+        ("In the 1960s it grew.", "1960", [7]),
+        ("It was used, as the user says: use.", "use", [31]),
+        ("東京都です", "京都", [1]),
+    ],
+)
+def test_numbers_and_words_are_whole(text: str, quote: str, found: list[int]) -> None:
+    assert [start for start, _ in find_quote(text, quote)] == found
+
+
 @given(st.text(), st.text(min_size=1), st.text())
 def test_a_part_of_a_text_is_found_in_it(before: str, quote: str, after: str) -> None:
+    assume(not re.search(r"[\d.,\-−–‑]", before[-3:] + after[:3]))  # a number may not be cut
     text = before + quote + after
     ranges = find_quote(text, quote)
     assert bool(ranges) == bool(find_quote(quote, quote))
