@@ -79,7 +79,7 @@ def run_suite(
             runs.describe(run.id, run.details | {"suite": _described(loaded)})
         else:
             notes += _unplaced(loaded, snapshot)
-            leaks = leaks_of(whole.cases, whole.tuning, _documents(snapshot.manifest))
+            leaks = leaks_of(whole.cases, whole.tuning, indexed_documents(snapshot.manifest))
             found = {"part": part, "notes": notes, "leaks": [asdict(leak) for leak in leaks]}
             details = _details(loaded, config) | found
             run = runs.begin(**same, seed=loaded.suite.seed, questions=len(loaded.cases), details=details)
@@ -118,7 +118,8 @@ def placed_config(loaded: LoadedSuite, config: Config) -> Config:
     return index_of(loaded.corpus, config)
 
 
-def _documents(manifest: Manifest) -> Iterator[Document]:
+def indexed_documents(manifest: Manifest) -> Iterator[Document]:
+    """Every document that the index has the text of, one after another."""
     for entry in manifest.entries():
         document = manifest.document(entry.id)
         if document is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -20,15 +20,16 @@ from ragkit.errors import ConfigError
 from ragkit.evaluate.cases import Case
 from ragkit.evaluate.examine import conditions_of
 from ragkit.evaluate.gold import Gold, GoldFinder
-from ragkit.evaluate.leakage import leaks_between
+from ragkit.evaluate.leakage import Leak, leaks_between, like_documents
 from ragkit.evaluate.retrieval import EmbeddedQuestions, question_vectors
-from ragkit.evaluate.run import placed_config
+from ragkit.evaluate.run import indexed_documents, placed_config
 from ragkit.evaluate.stage_metrics import Places, stage_metrics
 from ragkit.evaluate.statistics import Interval, holm, paired_difference, permutation_test
 from ragkit.evaluate.suite import LoadedSuite
 from ragkit.gateway.cost import cost_lines
 from ragkit.retrieve.retriever import retrieve
 from ragkit.system import Ragkit
+from ragkit.types import Document
 
 Settings = Mapping[str, Any]
 """Values by dotted key, such as {"retrieval.fusion.alpha": 0.3}."""
@@ -137,13 +138,20 @@ def sweep(
     """Score the settings that `choose` asks for on the tuning part, and the best of them, once, on the test part.
 
     `configure` gives the config with some settings changed; without any it is the base.
-    Raises ConfigError when the suite has no tuning or no test part, when a question or document is in both, for a key
-    or value that the config does not know, and for a metric that no question has.
+    Raises ConfigError when the suite has no tuning or no test part, when a question or document is in both or nearly
+    so, for a key or value that the config does not know, and for a metric that no question has.
     """
     tuning = [case for case in loaded.cases if case.id in loaded.tuning and case.evidence]
     test = [case for case in loaded.cases if case.id not in loaded.tuning and case.evidence]
-    _refuse_leaks(tuning, test)
+    if not tuning or not test:
+        missing = "tuning" if not tuning else "test"
+        raise ConfigError(
+            f"the suite has no {missing} part with labelled places",
+            mend="part the questions with ragkit eval split, and mark one file with part: tuning",
+        )
+    _refuse(leaks_between(tuning, test))
     bench = _Bench(loaded, configure, metric)
+    _refuse(like_documents(tuning, test, bench.documents()))
     base = bench.trial({}, tuning)
     trials: dict[str, Trial] = {}
 
@@ -174,20 +182,14 @@ def sweep(
     )
 
 
-def _refuse_leaks(tuning: Sequence[Case], test: Sequence[Case]) -> None:
-    if not tuning or not test:
-        missing = "tuning" if not tuning else "test"
-        raise ConfigError(
-            f"the suite has no {missing} part with labelled places",
-            mend="part the questions with ragkit eval split, and mark one file with part: tuning",
-        )
-    leaks = leaks_between(tuning, test)
+def _refuse(leaks: Sequence[Leak]) -> None:
     if leaks:
         first = leaks[0]
+        other = "document" if first.kind == "like document" else "question"
         raise ConfigError(
             f"tuning and test part have {len(leaks)} things in common, such as test question {first.test} and tuning"
-            f" question {first.other} ({first.kind})",
-            mend="part them by document: ragkit eval split",
+            f" {other} {first.other} ({first.kind})",
+            mend="part them by document: ragkit eval split; of documents that are alike, take one out",
         )
 
 
@@ -232,6 +234,10 @@ class _Bench:
         known = [nano for nano in spent if nano is not None]
         usd = sum(known) / len(cases) / 1e6 if len(known) == len(spent) else None
         return Trial(settings, statistics.fmean(values.values()), values, statistics.median(milliseconds), usd)
+
+    def documents(self) -> Iterator[Document]:
+        """The documents of the index as the config has it."""
+        return indexed_documents(self._system(self.configure({}))[0].snapshot().manifest)
 
     def _system(self, config: Config) -> _System:
         """The system with this reranker over the index that these settings make, which is built once."""

@@ -2,11 +2,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragkit.evaluate.cases import Case, Evidence
-from ragkit.evaluate.leakage import NearDuplicates, leaks_between, leaks_of, older_than_tuning, questions_in
+from ragkit.evaluate.leakage import (
+    NearDuplicates,
+    leaks_between,
+    leaks_of,
+    like_documents,
+    older_than_tuning,
+    questions_in,
+)
 from ragkit.types import Document
 
 BATTERY = "How long does the battery of the Hub H4 bridge a power failure?"
@@ -32,6 +40,37 @@ def test_a_question_with_a_word_more_is_a_near_duplicate() -> None:
     longer = BATTERY.replace("power", "long power")
     assert kinds([case("a", BATTERY)], [case("b", f"For {BATTERY.lower()}")]) == [("like question", "b", "a")]
     assert kinds([case("a", longer)], [case("b", "What colour is the lamp of the Hub H4?")]) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "alike"),
+    [
+        ("How many Nodes does the Hub H4 serve at most?", "How many Nodes can the Hub H4 serve at most?", True),
+        ("In what year did it come out in Germany?", "In which year did it come out in Germany?", True),
+        ("how long does the hub h4 last on battery?", "How long can the Hub H4 last on battery?", True),
+        ("When was Albert Einstein born?", "When was Isaac Newton born?", False),
+        ("How long does the battery of the Hub H4 last?", "How long does the battery of the Hub H5 last?", False),
+        ("How warm may it be in rooms above 20 metres?", "How warm may it be in rooms above 30 metres?", False),
+        ("How many people lived in the city of Oslo?", "How many people lived in the city of Bergen?", False),
+    ],
+)
+def test_a_number_or_name_makes_another_question_and_a_small_word_does_not(
+    first: str, second: str, alike: bool
+) -> None:
+    expected = [("like question", "b", "a")] if alike else []
+    assert kinds([case("a", first)], [case("b", second)]) == expected
+    assert kinds([case("a", second)], [case("b", first)]) == expected
+
+
+def test_a_document_that_is_the_same_but_for_a_word_is_a_leak_under_any_name() -> None:
+    text = "The Hub H4 serves up to 64 Nodes. Its battery lasts 18 hours and the case is made of grey steel."
+    documents = [document("a.md", text), document("x/b.md", text.replace("grey", "blue")), document("c.md", BATTERY)]
+    tuning, test = [case("a", "How hot?", "a.md")], [case("b", "How wet?", "b.md"), case("c", "Why?", "c.md")]
+    leaks = like_documents(tuning, test, documents)
+    assert [(leak.kind, leak.test, leak.other, leak.detail) for leak in leaks] == [
+        ("like document", "b", "a.md", "x/b.md")
+    ]
+    assert leaks[0] in leaks_of([*tuning, *test], {"a"}, documents)
 
 
 def test_a_document_in_both_parts_is_a_leak_once_for_each_question() -> None:
