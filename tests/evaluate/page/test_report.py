@@ -162,7 +162,7 @@ def test_the_page_tells_judges_failures_leaks_notes_and_the_part() -> None:
     text = page(replace(RUN, details=details), records, summarise(records, SUITE), [*SUITE.metrics, "f11"])
     for told in (
         "What judges scored",
-        "lexical.support</span><b>0.500</b><span>0.500 to 0.500",
+        "lexical.support</span><b>0.500</b><span>-, 4 questions",
         "llm.groundedness: 4 judgements failed",
         "4 questions (tuning part)",
         "note: a note",
