@@ -137,13 +137,17 @@ def beir_cases(path: Path | str, split: str = "test") -> Questions:
                 answerable=answerable,
             )
         )
+    return Questions(cases, dataset.corpus_path, unusable(dataset))
+
+
+def unusable(dataset: Dataset) -> tuple[str, ...]:
+    """What of the judgments and queries of a data set cannot be used, in words; empty where all of it can."""
     missing = {
         "documents are judged that are not in the corpus, and lower the recall": dataset.unknown_documents,
         "queries are judged that are not in queries.jsonl, and left out": dataset.unknown_queries,
         "queries are not judged, and left out": dataset.unjudged_queries,
     }
-    notes = tuple(f"{dataset.path}: {count} {what}" for what, count in missing.items() if count)
-    return Questions(cases, dataset.corpus_path, notes)
+    return tuple(f"{dataset.path}: {count} {what}" for what, count in missing.items() if count)
 
 
 def dataset_hash(path: Path | str, split: str = "test") -> str:

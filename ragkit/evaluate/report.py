@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypedDict
 
 from ragkit.evaluate.metrics import PerQuery
-from ragkit.evaluate.statistics import RESAMPLES, Interval, mean_intervals, paired_difference
+from ragkit.evaluate.statistics import RESAMPLES, Interval, clustered_share, mean_intervals, paired_difference
+from ragkit.evaluate.summary import ENOUGH_ALIKE
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,7 +23,8 @@ class RetrievalReport(TypedDict):
 
 
 class Difference(TypedDict):
-    """How far a strategy's mean lies from the first one's; `clear` if the 95% interval leaves out zero."""
+    """How far a strategy's mean lies from the first one's; `clear` if the 95% interval leaves out zero, and is not that
+    of a few queries or documents that all differ by the same."""
 
     difference: float
     ci95: list[float]
@@ -48,16 +50,22 @@ def retrieval_report(
     """Means and intervals of `values` (measure to query to value) over a corpus of so many documents.
 
     With `cluster_of` (query to document or article) whole clusters are resampled, see
-    `statistics.mean_intervals`. Raises ValueError if there are no queries or `cluster_of` lacks one.
+    `statistics.mean_intervals`; measures that are 0 or 1 everywhere have the interval of `clustered_share`.
+    Raises ValueError if there are no queries or `cluster_of` lacks one.
 
     >>> report = retrieval_report({"mrr@10": {"q1": 1.0, "q2": 1.0}}, documents=7)
-    >>> report
-    {'metrics': {'mrr@10': 1.0}, 'ci95': {'mrr@10': [1.0, 1.0]}, 'queries': 2, 'documents': 7}
+    >>> report["metrics"], report["queries"], report["documents"]
+    ({'mrr@10': 1.0}, 2, 7)
+    >>> [round(bound, 3) for bound in report["ci95"]["mrr@10"]]
+    [0.342, 1.0]
     """
     queries = _queries(values)
     clusters = _clusters(queries, cluster_of)
     columns = {name: [by_query[query] for query in queries] for name, by_query in values.items()}
     intervals = mean_intervals(columns, clusters=clusters, resamples=resamples, seed=seed)
+    # A bootstrap is too sure of shares near 0 or 1, and certain of those that are.
+    shares = [name for name, column in columns.items() if set(column) <= {0.0, 1.0}]
+    intervals |= {name: clustered_share(columns[name], clusters or queries) for name in shares}
     return {
         "metrics": {name: interval.mean for name, interval in intervals.items()},
         "ci95": {name: [interval.low, interval.high] for name, interval in intervals.items()},
@@ -80,7 +88,7 @@ def compare(
 
     >>> runs = {"dense": {"mrr@10": {"q1": 0.5, "q2": 0.25}}, "hybrid": {"mrr@10": {"q1": 1.0, "q2": 0.75}}}
     >>> compare(runs, documents=7)["differences"]["hybrid"]["mrr@10"]
-    {'difference': 0.5, 'ci95': [0.5, 0.5], 'clear': True}
+    {'difference': 0.5, 'ci95': [0.5, 0.5], 'clear': False}
     """
     if not runs:
         raise ValueError("nothing to compare")
@@ -100,7 +108,8 @@ def compare(
                         clusters=clusters,
                         resamples=resamples,
                         seed=seed,
-                    )
+                    ),
+                    len(set(clusters or queries)),
                 )
                 for measure in first
             }
@@ -175,11 +184,12 @@ def _clusters(queries: list[str], cluster_of: Mapping[str, str] | None) -> list[
     return [cluster_of[query] for query in queries]
 
 
-def _difference(interval: Interval) -> Difference:
+def _difference(interval: Interval, clusters: int) -> Difference:
+    is_known = interval.low < interval.high or clusters >= ENOUGH_ALIKE
     return {
         "difference": interval.mean,
         "ci95": [interval.low, interval.high],
-        "clear": interval.excludes_zero,
+        "clear": interval.excludes_zero and is_known,
     }
 
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from ragkit.config.hashing import config_hash
 from ragkit.config.schema import Config, Reranking
 from ragkit.embed import Embedder, make_embedder
-from ragkit.evaluate.beir import dataset_hash, read_dataset
+from ragkit.evaluate.beir import dataset_hash, read_dataset, unusable
 from ragkit.evaluate.metrics import PerQuery, documents_from_chunks, evaluate_run
 from ragkit.evaluate.report import RetrievalReport, retrieval_report
+from ragkit.evaluate.split import document_clusters
 from ragkit.ingest.index import Progress, build_index
 from ragkit.ingest.vectors import VectorJournal
 from ragkit.rerank import Reranker, make_reranker
@@ -42,6 +43,8 @@ class Evaluation(RetrievalReport):
     config_hash: str
     data_hash: str
     dataset: str
+    notes: list[str]
+    """What of the data set cannot be used."""
 
 
 def evaluate_retrieval(
@@ -57,7 +60,8 @@ def evaluate_retrieval(
 ) -> tuple[Evaluation, PerQuery]:
     """The report of one strategy, and the value of each measure for each query.
 
-    A document counts by its best chunk. `ignore_identical_ids` takes a document out of the result of the query that has
+    A document counts by its best chunk. Intervals take the queries about one document or article together (see
+    `split.document_clusters`). `ignore_identical_ids` takes a document out of the result of the query that has
     its id (BEIR's rule for data sets whose queries are documents). Raises RagkitError if the folder is no data set.
     """
     config = _as_asked(config, strategy, rerank)
@@ -74,12 +78,13 @@ def evaluate_retrieval(
         snapshot.close()
     values = evaluate_run(run, data.qrels, ignore_identical_ids=ignore_identical_ids)
     return {
-        **retrieval_report(values, documents=data.documents),
+        **retrieval_report(values, documents=data.documents, cluster_of=document_clusters(data.qrels)),
         "strategy": config.retrieval.strategy,
         "reranked": reranker is not None,
         "config_hash": config_hash(config),
         "data_hash": dataset_hash(dataset, split),
         "dataset": str(dataset),
+        "notes": list(unusable(data)),
     }, values
 
 

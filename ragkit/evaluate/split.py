@@ -63,13 +63,13 @@ def split_queries(
 
 
 def document_clusters(qrels: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
-    """For each query of a data set the first document that is judged for it, or its article where documents are named
-    ARTICLE-PARAGRAPH by numbers.
+    """For each query of a data set the first document that is judged relevant for it (of those judged, if none is), or
+    its article where documents are named ARTICLE-PARAGRAPH by numbers.
 
     >>> document_clusters({"q1": {"12-3": 1, "12-4": 1}, "q2": {"salt.md": 1}})
     {'q1': '12', 'q2': 'salt.md'}
     """
-    first = {query: min(judged) for query, judged in qrels.items()}
+    first = {query: min([name for name in judged if judged[name] > 0] or judged) for query, judged in qrels.items()}
     return {query: name.split("-")[0] if re.fullmatch(r"\d+-\d+", name) else name for query, name in first.items()}
 
 

@@ -49,6 +49,20 @@ def test_clusters_widen_the_interval_of_queries_that_move_together() -> None:
     assert clustered[0] < single[0] < single[1] < clustered[1]
 
 
+def test_a_share_of_all_has_an_interval() -> None:
+    """12 hits of 12 do not make a 13th certain; 12 about three documents say less."""
+    values: PerQuery = {"success@1": dict.fromkeys(QUERIES[:12], 1.0)}
+    low, high = retrieval_report(values, documents=1)["ci95"]["success@1"]
+    assert (round(low, 3), high) == (0.758, 1.0)
+    cluster_of = {query: str(number // 4) for number, query in enumerate(QUERIES)}
+    assert retrieval_report(values, documents=1, cluster_of=cluster_of)["ci95"]["success@1"][0] < 0.5
+
+
+def test_the_same_difference_of_a_few_queries_is_not_clear() -> None:
+    few = [{"mrr@10": dict.fromkeys(QUERIES[:3], value)} for value in (0.25, 0.5)]
+    assert not compare({"dense": few[0], "hybrid": few[1]}, documents=1)["differences"]["hybrid"]["mrr@10"]["clear"]
+
+
 def test_comparison_is_paired_with_the_first() -> None:
     comparison = compare({"dense": DENSE, "hybrid": HYBRID}, documents=1400)
     assert json.loads(json.dumps(comparison)) == comparison

@@ -67,6 +67,27 @@ def test_figures_equal_a_direct_computation(dataset: Path, tmp_path: Path, strat
 
 
 @pytest.mark.integration
+def test_queries_about_one_document_count_together_and_what_cannot_be_used_is_told(
+    dataset: Path, tmp_path: Path
+) -> None:
+    many = Path(shutil.copytree(dataset, tmp_path / "many"))
+    rows = [("q1", "kettle"), *((f"k{n}", "kettle") for n in range(20)), ("q2", "mixer"), ("gone", "oven")]
+    queries = [{"_id": key, "text": f"How much water does the kettle hold, asked {key}?"} for key, _ in rows[:-1]]
+    (many / "queries.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in queries))
+    judged = "".join(f"{query}\t{name}\t1\n" for query, name in [*rows, ("k1", "boiler")])
+    (many / "qrels" / "test.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}")
+    report, _ = evaluate_retrieval(CONFIG, many, strategy="sparse", cache=tmp_path / "cache")
+    # 21 queries are about the kettle, one is not: two documents show next to nothing.
+    low, high = report["ci95"]["success@1"]
+    assert report["queries"] == 22
+    assert high - low > 0.5
+    assert [note.split(": ")[1].split(" that")[0] for note in report["notes"]] == [
+        "1 documents are judged",
+        "1 queries are judged",
+    ]
+
+
+@pytest.mark.integration
 def test_an_index_that_another_version_left_in_the_cache_does_no_harm(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

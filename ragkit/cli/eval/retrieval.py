@@ -31,9 +31,12 @@ def retrieval(
     """Index a data set once (kept in the cache) and measure retrieval on its judged queries."""
     from rich.console import Console
 
+    from ragkit.cli.printing import clean
     from ragkit.cli.progress import index_progress
+    from ragkit.evaluate.beir import read_dataset
     from ragkit.evaluate.report import compare, comparison_table, report_table
     from ragkit.evaluate.retrieval import Strategy, evaluate_retrieval
+    from ragkit.evaluate.split import document_clusters
 
     loaded = load(config, sets)
     wanted: list[Strategy | None] = ["hybrid", "dense", "sparse"] if strategy == "all" else [strategy]
@@ -50,6 +53,8 @@ def retrieval(
             )
             for each in wanted
         ]
+    for note in results[0][0]["notes"]:
+        typer.echo(clean(f"note: {note}"), err=True)
     console = Console()
     if len(results) == 1:
         report, _ = results[0]
@@ -60,7 +65,9 @@ def retrieval(
             console.print(f"{report['strategy']}, config {report['config_hash']}, data {report['data_hash']}")
         return
     comparison = compare(
-        {report["strategy"]: values for report, values in results}, documents=results[0][0]["documents"]
+        {report["strategy"]: values for report, values in results},
+        documents=results[0][0]["documents"],
+        cluster_of=document_clusters(read_dataset(dataset, split).qrels),
     )
     if as_json:
         print_json(comparison)
