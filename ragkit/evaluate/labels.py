@@ -10,7 +10,10 @@ from pathlib import Path
 
 from ragkit.evaluate.agreement import corrected_mean
 from ragkit.evaluate.record import Record
-from ragkit.evaluate.statistics import Interval
+from ragkit.evaluate.statistics import Interval, clustered_share
+
+ENOUGH = 30
+"""Labels below which the interval of a corrected mean is too narrow."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS labels (
@@ -69,9 +72,17 @@ class Corrected:
     failed: int
     people: int
 
+    @property
+    def is_enough(self) -> bool:
+        """Whether there are labels enough for the interval to hold."""
+        return self.people >= ENOUGH
+
 
 def corrected_by_labels(records: Sequence[Record], judge: str, labels: Mapping[str, bool], seed: int = 0) -> Corrected:
     """The mean of a judge's scores, corrected by people's labels of some of the answers; see `corrected_mean`.
+
+    Where the judge is left aside (weight 0), or all labels are the same, the bootstrap of a few labels would be too
+    sure; there the mean and interval are those of the labels alone, as a share (`clustered_share`).
 
     Raises ValueError for fewer than three labelled answers that the judge scored too.
     """
@@ -87,4 +98,9 @@ def corrected_by_labels(records: Sequence[Record], judge: str, labels: Mapping[s
     clusters = [record.cluster for record, _ in scored]
     found = corrected_mean([score for _, score in scored], human, clusters=clusters, seed=seed)
     raw = sum(score for _, score in scored) / len(scored)
-    return Corrected(judge, raw, found.interval, found.weight, len(scored), failed, found.labels)
+    given = [(label, cluster) for label, cluster in zip(human, clusters, strict=True) if label is not None]
+    alone = [label for label, _ in given]
+    interval, weight = found.interval, found.weight
+    if weight == 0 or len(set(alone)) == 1:
+        interval, weight = clustered_share(alone, [cluster for _, cluster in given]), 0.0
+    return Corrected(judge, raw, interval, weight, len(scored), failed, found.labels)

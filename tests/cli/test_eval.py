@@ -334,7 +334,8 @@ def test_judges_score_a_run_once_and_are_corrected_by_labels(
     monkeypatch.setattr("typer.getchar", lambda echo=False: next(keys))
     told = ragkit("eval", "label", "--runs", runs)
     assert "3 answers have a label, 2 are good" in told
-    assert "lexical.support: 1.000 by itself on 3 answers (0 failed), corrected" in told
+    assert "lexical.support: 1.000 by itself on 3 answers (0 failed), corrected by 3 labels" in told
+    assert "too few labels, it takes 30" in told
     labelled = json.loads(ragkit("eval", "label", "--runs", runs, "--json"))
     assert labelled["labels"] == 3
     assert {each["judge"] for each in labelled["judges"]} == {"lexical.support", "embedding.support"}

@@ -52,3 +52,26 @@ def test_a_judge_who_is_too_kind_is_corrected_by_a_few_labels() -> None:
 def test_two_labels_are_too_few() -> None:
     with pytest.raises(ValueError, match="at least three"):
         corrected_by_labels([record(n) for n in range(9)], "lexical.support", {"q1": True, "q2": False})
+
+
+@pytest.mark.parametrize("count", [3, 10, 20])
+def test_a_few_labels_that_are_all_the_same_make_nothing_certain(count: int) -> None:
+    found = corrected_by_labels(
+        [record(n, 0.5 + n / 200) for n in range(60)], "lexical.support", {f"q{n}": True for n in range(count)}
+    )
+    assert found.corrected.mean == 1.0
+    assert found.corrected.low < count / (count + 3.5)
+    assert (found.weight, found.people, found.is_enough) == (0.0, count, False)
+
+
+@pytest.mark.parametrize("count", [5, 10, 30])
+def test_the_interval_of_few_labels_covers_what_all_would_say(count: int) -> None:
+    """With a judge whose scores tell something of what is good."""
+    random, covered = np.random.default_rng(count), 0
+    for _ in range(150):
+        good = random.random(200) < 0.85
+        records = [record(n, float(np.clip(random.normal(0.7 if ok else 0.5, 0.2), 0, 1))) for n, ok in enumerate(good)]
+        labels = {f"q{n}": bool(good[n]) for n in range(count)}
+        found = corrected_by_labels(records, "lexical.support", labels)
+        covered += found.corrected.low <= 0.85 <= found.corrected.high
+    assert covered / 150 >= 0.9

@@ -28,7 +28,7 @@ def label(
 ) -> None:
     """Judge answers with the keys y, n, s (skip) and q (stop); with --json nothing is asked."""
     from ragkit.cli.printing import console
-    from ragkit.evaluate.labels import Labels, to_label
+    from ragkit.evaluate.labels import ENOUGH, Labels, to_label
     from ragkit.evaluate.runs import DEFAULT_FILE
 
     found, records = read_run(run, runs_file)
@@ -49,8 +49,9 @@ def label(
     for each in corrected:
         low, high = each.corrected.low, each.corrected.high
         screen.print(
-            f"{each.judge}: {each.raw:.3f} by itself on {each.judged} answers ({each.failed} failed), corrected"
-            f" {each.corrected.mean:.3f} (95% {low:.3f} to {high:.3f})"
+            f"{each.judge}: {each.raw:.3f} by itself on {each.judged} answers ({each.failed} failed), corrected by"
+            f" {each.people} labels {each.corrected.mean:.3f} (95% {low:.3f} to {high:.3f})"
+            + ("" if each.is_enough else f"; too few labels, it takes {ENOUGH}")
         )
 
 
