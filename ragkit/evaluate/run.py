@@ -36,7 +36,23 @@ from ragkit.types import Document
 Asked = Callable[[int, int, Record], None]
 """Told after each question: how many are done, of how many, and the record."""
 
-_PACKAGES = ("ragkit", "qdrant-edge-py", "sentence-transformers", "torch", "ir-measures", "numpy", "scipy")
+_PACKAGES = (
+    "ragkit",
+    "kreuzberg",
+    "qdrant-edge-py",
+    "qdrant-client",
+    "sentence-transformers",
+    "onnxruntime",
+    "torch",
+    "transformers",
+    "llama-cpp-python",
+    "vllm",
+    "ragas",
+    "ir-measures",
+    "pytrec-eval-terrier",
+    "numpy",
+    "scipy",
+)
 
 
 def run_suite(
@@ -49,13 +65,15 @@ def run_suite(
     concurrency: int = 1,
     indexing: Progress | None = None,
     asked: Asked | None = None,
+    told: Callable[[str], None] | None = None,
 ) -> Run:
     """Ask every question of a part of the suite and keep the records; gives back the run.
 
     What would make the figures too good (see `leakage`) is looked for first and kept in the run's details. With
-    `resume` the latest unfinished run of the same config, questions and documents goes on. `concurrency` questions are
-    asked at once, by threads; more than one is for models behind a server. Raises ConfigError for a concurrency below
-    1 and a part without questions, and what opening the index raises.
+    `resume` the latest unfinished run of the same config, questions and documents goes on; packages that have another
+    version now are noted. `told` hears what that came to. `concurrency` questions are asked at once, by threads; more
+    than one is for models behind a server. Raises ConfigError for a concurrency below 1 and a part without questions,
+    RagkitError when another process works on the run, and what opening the index raises.
     """
     whole, loaded = loaded, loaded.only(part)
     if concurrency < 1:
@@ -73,25 +91,37 @@ def run_suite(
             "data_hash": loaded.data_hash,
             "index_hash": index_fingerprint(snapshot.manifest),
         }
-        run = runs.unfinished(**same) if resume else None
-        if run is not None:
-            # What it is judged by may have changed; what it measured has not.
-            runs.describe(run.id, run.details | {"suite": _described(loaded)})
-        else:
+        found = runs.unfinished(**same) if resume else None
+        if resume and told is not None:
+            told(f"run {found.id} goes on" if found else "no run of the same things is unfinished: a new one begins")
+        if found is None:
             notes += _unplaced(loaded, snapshot)
             leaks = leaks_of(whole.cases, whole.tuning, indexed_documents(snapshot.manifest))
-            found = {"part": part, "notes": notes, "leaks": [asdict(leak) for leak in leaks]}
-            details = _details(loaded, config) | found
+            details = _details(loaded, config) | {
+                "part": part,
+                "notes": notes,
+                "leaks": [asdict(leak) for leak in leaks],
+            }
             run = runs.begin(**same, seed=loaded.suite.seed, questions=len(loaded.cases), details=details)
-        done = runs.done(run.id)
-        todo = [position for position in range(len(loaded.cases)) if position not in done]
-        for count, (position, record) in enumerate(_examined(rag, loaded, todo, concurrency), start=len(done) + 1):
-            runs.add(run.id, position, record)
-            if asked is not None:
-                asked(count, len(loaded.cases), record)
-        if loaded.suite.judges:
-            judge_run(runs, run, loaded.suite.judges, rag)
-        runs.finish(run.id)
+        else:
+            run = found
+        with runs.lease(run.id):
+            if found is not None:
+                changed = _changed_versions(found)
+                if changed and told is not None:
+                    told(changed)
+                # What it is judged by may have changed; what it measured has not.
+                notes = [*found.details.get("notes", ()), *([changed] if changed else ())]
+                runs.describe(run.id, found.details | {"suite": _described(loaded), "notes": notes})
+            done = runs.done(run.id)
+            todo = [position for position in range(len(loaded.cases)) if position not in done]
+            for count, (position, record) in enumerate(_examined(rag, loaded, todo, concurrency), start=len(done) + 1):
+                runs.add(run.id, position, record)
+                if asked is not None:
+                    asked(count, len(loaded.cases), record)
+            if loaded.suite.judges:
+                judge_run(runs, run, loaded.suite.judges, rag)
+            runs.finish(run.id)
     return runs.find(run.id)
 
 
@@ -152,6 +182,16 @@ def _examined(rag: Ragkit, loaded: LoadedSuite, todo: list[int], concurrency: in
                 yield asked[done], done.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _changed_versions(run: Run) -> str:
+    """Which packages have another version than when the run began, in words; empty if none has."""
+    before: dict[str, str] = run.details.get("versions", {})
+    now = {"python": platform.python_version(), **versions()}
+    changed = [
+        f"{name} {before[name]}, now {now.get(name, 'gone')}" for name in before if before[name] != now.get(name)
+    ]
+    return f"the first questions of this run were asked with {'; '.join(changed)}" if changed else ""
 
 
 def _details(loaded: LoadedSuite, config: Config) -> dict[str, object]:

@@ -6,16 +6,19 @@ it was.
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import secrets
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from ragkit.errors import RagkitError
 from ragkit.evaluate.record import Record
@@ -122,6 +125,30 @@ class Runs:
         )
         return run
 
+    @contextmanager
+    def lease(self, run_id: str) -> Generator[None]:
+        """Let one process at a time work on a run; it ends with the process, however that ends.
+
+        Raises RagkitError while another works on it. The lock is a file beside that of the runs, gone with the lease.
+        """
+        path = self.path.with_name(f"{self.path.name}-{run_id}.lock")
+        while True:
+            with path.open("a") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise RagkitError(
+                        f"run {run_id} is still going in another process",
+                        mend="wait for it to end, or leave --resume out to begin another",
+                    ) from None
+                # Another may have taken the file away between the opening and the lock.
+                if _is_at(lock, path):
+                    try:
+                        yield
+                    finally:
+                        path.unlink(missing_ok=True)
+                    return
+
     def add(self, run_id: str, position: int, record: Record) -> None:
         """Keep the record of the question at this position (from 0)."""
         packed = zlib.compress(record.model_dump_json().encode("utf-8", "surrogatepass"), 6)
@@ -172,6 +199,14 @@ class Runs:
         columns = "id, suite, began, ended, config_hash, data_hash, index_hash, seed, questions, details"
         rows: list[Any] = self._db.execute(f"SELECT {columns} FROM runs {condition}", values).fetchall()
         return [Run(*row[:9], details=json.loads(row[9])) for row in rows]
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    """Whether an opened file is the one that has this path now."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _plain(text: str) -> str:

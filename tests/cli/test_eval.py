@@ -19,6 +19,7 @@ from ragkit.cli.main import main
 from ragkit.evaluate.cases import Case
 from ragkit.evaluate.examine import Examiner
 from ragkit.evaluate.record import Record
+from ragkit.evaluate.runs import Runs
 
 pytestmark = pytest.mark.integration  # the system fixture runs the engine and the model
 
@@ -224,6 +225,28 @@ def test_a_run_that_goes_on_is_judged_by_the_gates_of_today(ragkit: Run, suite: 
     ragkit("eval", "run", "--suite", suite, "--runs", str(runs), "--resume", "--json", code=1)
     assert len(json.loads(ragkit("eval", "runs", "--runs", str(runs), "--json"))["runs"]) == 1
     assert json.loads(ragkit("eval", "report", "--runs", str(runs), "--json", code=1))["passed"] is False
+
+
+def test_going_on_tells_what_it_goes_on_with(
+    ragkit: Run, suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "runs.sqlite"
+    ask = ["eval", "run", "--suite", suite, "--runs", str(path), "--resume", "--json"]
+    assert main(ask) == 0
+    assert "no run of the same things is unfinished: a new one begins" in capsys.readouterr().err
+    with Runs(path) as runs:
+        run = runs.find("last")
+        runs.describe(run.id, run.details | {"versions": {**run.details["versions"], "numpy": "0.1"}})
+        with sqlite3.connect(path) as connection:
+            connection.execute("UPDATE runs SET ended = NULL")
+        with runs.lease(run.id):
+            assert main(ask) == 2
+        assert f"run {run.id} is still going in another process" in capsys.readouterr().err
+    assert main(ask) == 0
+    told = capsys.readouterr()
+    assert f"run {run.id} goes on" in told.err
+    assert "asked with numpy 0.1, now " in told.err
+    assert any("numpy 0.1" in note for note in json.loads(told.out)["notes"])
 
 
 def _records(path: Path) -> dict[int, bytes]:

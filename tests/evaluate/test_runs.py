@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,39 @@ def test_only_an_unfinished_run_of_the_same_things_goes_on(tmp_path: Path) -> No
         runs.finish(run.id)
         assert runs.unfinished(**SAME) is None
         assert runs.find(run.id).ended is not None
+
+
+def test_one_process_at_a_time_works_on_a_run(tmp_path: Path) -> None:
+    with Runs(tmp_path / "runs.sqlite", create=True) as runs:
+        run = begun(runs)
+        with (
+            runs.lease(run.id),
+            pytest.raises(RagkitError, match=f"run {run.id} is still going"),
+            runs.lease(run.id),
+        ):
+            pass
+        with runs.lease(run.id):
+            pass
+    assert not list(tmp_path.glob("*.lock"))
+
+
+def test_a_lease_ends_with_its_process(tmp_path: Path) -> None:
+    held = (
+        "import pathlib, sys, time; from ragkit.evaluate.runs import Runs\n"
+        "with Runs(pathlib.Path(sys.argv[1]), create=True) as runs, runs.lease('r'): print('held', flush=True);"
+        " time.sleep(60)"
+    )
+    path = tmp_path / "runs.sqlite"
+    command = [sys.executable, "-c", held, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process, Runs(path, create=True) as runs:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(RagkitError, match="still going"), runs.lease("r"):
+            pass
+        process.kill()
+        process.wait()
+        with runs.lease("r"):
+            pass
 
 
 def test_another_file_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ragkit.cli.eval.run import RunsOption, SuiteOption, say_beforehand
+from ragkit.cli.eval.run import ResumeOption, RunsOption, SuiteOption, say, say_beforehand
 from ragkit.cli.options import ConfigOption, JsonOption, SetOption, load, print_json
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def checklist(
     evidence: Annotated[
         Path, typer.Option("--evidence", metavar="DIR", help="Where the rows behind the figures are written.")
     ] = Path(".ragkit/checklist"),
+    resume: ResumeOption = False,
     concurrency: Annotated[
         int, typer.Option("--concurrency", min=1, max=256, help="Questions asked at once; for models behind a server.")
     ] = 1,
@@ -50,7 +51,9 @@ def checklist(
     say_beforehand(loaded.only("test"), quiet=as_json)
     with Runs(runs_file or DEFAULT_FILE, create=True) as runs:
         with index_progress(quiet=as_json) as indexing, question_progress(quiet=as_json) as asked:
-            run = run_suite(loaded, system, runs, concurrency=concurrency, indexing=indexing, asked=asked)
+            run = run_suite(
+                loaded, system, runs, resume=resume, concurrency=concurrency, indexing=indexing, asked=asked, told=say
+            )
         records = list(runs.records(run.id))
     synthetic = sum(record.case.synthetic for record in records)
     with Ragkit(placed_config(loaded, system)) as rag:

@@ -21,6 +21,10 @@ RunsOption = Annotated[
     typer.Option("--runs", metavar="FILE", help="Where runs are kept; .ragkit/evaluation.sqlite if left out."),
 ]
 
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Go on with the last run of the same things that did not end.")
+]
+
 
 def run(
     suite: SuiteOption,
@@ -30,9 +34,7 @@ def run(
     part: Annotated[
         Literal["test", "tuning", "all"], typer.Option("--part", help="Which questions of the suite are asked.")
     ] = "test",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the last run of the same things that did not end.")
-    ] = False,
+    resume: ResumeOption = False,
     concurrency: Annotated[
         int, typer.Option("--concurrency", min=1, max=256, help="Questions asked at once; for models behind a server.")
     ] = 1,
@@ -60,6 +62,7 @@ def run(
                 concurrency=concurrency,
                 indexing=indexing,
                 asked=asked,
+                told=say,
             )
         summary = summarise(list(runs.records(done.id)), loaded.suite)
     if as_json:
@@ -70,6 +73,11 @@ def run(
             screen.print(table)
     if not summary.passed:
         raise typer.Exit(1)
+
+
+def say(words: str) -> None:
+    """On stderr, whatever is printed on stdout."""
+    typer.echo(words, err=True)
 
 
 def say_beforehand(loaded: LoadedSuite, quiet: bool) -> None:
