@@ -245,6 +245,34 @@ def rare_event_bound(events: int, total: int, *, level: float = 0.95) -> float:
     return float(found.high)
 
 
+def percentile_interval(values: Sequence[float], percent: float, *, level: float = 0.95) -> tuple[float, float | None]:
+    """The bounds of a percentile by order statistics, whatever the distribution of the values, which are independent.
+
+    The number of values below the true percentile is binomial; its own bounds say which of the sorted values are
+    bounds of the percentile (David and Nagaraja 2003, "Order Statistics", 7.1). Without an upper bound it is None: that
+    of the 95th percentile takes 72 values. Without a lower one it is the least value.
+
+    Raises ValueError without values, for one that is not finite, or if percent or level are out of range.
+
+    >>> percentile_interval(range(1, 101), 95)
+    (90.0, 100.0)
+    >>> percentile_interval(range(1, 51), 95)
+    (44.0, None)
+    """
+    from scipy import stats
+
+    check_options(1, level)
+    if not 0 < percent < 100:
+        raise ValueError("a percentile lies between 0 and 100")
+    found = sorted(finite(values).tolist())
+    tail = (1 - level) / 2
+    below: Any = stats.binom(len(found), percent / 100)
+    # Ranks from 1: the value of rank r is above the percentile if fewer than r values are below it.
+    lower = max(1, int(below.ppf(tail)))
+    upper = int(below.ppf(1 - tail)) + 1
+    return found[lower - 1], found[upper - 1] if upper <= len(found) else None
+
+
 def permutation_test(
     first: Sequence[float],
     second: Sequence[float],

@@ -27,6 +27,7 @@ from ragkit.evaluate.statistics import (
     mean_interval,
     mean_intervals,
     paired_difference,
+    percentile_interval,
     permutation_test,
     rare_event_bound,
     share_interval,
@@ -497,3 +498,22 @@ def test_holm_keeps_families_from_false_alarms() -> None:
     alarms = [min(holm({str(n): p for n, p in enumerate(family.tolist())}).values()) <= 0.05 for family in families]
     assert np.mean(alarms) <= 0.06
     assert np.mean(families.min(axis=1) <= 0.05) > 0.3
+
+
+@pytest.mark.parametrize("size", [72, 100, 400])
+def test_the_interval_of_a_percentile_covers_it_whatever_the_distribution(size: int) -> None:
+    random, truth = np.random.default_rng(size), float(np.exp(1.6448536269514722))
+    covered = 0
+    for _ in range(2000):
+        low, high = percentile_interval(random.lognormal(0, 1, size).tolist(), 95)
+        assert high is not None
+        covered += low <= truth <= high
+    assert covered / 2000 >= 0.94
+
+
+def test_few_values_have_no_upper_bound_of_a_high_percentile() -> None:
+    assert percentile_interval([float(n) for n in range(71)], 95)[1] is None
+    with pytest.raises(ValueError, match="finite numbers that is not empty"):
+        percentile_interval([], 95)
+    with pytest.raises(ValueError, match="between 0 and 100"):
+        percentile_interval([1.0], 100)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ragkit.evaluate.cases import Case, Evidence
-from ragkit.evaluate.checks.answers import check_refusals, check_reranking
+from ragkit.evaluate.checks.answers import check_latency, check_refusals, check_reranking
 from ragkit.evaluate.record import PlaceRow, Record
 from ragkit.evaluate.suite import Thresholds
 
@@ -32,3 +32,31 @@ def test_a_gain_by_reranking_is_not_shown_on_few_questions() -> None:
     many = check_reranking([reranked(n, 0.0, (1 + n % 2) / 3) for n in range(60)], Thresholds())
     assert (few.verdict, many.verdict) == ("not shown", "pass")
     assert "it takes 50" in few.note
+
+
+def timed(number: int, milliseconds: float, *, is_complex: bool = False) -> Record:
+    case = Case(id=f"{number}{is_complex}", question="?", all_needed=is_complex)
+    return Record(case=case, timings_ms={"embed": 1.0, "total": milliseconds})
+
+
+def test_a_percentile_of_few_questions_is_shown_and_decides_nothing() -> None:
+    quick = [timed(n, 100.0 + n) for n in range(80)]
+    check = check_latency([*quick, *(timed(n, 200.0, is_complex=True) for n in range(3))], Thresholds())
+    found = {part.name: part for part in check.parts}
+    assert [found[f"interactive, p{percent} in seconds"].value for percent in (50, 95)] == [0.1395, 0.17505]
+    assert found["interactive, p95 in seconds"].verdict == "pass"
+    assert found["interactive, p95 in seconds"].high == 0.179
+    lone = found["complex, p95 in seconds"]
+    assert (lone.value, lone.high, lone.questions, lone.verdict) == (0.2, None, 3, "not shown")
+    assert check.note.startswith("a p95 has an upper bound from 72 questions on")
+    assert {"group": "complex", "stage": "embed", "p50": 1.0, "p95": 1.0, "p99": 1.0} in check.evidence
+
+
+def test_a_percentile_near_its_bound_is_not_shown_and_beyond_it_fails() -> None:
+    slow = [timed(n, 3500.0 if n % 25 == 0 else 100.0) for n in range(100)]
+    late = [timed(n, 3500.0 if n % 10 == 0 else 100.0) for n in range(100)]
+    first, second = (
+        {part.name: part.verdict for part in check_latency(records, Thresholds()).parts} for records in (slow, late)
+    )
+    assert first["interactive, p95 in seconds"] == "not shown"
+    assert second["interactive, p95 in seconds"] == "fail"

@@ -319,7 +319,7 @@ def test_8_answers_that_take_too_long(index: Path, suite: LoadedSuite, monkeypat
     hasty = suite.suite.checklist.model_copy(update={"interactive_s": 0.3, "complex_s": 0.3})
     with system(index) as rag:
         check = check_latency(asked(rag, suite, "filtered", "two documents"), hasty)
-    assert set(verdicts(check).values()) == {"fail"}
+    assert {verdict for name, verdict in verdicts(check).items() if "p95" in name} == {"fail"}
 
 
 def test_9_cost_lines_dropped(index: Path, suite: LoadedSuite, monkeypatch: pytest.MonkeyPatch) -> None:
