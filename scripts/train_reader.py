@@ -1,7 +1,7 @@
 """Train the reader that says whether, and where, a passage answers a question.
 
     python scripts/train_reader.py train DATA BASE OUT [--start WEIGHTS] [--epochs 2] [--seed 0]
-    python scripts/train_reader.py export BASE OUT/reader.safetensors MODEL
+    python scripts/train_reader.py export BASE OUT/reader.safetensors MODEL [--start WEIGHTS]
 
 DATA holds `train/squad-train.jsonl.gz`, `train/qed-train.jsonl.gz` and `clinc-oos/`; BASE is all-MiniLM-L6-v2 (`ragkit
 models where all-MiniLM-L6-v2`); WEIGHTS are those of a cross-encoder of scripts/train_reranker.py to begin with. It
@@ -69,9 +69,10 @@ def main() -> None:
     exporting.add_argument("base", type=Path)
     exporting.add_argument("weights", type=Path)
     exporting.add_argument("model", type=Path)
+    exporting.add_argument("--start", type=Path)
     given = parser.parse_args()
     if given.command == "export":
-        _export(given.base, given.weights, given.model)
+        _export(given.base, given.weights, given.model, given.start)
     else:
         _train(given)
 
@@ -129,10 +130,10 @@ def _area(positive: np.ndarray, negative: np.ndarray) -> float:
     return float(np.mean([(positive > v).mean() + 0.5 * (positive == v).mean() for v in negative]))
 
 
-def _export(base: Path, weights: Path, to: Path) -> None:
+def _export(base: Path, weights: Path, to: Path, start: Path | None) -> None:
     from ragkit.train.export import export_int8
 
-    network = reader_network(base, None, 0, seed=0)
+    network = reader_network(base, start, ReaderSettings().frozen, seed=0)
     load_trained(network, weights)
     made = export_int8(network, base, to, window=WINDOW, outputs=("start_logits", "end_logits"))
     print(f"{made}: {made.stat().st_size} bytes")

@@ -66,6 +66,7 @@ def examine(config_path: Path | None, overrides: list[str] | tuple[str, ...]) ->
     checks: tuple[Callable[[Config], Iterator[Finding]], ...] = (
         model,
         reranker,
+        reader,
         generator,
         store,
         keys,
@@ -93,6 +94,8 @@ def needed_extras(config: Config) -> set[str]:
         needed.add("local")
     if config.ingestion.store.backend == "qdrant":
         needed.add("qdrant")
+    if config.generation.reader is not None:
+        needed.add("onnx")
     extras = {"llama_cpp": "llama-cpp", "vllm": "vllm"}
     if config.generation.backend in extras:
         needed.add(extras[config.generation.backend])
@@ -172,6 +175,19 @@ def reranker(config: Config) -> Iterator[Finding]:
         yield Finding("reranking.model", "ok", f"{reranking.model} in {folder}")
     except RagkitError as error:
         yield Finding("reranking.model", "fail", error.message, error.mend)
+
+
+def reader(config: Config) -> Iterator[Finding]:
+    """The reader, where the config has one: there, and one that marks answers."""
+    if config.generation.reader is None:
+        return
+    from ragkit.generate import make_reader
+
+    try:
+        make_reader(config.generation)
+        yield Finding("generation.reader", "ok", config.generation.reader)
+    except RagkitError as error:
+        yield Finding("generation.reader", "fail", error.message, error.mend)
 
 
 def generator(config: Config) -> Iterator[Finding]:

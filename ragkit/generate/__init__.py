@@ -10,7 +10,7 @@ from ragkit.config.schema import Generation
 from ragkit.embed import Embedder
 from ragkit.generate.generated import Generated
 from ragkit.generate.prompt import SplitSentences
-from ragkit.generate.reader import BUNDLED, Reader
+from ragkit.generate.reader import Reader
 from ragkit.types import ScoredChunk
 
 __all__ = ["Generated", "Generator", "make_generator", "make_reader"]
@@ -69,4 +69,4 @@ def make_reader(config: Generation) -> Reader | None:
     """The reader of the configuration, loaded; None if it has none. Raises as `Reader` does."""
     if config.reader is None:
         return None
-    return Reader(BUNDLED if config.reader == "bundled" else Path(config.reader))
+    return Reader(Path(config.reader))

@@ -47,7 +47,7 @@ class Calibration:
 
 
 WITHOUT_READER = Calibration((2.889, 5.532, 3.65, 1.258), -5.76, (0.117, 0.147, 0.278, 0.339, 0.445, 0.53))
-WITH_READER = WITHOUT_READER
+WITH_READER = Calibration((3.999, 1.307, 0.626, 1.018, 0.225, 0.992), -3.572, (0.133, 0.19, 0.287, 0.356, 0.443, 0.523))
 # What a feature counts as when its retriever did not run: its mean on the tuning data.
 MEANS = (0.54, 0.162, 0.618, 0.928)
 

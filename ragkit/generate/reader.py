@@ -20,8 +20,6 @@ from tokenizers import Tokenizer
 
 from ragkit.errors import MissingExtra, ModelError
 
-BUNDLED = Path(__file__).parent / "weights"
-"""The reader that comes with ragkit; its card is beside it."""
 LONGEST_ANSWER = 30
 """Tokens of an answer at most."""
 WINDOW = 256

@@ -44,8 +44,9 @@ def save_trained(network: Any, to: Path) -> None:
 
 
 def load_trained(network: Any, weights: Path) -> None:
-    """The inverse of `save_trained`, into a network with as many layers. Raises ModelError for another form."""
+    """The inverse of `save_trained`, into a network of the same form. Raises ModelError for another."""
     safetensors: Any = importlib.import_module("safetensors.torch")
     missing, unknown = network.load_state_dict(safetensors.load_file(str(weights)), strict=False)
-    if unknown or any(not name.startswith("bert.embeddings.") for name in missing):
+    moved = {name for name, one in network.named_parameters() if one.requires_grad}
+    if unknown or moved & set(missing):
         raise ModelError(f"{weights} is not of a network of this form")
