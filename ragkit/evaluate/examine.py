@@ -107,7 +107,7 @@ class Examiner:
 
     def _citation_row(self, citation: Citation) -> CitationRow:
         document = self._document(citation.source_document)
-        stands = document is not None and _stands(citation, document)
+        resolves = document is not None and stands(citation, document)
         return CitationRow(
             document=citation.source_document,
             page=citation.page_number,
@@ -115,16 +115,19 @@ class Examiner:
             end=citation.end,
             quote=citation.quote,
             support=citation.support,
-            resolves=stands,
+            resolves=resolves,
         )
 
 
-def _stands(citation: Citation, document: Document) -> bool:
-    """Whether the quote stands at its characters, and these on the page that is named."""
+def stands(citation: Citation, document: Document) -> bool:
+    """Whether the quote stands at its characters, and these on the page that is named: of a document with pages one
+    must be."""
     if document.text[citation.start : citation.end] != citation.quote:
         return False
-    if citation.page_number is None or not document.pages:
+    if not document.pages:
         return True
+    if citation.page_number is None:
+        return False
     first, last = bisect_right(document.pages, citation.start), bisect_left(document.pages, citation.end)
     return first <= citation.page_number <= max(first, last)
 
