@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import posixpath
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +128,8 @@ def read_jsonl(path: Path) -> list[Case]:
 
 
 def read_csv(path: Path) -> list[Case]:
-    """Cases of a table whose columns are keys of `Case`, or `document`, `page`, `quote` for one piece of evidence.
+    """Cases of a table whose columns are keys of `Case`, or `document`, `page`, `quote`, `start`, `end` and `grade` for
+    a piece of evidence, `document_2`, `quote_2`, ... for a second one, and so on.
 
     Several answers, filters or forbidden texts stand in one cell with `|` between them. Raises ParseError with file
     and line.
@@ -149,6 +151,7 @@ def _table_rows(path: Path, reader: csv.DictReader[str]) -> Iterator[tuple[int, 
         raise bad_line(path, reader.line_num, str(error)) from None
 
 
+_PLACE_COLUMN = re.compile(r"(document|quote|page|start|end|grade)(?:_([1-9]\d*))?")
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -158,8 +161,9 @@ def _from_cells(path: Path, number: int, row: dict[Any, Any]) -> dict[str, Any]:
     if None in row.values():
         raise bad_line(path, number, "fewer cells than the first line names columns")
     result: dict[str, Any] = {}
-    place: dict[str, Any] = {}
+    places: dict[int, dict[str, Any]] = {}
     for key, value in row.items():
+        of_place = _PLACE_COLUMN.fullmatch(key)
         text = (value or "").strip()
         if not text:
             continue
@@ -167,13 +171,13 @@ def _from_cells(path: Path, number: int, row: dict[Any, Any]) -> dict[str, Any]:
             result[key] = [part.strip() for part in text.split("|") if part.strip()]
         elif key in ("answerable", "all_needed", "synthetic"):
             result[key] = _TRUTH.get(text.lower(), text)
-        elif key in ("document", "quote"):
-            place[key] = text
-        elif key == "page":
-            place[key] = int(text) if text.isdecimal() else text
+        elif of_place is not None:
+            name, number_of_place = of_place[1], int(of_place[2] or 1)
+            is_number = name not in ("document", "quote") and text.isdecimal()
+            places.setdefault(number_of_place, {})[name] = int(text) if is_number else text
         else:
             result[key] = text
-    return {**result, "evidence": [place]} if place else result
+    return {**result, "evidence": [places[each] for each in sorted(places)]} if places else result
 
 
 def _cases(path: Path, rows: Iterable[tuple[int, dict[str, Any]]]) -> list[Case]:

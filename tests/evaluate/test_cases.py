@@ -100,6 +100,22 @@ def test_a_table_gives_the_same_cases(tmp_path: Path) -> None:
     ]
 
 
+def test_a_table_may_name_characters_and_several_places(tmp_path: Path) -> None:
+    path = tmp_path / "questions.csv"
+    path.write_text(
+        "question,document_2,quote_2,document,start,end,document_10\n"
+        "How hot?,b.md,so hot,a.md,3,8,c.md\n"
+        "Who?,,,d.md,,,\n"
+    )
+    first, second = read_csv(path)
+    assert first.evidence == (
+        Evidence(document="a.md", start=3, end=8),
+        Evidence(document="b.md", quote="so hot"),
+        Evidence(document="c.md"),
+    )
+    assert second.evidence == (Evidence(document="d.md"),)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
