@@ -16,7 +16,7 @@ from typing import Any
 
 from ragkit.config.schema import Config
 from ragkit.config.show import resolved
-from ragkit.errors import ConfigError
+from ragkit.errors import ConfigError, RagkitError
 from ragkit.evaluate.examine import Examiner
 from ragkit.evaluate.gold import GoldFinder
 from ragkit.evaluate.judges import JudgeSettings, make_judge
@@ -26,7 +26,7 @@ from ragkit.evaluate.leakage import leaks_of
 from ragkit.evaluate.record import Record
 from ragkit.evaluate.retrieval import default_cache, index_of
 from ragkit.evaluate.runs import Run, Runs
-from ragkit.evaluate.suite import AskedPart, LoadedSuite
+from ragkit.evaluate.suite import AskedPart, LoadedSuite, RunBudget
 from ragkit.ingest.index import Progress
 from ragkit.store.manifest import Manifest
 from ragkit.store.open import Snapshot
@@ -73,7 +73,8 @@ def run_suite(
     `resume` the latest unfinished run of the same config, questions and documents goes on; packages that have another
     version now are noted. `told` hears what that came to. `concurrency` questions are asked at once, by threads; more
     than one is for models behind a server. Raises ConfigError for a concurrency below 1 and a part without questions,
-    RagkitError when another process works on the run, and what opening the index raises.
+    RagkitError when another process works on the run or the suite's budget is used up, and what opening the index
+    raises.
     """
     whole, loaded = loaded, loaded.only(part)
     if concurrency < 1:
@@ -115,10 +116,16 @@ def run_suite(
                 runs.describe(run.id, found.details | {"suite": _described(loaded), "notes": notes})
             done = runs.done(run.id)
             todo = [position for position in range(len(loaded.cases)) if position not in done]
+            spent = _Spent(loaded.suite.budget, list(runs.records(run.id)))
+            if todo:
+                spent.check()
             for count, (position, record) in enumerate(_examined(rag, loaded, todo, concurrency), start=len(done) + 1):
                 runs.add(run.id, position, record)
                 if asked is not None:
                     asked(count, len(loaded.cases), record)
+                spent.add(record)
+                if count < len(loaded.cases):
+                    spent.check()
             if loaded.suite.judges:
                 judge_run(runs, run, loaded.suite.judges, rag)
             runs.finish(run.id)
@@ -182,6 +189,38 @@ def _examined(rag: Ragkit, loaded: LoadedSuite, todo: list[int], concurrency: in
                 yield asked[done], done.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+class _Spent:
+    """What a run has asked and spent, against its budget."""
+
+    def __init__(self, budget: RunBudget, records: Sequence[Record]) -> None:
+        self._budget = budget
+        self._questions = 0
+        self._usd = 0.0
+        self._unknown = 0
+        for record in records:
+            self.add(record)
+
+    def add(self, record: Record) -> None:
+        self._questions += 1
+        self._usd += record.cost_usd or 0.0
+        self._unknown += record.error is None and record.cost_usd is None
+
+    def check(self) -> None:
+        """Raise RagkitError if no further question may be asked."""
+        budget, said = self._budget, ""
+        if budget.max_questions is not None and self._questions >= budget.max_questions:
+            said = f"max_questions {budget.max_questions}"
+        elif budget.max_usd is not None and self._usd >= budget.max_usd:
+            said = f"max_usd {budget.max_usd:g}"
+        elif budget.max_usd is not None and self._unknown:
+            raise RagkitError("an answer's cost is not known, and the suite has max_usd", mend="set costs.prices")
+        if said:
+            raise RagkitError(
+                f"the budget of the suite is used up ({said}) after {self._questions} questions, ${self._usd:.4f}",
+                mend="raise it and go on with --resume, or read what there is with ragkit eval report",
+            )
 
 
 def _changed_versions(run: Run) -> str:

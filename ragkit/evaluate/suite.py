@@ -111,6 +111,16 @@ class Thresholds(Part):
     """9: most dollars that an answer may cost on average; null only demands that every cost is known."""
 
 
+class RunBudget(Part):
+    """Where a run stops; what was asked is kept, and --resume goes on under a higher budget."""
+
+    max_usd: float | None = Field(default=None, ge=0)
+    """Dollars that the answers of the run may cost in all; an answer of unknown cost stops it. Checked after each
+    question, so that it is passed by one question at most, or as many as are asked at once."""
+    max_questions: int | None = Field(default=None, ge=1)
+    """Questions that the run may ask in all."""
+
+
 class Suite(Part):
     """The whole file. Gates decide the exit code of `ragkit eval run`."""
 
@@ -124,7 +134,10 @@ class Suite(Part):
     data: Annotated[list[QuestionSet], Field(min_length=1)]
     metrics: list[str] = Field(default_factory=lambda: list(SHOWN))
     """What the summary shows; every metric is recorded."""
+    segments: list[str] = Field(default_factory=list[str])
+    """The segments that are reported for themselves, beside those that gates name; left out, all that have a name."""
     gates: list[Gate] = Field(default_factory=list[Gate])
+    budget: RunBudget = RunBudget()
     max_failed: float = Field(default=0.0, ge=0, le=1)
     """Share of the questions that may end in an error."""
     judges: list[JudgeSettings] = Field(default_factory=list[JudgeSettings])
@@ -186,7 +199,19 @@ def load_suite(path: Path, scratch: Path) -> LoadedSuite:
         notes += found.notes
         if data.part == "tuning":
             tuning.update(case.id for case in named)
+    _check_segments(suite, path, cases)
     return LoadedSuite(suite, path, tuple(cases), tuple(corpus), frozenset(tuning), tuple(notes))
+
+
+def _check_segments(suite: Suite, path: Path, cases: Sequence[Case]) -> None:
+    """Raise ConfigError for a segment under `segments` that no question has."""
+    known = sorted({case.segment for case in cases} - {""})
+    for name in suite.segments:
+        if name not in known:
+            raise ConfigError(
+                f"{path}: segments: no question has the segment {name!r}",
+                mend=f"there are {', '.join(known)}" if known else "name the segment of questions in their file",
+            )
 
 
 def _names(sets: Sequence[QuestionSet]) -> list[str]:

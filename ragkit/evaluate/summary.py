@@ -115,6 +115,7 @@ def summarise(records: Sequence[Record], suite: Suite) -> Summary:
     segments = {
         name: figures_of([record for record in records if record.case.segment == name], suite.seed)
         for name in sorted({record.case.segment for record in records} - {""})
+        if not suite.segments or name in suite.segments or any(gate.segment == name for gate in suite.gates)
     }
     counted = Counter(record.outcome for record in records)
     costs = [record.cost_usd for record in records if record.error is None]

@@ -249,6 +249,22 @@ def test_going_on_tells_what_it_goes_on_with(
     assert any("numpy 0.1" in note for note in json.loads(told.out)["notes"])
 
 
+def test_a_run_stops_at_its_budget_and_goes_on_under_a_higher_one(ragkit: Run, suite: str, tmp_path: Path) -> None:
+    runs = tmp_path / "runs.sqlite"
+    text = Path(suite).read_text(encoding="utf-8")
+    ask = ("eval", "run", "--suite", suite, "--runs", str(runs), "--resume", "--json")
+    Path(suite).write_text(f"{text}budget: {{max_questions: 2}}\n", encoding="utf-8")
+    for _ in range(2):
+        assert "is used up (max_questions 2) after 2 questions" in ragkit(*ask, code=2)
+        assert len(_records(runs)) == 2
+    # The embedding service has no known price.
+    Path(suite).write_text(f"{text}budget: {{max_usd: 1}}\n", encoding="utf-8")
+    assert "cost is not known" in ragkit(*ask, code=2)
+    Path(suite).write_text(text, encoding="utf-8")
+    assert json.loads(ragkit(*ask))["questions"] == 4
+    assert len(json.loads(ragkit("eval", "runs", "--runs", str(runs), "--json"))["runs"]) == 1
+
+
 def _records(path: Path) -> dict[int, bytes]:
     """The records that are on disk, by their position."""
     if not path.exists():
@@ -339,6 +355,10 @@ def test_questions_are_made_and_parted(ragkit: Run, tmp_path: Path) -> None:
     parts = json.loads(ragkit("eval", "split", str(tmp_path / "q.jsonl"), "--out", str(tmp_path / "parts"), "--json"))
     assert parts["tuning_questions"] + parts["test_questions"] == 4
     assert parts["leaks"] == []
+    (tmp_path / "q.jsonl").write_text(f"{json.dumps(QUESTIONS[0])}\n", encoding="utf-8")
+    told = ragkit("eval", "split", str(tmp_path / "q.jsonl"), "--out", str(tmp_path / "one"), code=2)
+    assert "one part would be empty" in told
+    assert not (tmp_path / "one").exists()
 
 
 def test_judges_score_a_run_once_and_are_corrected_by_labels(

@@ -28,6 +28,18 @@ def test_paths_are_relative_to_the_suite(tmp_path: Path) -> None:
     assert [case.id for case in loaded.cases] == ["a"]
 
 
+def test_segments_and_budget_are_read_and_a_misspelt_segment_is_told(tmp_path: Path) -> None:
+    text = "name: s\ndata:\n  - {path: one.jsonl}\nsegments: [%s]\nbudget: {max_usd: 2.5, max_questions: 9}\n"
+    path = suite(tmp_path, text % "easy")
+    rows = '{"id": "a", "question": "x?", "segment": "easy"}\n{"id": "b", "question": "y?", "segment": "hard"}\n'
+    (tmp_path / "one.jsonl").write_text(rows, encoding="utf-8")
+    loaded = load_suite(path, tmp_path).suite
+    assert (loaded.segments, loaded.budget.max_usd, loaded.budget.max_questions) == (["easy"], 2.5, 9)
+    path.write_text(text % "eazy", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"no question has the segment 'eazy'; there are easy, hard"):
+        load_suite(path, tmp_path)
+
+
 def test_questions_of_several_sets_are_told_apart(tmp_path: Path) -> None:
     path = suite(tmp_path, "name: s\ndata:\n  - {path: one.jsonl, part: tuning}\n  - {path: two.jsonl}\n")
     loaded = load_suite(path, tmp_path)

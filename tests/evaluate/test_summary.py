@@ -113,6 +113,16 @@ def test_a_mean_over_few_documents_has_no_narrow_interval() -> None:
     assert (one.verdict, two.verdict) == ("not shown", "not shown")
 
 
+def test_a_suite_says_which_segments_are_reported() -> None:
+    records = [
+        each.model_copy(update={"case": each.case.model_copy(update={"segment": name})})
+        for each, name in zip([record(1), record(2), record(3)], ("easy", "hard", "odd"), strict=True)
+    ]
+    assert list(summarise(records, suite()).segments) == ["easy", "hard", "odd"]
+    some = suite(metric="f1", at_least=0.1, segment="odd").model_copy(update={"segments": ["easy"]})
+    assert list(summarise(records, some).segments) == ["easy", "odd"]
+
+
 def test_without_records_there_is_no_summary() -> None:
     with pytest.raises(RagkitError, match="no answered question"):
         summarise([], suite())

@@ -67,6 +67,11 @@ def split(
 
     found = read_questions(questions, out / f"{questions.stem}.jsonl")
     parts = split_cases(found.cases, test)
+    if not all(parts):
+        raise RagkitError(
+            f"the questions of {questions} hang together by their documents, so that one part would be empty",
+            mend="add questions about other documents",
+        )
     facts = write_split(*parts, out)
     leaks = leaks_between(*parts)
     if as_json:
