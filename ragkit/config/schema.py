@@ -317,7 +317,7 @@ class Refusal(Part):
 class Generation(Part):
     reader: str | None = None
     """A small model that looks for the answer in the first passages: it decides on refusals before another model is
-    paid, and which sentences `extractive` quotes. The one that comes with ragkit, a folder of another, or null."""
+    paid, and which sentences `extractive` quotes. The folder of one that scripts/train_reader.py made, or null."""
     backend: Literal["extractive", "openai", "vllm", "llama_cpp"] = "extractive"
     """Sentences of the documents word for word (no model), a model behind an OpenAI-compatible server, or a model in
     this process: by vLLM, or by llama.cpp."""
@@ -456,7 +456,7 @@ class Serve(Part):
         "model", description="What makes a follow-up question stand alone; without a language model it is rules."
     )
     memory_tokens: int = runtime(
-        1000, ge=50, le=100_000, description="What is remembered of a conversation word for word; the rest is summarised."
+        1000, ge=50, le=100_000, description="What is kept of a conversation word for word; the rest is summarised."
     )
     log: Literal["text", "json"] = runtime("text", description="Form of the log lines on stderr.")
     log_questions: bool = runtime(False, description="Write questions and answers into logs and traces.")
