@@ -67,7 +67,8 @@ def constants(everything: list[dict[str, Rows]], without: str | None = None) -> 
     rows = [
         row for by_article in everything for article, here in by_article.items() if article != without for row in here
     ]
-    weights, intercept, _ = fit(rows)
+    fitted = fit(rows, ("answerable", "paragraph removed"))
+    weights, intercept = np.asarray(fitted.coefficients), fitted.intercept
     chances = [chance(values, weights, intercept) for kind, _, values in rows if kind == "answerable"]
     return weights, intercept, float(np.quantile(chances, FALSE_REFUSALS))
 
