@@ -15,6 +15,7 @@ SAME = [
     ("do you know who wrote Dune", "Who wrote Dune?"),
     ("I was wondering where the hub keeps its values", "Where does the hub keep its values?"),
     ("What's the capital of France?", "what is France's capital"),
+    ("do you know when the war ended", "When did the war end?"),
     ("the capital of France", "What is the capital of France?"),
     ("In which year did the war end?", "What year did the war end?"),
     ("How can I purchase a ticket?", "How do I buy a ticket?"),
@@ -71,6 +72,10 @@ OTHER = [
     ("person", "When did he die?", "When did she die?"),
     ("time", "who is the president", "who was the president"),
     ("time", "What will it cost?", "What does it cost?"),
+    ("time", "when to change my oil", "when did i change my oil"),
+    ("order", "play a song", "what song is playing"),
+    ("order", "schedule a meeting", "tell me the meeting schedule"),
+    ("nothing", "thanks again", "remind me again"),
     ("obligation", "Should I send batteries?", "Do I send batteries?"),
     ("ability", "Who can vote?", "Who votes?"),
 ]
@@ -88,14 +93,14 @@ def test_a_small_change_that_asks_something_else(what: str, one: str, other: str
         assert any(each.startswith(what) for each in found), found
 
 
-@pytest.mark.parametrize("one", ["?", "who is it", "please", ""])
+@pytest.mark.parametrize("one", ["?", "who is it", "again, please", ""])
 def test_where_there_is_nothing_to_compare_nothing_is_the_same(one: str) -> None:
     assert differences(one, one) == ("nothing to compare",)
 
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("Wie heiß ist der Ofen?", "Wie kalt ist der Ofen?"), ("水壶有多大", "水壶有多热"), ("Где ключ?", "Где замок?")],
+    [("Wie heiß ist der Ofen?", "Wie kalt ist der Ofen?"), ("Где ключ?", "Где замок?")],
 )
 def test_in_other_languages_another_word_is_a_difference(one: str, other: str) -> None:
     assert differences(one, other) != ()
