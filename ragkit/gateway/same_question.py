@@ -160,6 +160,7 @@ left lost made met paid ran rose said sang saw sent sold spent spoke stood taugh
 _PAST_FORMS = frozenset(_PAST_FORMS_TEXT.split())
 _OBLIGED = frozenset(("must", "should", "shall"))
 _ABLE = frozenset(("can", "could", "may", "might"))
+_BEING = frozenset(("is", "are", "am", "was", "were"))
 _AUXILIARIES = _PAST | _PRESENT | _OBLIGED | _ABLE | {"will", "would"}
 _HOW_TEXT = "much many long often far old large big high late early soon fast heavy deep wide tall"
 _HOW = frozenset(_HOW_TEXT.split())
@@ -179,8 +180,10 @@ class Reading:
     measures: frozenset[tuple[str, str]]
     negated: tuple[str, ...]
     led: frozenset[tuple[str, str]]
+    further: tuple[str, ...]
     persons: frozenset[str]
     past: bool
+    being: frozenset[str]
     future: bool
     obliged: bool
     able: bool
@@ -210,11 +213,12 @@ def differences(asked: str, stored: str) -> tuple[str, ...]:
     compare("words", one.content, other.content)
     if one.kind != other.kind and {one.kind, other.kind} != {"", "what"}:
         found.append(f"kind of answer: {one.kind or 'none'}, {other.kind or 'none'}")
+    compare("question words", one.further, other.further)
     compare("negation", one.negated, other.negated)
     if others := _led_otherwise(one, other):
         found.append(f"direction: {', '.join(others)}")
     compare("person", one.persons, other.persons)
-    if one.past != other.past:
+    if one.past != other.past or (one.being and other.being and one.being != other.being):
         found.append("time: then, now")
     if one.future != other.future:
         found.append("time: to come")
@@ -222,8 +226,8 @@ def differences(asked: str, stored: str) -> tuple[str, ...]:
         found.append("obligation")
     if one.able != other.able:
         found.append("ability")
-    # A phrase may be an order, which the same words ask for in another sequence: "play a song", "the song that plays".
-    if not found and one.order != other.order and not (one.kind and other.kind and _in_order(one.order, other.order)):
+    # Another sequence may turn a question round ("did A beat B") or make an order of it ("play a song").
+    if not found and one.order != other.order:
         found.append("order of the words")
     if not found and len(one.order) < (1 if one.kind and other.kind else 2):
         found.append("nothing to compare")
@@ -251,7 +255,7 @@ def reading(question: str) -> Reading:
     measures: set[tuple[str, str]] = set()
     negated: list[str] = []
     led: set[tuple[str, str]] = set()
-    leading, negating = "", False
+    leading, negating = "", 0
     for place, token in enumerate(tokens):
         if token[-1].isdigit():
             concept = _NO_FRACTION.sub("", _THOUSANDS.sub("", token))
@@ -260,7 +264,7 @@ def reading(question: str) -> Reading:
             if unit := next((unit for near in beside for word in near if (unit := _UNITS.get(_singular(word)))), None):
                 measures.add((concept, unit))
         elif token in _NEGATORS:
-            negating = True
+            negating += 1
             continue
         elif token in _LIGHT:
             leading = token if token in _LEADING else leading
@@ -270,13 +274,13 @@ def reading(question: str) -> Reading:
             words.append(concept)
         order.append(concept)
         if negating:
-            negated.append(concept)
-            negating = False
+            negated += [concept] * negating
+            negating = 0
         if leading:
             led.add((leading, concept))
             leading = ""
     if negating:
-        negated.append("")
+        negated += [""] * negating
     said = frozenset(tokens)
     return Reading(
         kind=kind,
@@ -286,8 +290,10 @@ def reading(question: str) -> Reading:
         measures=frozenset(measures),
         negated=tuple(sorted(negated)),
         led=frozenset(led),
+        further=_further(kind, tokens),
         persons=frozenset(_PERSONS[word] for word in said if word in _PERSONS),
         past=bool(said & _PAST) or (not said & _AUXILIARIES and any(map(_is_past, tokens))),
+        being=frozenset("then" if word in ("was", "were") else "now" for word in said & _BEING),
         future="will" in said,
         obliged=bool(said & _OBLIGED),
         able=kind != "how" and bool(said & _ABLE),
@@ -339,6 +345,14 @@ def _kind(tokens: Sequence[str]) -> tuple[str, list[str]]:
     return "", list(tokens)
 
 
+def _further(kind: str, tokens: Sequence[str]) -> tuple[str, ...]:
+    """The question words beside the one that says what kind of answer is asked for: "who sang when ..."."""
+    found = [_KINDS.get(word, word) for word in tokens if word in _KINDS or word == "how" or word.startswith("when_")]
+    if kind in found:
+        found.remove(kind)
+    return tuple(sorted(found))
+
+
 def _concept(word: str) -> str:
     unit = _UNITS.get(_singular(word))
     if unit is not None and len(word) > 2:
@@ -378,16 +392,3 @@ def _led_otherwise(one: Reading, other: Reading) -> list[str]:
         if mine != theirs and (word in _STRICT or (mine and theirs)):
             told += [f"{word} {concept}" for concept in sorted(mine ^ theirs)]
     return told
-
-
-def _in_order(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Whether the words come in one order, but for one group of them that stands elsewhere; more may turn a question
-    round: "did A beat B" and "did B beat A"."""
-    if one == other:
-        return True
-    first = next(place for place, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
-    last = len(one) - next(place for place, (a, b) in enumerate(zip(one[::-1], other[::-1], strict=True)) if a != b)
-    mine, theirs = list(one[first:last]), list(other[first:last])
-    if len(mine) == 2 and len(one) > 2:
-        return False  # two neighbours exchanged: "the first world war", "war of the worlds first"
-    return any(mine[cut:] + mine[:cut] == theirs for cut in range(1, len(mine)))
