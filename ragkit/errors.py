@@ -6,6 +6,11 @@ line and exits with code 2. Anything else that escapes is a defect of ragkit.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from ragkit.types import Usage
+
 
 class RagkitError(Exception):
     """Base of ragkit's own errors: a sentence that names what is wrong and, if known, what mends it.
@@ -70,5 +75,35 @@ class BudgetExceeded(RagkitError):
     """A call may cost more than its budget has left."""
 
 
+Fault = Literal["refused", "unreachable", "timed out", "cut off", "unreadable", "empty", "failed"]
+
+
 class ServiceError(RagkitError):
-    """A remote service (generator, embedder, reranker) failed or answered something unreadable."""
+    """A remote service (generator, embedder, reranker) failed or answered something unreadable.
+
+    `fault` is how, `status` the HTTP status of one that refused, `retry_after_s` how long it asks to be left alone.
+    `usage` are the tokens that it reported all the same: an answer that is of no use is paid for too.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        mend: str | None = None,
+        fault: Fault = "failed",
+        status: int | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, mend=mend)
+        self.fault: Fault = fault
+        self.status = status
+        self.retry_after_s = retry_after_s
+        self.usage: Usage | None = None
+
+
+class StreamCut(ServiceError):
+    """An answer broke off after some of it was shown, so that nobody else can go on with it; `said` is that part."""
+
+    def __init__(self, message: str, said: str) -> None:
+        super().__init__(message, mend="ask again", fault="cut off")
+        self.said = said

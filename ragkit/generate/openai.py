@@ -37,7 +37,7 @@ _FAILURES = (httpx.HTTPError, httpx.StreamError, TimeoutError, UnreadableError, 
 
 
 class OpenAIGenerator:
-    """A chat model behind an OpenAI-compatible API. Nothing is retried here; that is the gateway's business.
+    """A chat model behind an OpenAI-compatible API. Nothing is retried here: that is the business of `routing`.
 
     `timeout_s` bounds each wait for the server, and the whole of an answer.
 
@@ -77,6 +77,12 @@ class OpenAIGenerator:
             return self._generated(read_completion(response.content), packed)
         except _FAILURES as error:
             raise self._fault(error) from error
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop and those of the calls without one."""
+        self._client.close()
+        if (client := self._async_clients.pop(asyncio.get_running_loop(), None)) is not None:
+            await client.aclose()
 
     def write(self, request: str, max_tokens: int) -> tuple[str, Usage]:
         """A text that no documents go into, at temperature 0. Raises ServiceError when the server fails."""
@@ -219,13 +225,14 @@ class OpenAIGenerator:
     def _streamed(self, completion: Completion, packed: Packed) -> Generated:
         # A connection that is closed in the middle of an answer may look like an ordinary end.
         if not completion.finish_reason:
-            raise faults.cut_off(self._url) if completion.text else faults.unreadable(self._url)
+            fault = faults.cut_off(self._url) if completion.text else faults.unreadable(self._url)
+            raise _paid(fault, completion)
         return self._generated(completion, packed)
 
     def _generated(self, completion: Completion, packed: Packed) -> Generated:
         text = Shown(self._config.citations, completion.text).whole()
         if not text:
-            raise faults.empty_answer(self._url, completion.finish_reason)
+            raise _paid(faults.empty_answer(self._url, completion.finish_reason), completion)
         usage, notes = completion.usage, packed.notes
         if not usage.input_tokens:  # some servers count no tokens, least of all in a stream
             usage = Usage(count_tokens(render_blocks(packed.chunks, self._config.citations)), count_tokens(text))
@@ -256,16 +263,28 @@ class OpenAIGenerator:
         )
 
     def _fault(self, error: Exception, completion: Completion | None = None) -> ServiceError:
+        return _paid(self._failure(error), completion)
+
+    def _failure(self, error: Exception) -> ServiceError:
         timed_out = isinstance(error, (httpx.TimeoutException, TimeoutError))
         if timed_out and not isinstance(error, httpx.ConnectTimeout):
             return faults.timed_out(self._url, self._config.timeout_s)
         if isinstance(error, ReportedError):
-            return faults.refused_request(self._url, 500, str(error), model=self._config.model or "", secret=self._key)
+            told = faults.refused_request(self._url, 500, str(error), model=self._config.model or "", secret=self._key)
+            told.fault = "failed"  # it had begun to answer
+            return told
         if isinstance(error, (UnreadableError, httpx.DecodingError)):
             return faults.unreadable(self._url)
         if isinstance(error, (httpx.ReadError, httpx.RemoteProtocolError)):
             return faults.cut_off(self._url)
         return faults.unreachable(self._url)
+
+
+def _paid(error: ServiceError, completion: Completion | None) -> ServiceError:
+    """The error with the tokens that the server has reported so far."""
+    if completion is not None and completion.usage != Usage():
+        error.usage = completion.usage
+    return error
 
 
 def _is_whole(response: httpx.Response) -> bool:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+import time
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import cast
 
 from ragkit.errors import ServiceError
@@ -20,6 +24,7 @@ def unreachable(url: str) -> ServiceError:
     return ServiceError(
         f"no server at {shown_url(url)}",
         mend="start it (for example: vllm serve MODEL, or ollama serve), or mend generation.base_url",
+        fault="unreachable",
     )
 
 
@@ -27,17 +32,19 @@ def timed_out(url: str, seconds: float) -> ServiceError:
     return ServiceError(
         f"{shown_url(url)} gave no whole answer within {seconds:g} s",
         mend="raise generation.timeout_s or lower generation.max_tokens",
+        fault="timed out",
     )
 
 
 def cut_off(url: str) -> ServiceError:
-    return ServiceError(f"{shown_url(url)} broke off in the middle of the answer", mend="ask again")
+    return ServiceError(f"{shown_url(url)} broke off in the middle of the answer", mend="ask again", fault="cut off")
 
 
 def unreadable(url: str) -> ServiceError:
     return ServiceError(
         f"{shown_url(url)} answered something that is no chat completion",
         mend="base_url must be the address of an OpenAI-compatible API, up to and including /v1",
+        fault="unreadable",
     )
 
 
@@ -49,6 +56,7 @@ def empty_answer(url: str, finish_reason: str) -> ServiceError:
     return ServiceError(
         f"{shown_url(url)} gave an empty answer (finish_reason {finish_reason})",
         mend=mends.get(finish_reason),
+        fault="empty",
     )
 
 
@@ -63,7 +71,7 @@ def refused_request(
     moved_to: str = "",
     secret: str = "",
 ) -> ServiceError:
-    """The error for an HTTP status of 300 or more.
+    """The error for an HTTP status of 300 or more, with the status and how long the server asks to be left alone.
 
     Args:
         url: Address of the API.
@@ -75,6 +83,21 @@ def refused_request(
         moved_to: The header Location of a redirect, which is not followed: the key is for this address.
         secret: A key that must not be in the text.
     """
+    error = _refusal(url, status, body, model, retry_after, models, moved_to, secret)
+    error.fault, error.status, error.retry_after_s = "refused", status, _seconds(retry_after)
+    return error
+
+
+def _refusal(
+    url: str,
+    status: int,
+    body: str,
+    model: str,
+    retry_after: str | None,
+    models: Sequence[str],
+    moved_to: str,
+    secret: str,
+) -> ServiceError:
     where, said = shown_url(url), _message(body, secret)
     if status < 400:
         there = f" to {shown_url(moved_to)}" if moved_to else ""
@@ -117,6 +140,23 @@ def refused_request(
         f"{where} refused the request (HTTP {status}){said}",
         mend="mend what it names under generation" if said else "see the server's log",
     )
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """A header Retry-After in seconds from now, None without one or where it says nothing.
+
+    >>> _seconds("7"), _seconds("Wed, 21 Oct 2015 07:28:00 GMT"), _seconds("soon"), _seconds("nan")
+    (7.0, 0.0, None, None)
+    """
+    if retry_after is None:
+        return None
+    with suppress(ValueError):
+        seconds = float(retry_after)
+        return max(0.0, seconds) if math.isfinite(seconds) else None
+    with suppress(ValueError):
+        at = parsedate_to_datetime(retry_after)
+        return max(0.0, (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - time.time())
+    return None
 
 
 def _message(body: str, secret: str) -> str:

@@ -298,6 +298,8 @@ def test_a_refused_request_is_explained_and_not_repeated(
     said = str(caught.value)
     assert [word for word in words if word not in said] == []
     assert SECRET not in said
+    assert (caught.value.fault, caught.value.status) == ("refused", status)
+    assert caught.value.retry_after_s == (7.0 if "Retry-After" in headers else None)
     assert "\n" not in said
     assert len(server.requests) == 1
 
@@ -348,6 +350,15 @@ def test_a_body_that_nobody_can_read(server: Server, way: str, body: str) -> Non
     server.reply = refuse(200, body, **({} if body.startswith("{") else {"Content_Encoding": "gzip"}))
     with pytest.raises(ServiceError, match="no chat completion"):
         ask(generator(server), way)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_an_answer_of_no_use_cost_is_told(server: Server, way: str) -> None:
+    counted = delta("") | {"usage": USAGE}
+    server.reply = events(delta("", "length"), counted) if way in STREAMED else completion("", "length")
+    with pytest.raises(ServiceError) as caught:
+        ask(generator(server), way)
+    assert (caught.value.fault, caught.value.usage) == ("empty", Usage(120, 7, 64))
 
 
 @pytest.mark.parametrize("way", STREAMED)
