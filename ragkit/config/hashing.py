@@ -29,6 +29,7 @@ _RERANKED = ("retrieval.reranking.backend", frozenset({"cross_encoder", "http"})
 _FED_BACK = ("retrieval.feedback.method", frozenset({"rm3"}))
 _SMOOTHED = ("retrieval.neighbours.method", frozenset({"smooth"}))
 _DIVERSE = ("retrieval.diversity.method", frozenset({"mmr"}))
+_IN_CASCADE = ("routing.policy", frozenset({"cascade"}))
 # Switches that came later: off, they are left out, so that the configs of before keep their hashes.
 _OFF: Mapping[str, Any] = {
     "retrieval.transforms": [],
@@ -70,6 +71,9 @@ _READ_IF: Mapping[str, tuple[str, frozenset[Any]]] = {
     "generation.citations": _WITH_A_MODEL,
     "generation.context_tokens": _WITH_A_MODEL,
     "generation.expand_by": ("generation.expand", frozenset({"window"})),
+    "routing.rules": ("routing.policy", frozenset({"rules"})),
+    "routing.cascade.min_confidence": _IN_CASCADE,
+    "routing.cascade.min_groundedness": _IN_CASCADE,
     "generation.refusal.ask_model": ("generation.backend", frozenset({"llama_cpp"})),
     "generation.max_sentences": ("generation.backend", frozenset({"extractive"})),
 }
@@ -138,6 +142,8 @@ def _is_read(key: str, settings: Mapping[str, Any]) -> bool:
     """Whether anything reads this key under these settings; yes if they do not say."""
     while key in _READ_IF:
         key, values = _READ_IF[key]
+        if key == "generation.backend" and settings.get("routing.endpoints"):
+            continue  # each endpoint may have another backend
         if key in settings and settings[key] not in values:
             return False
     return True
@@ -152,6 +158,8 @@ def _settings(config: Config) -> dict[str, Any]:
             for step in path:
                 value = getattr(value, step)
             settings[dotted(path)] = _plain(value)
+    if not config.routing.endpoints:
+        settings = {key: value for key, value in settings.items() if not key.startswith("routing.")}
     # Left out, these follow from the model's window, which may make other values of them than their defaults.
     for name in {"chunk_size", "overlap"} - config.ingestion.chunking.model_fields_set:
         settings[f"ingestion.chunking.{name}"] = None
@@ -160,7 +168,10 @@ def _settings(config: Config) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
-        return {name: _plain(item) for name, item in value if item is not None}
+        fields = type(value).model_fields
+        return {name: _plain(item) for name, item in value if item is not None and not is_runtime(fields[name])}
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, Path):

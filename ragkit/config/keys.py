@@ -56,21 +56,33 @@ def is_runtime(field: FieldInfo) -> bool:
 
 
 def field_at(path: KeyPath) -> FieldInfo | None:
-    """The field behind a path, None when there is none (or the path points into a list).
+    """The field behind a path, None when there is none (or the path ends in a list).
 
     >>> field_at(("retrieval", "top_k")).default
     10
     >>> field_at(("retrieval", "no_such_key")) is None
     True
+    >>> field_at(("routing", "endpoints", 0, "weight")).default
+    1.0
     """
     part: type[BaseModel] | None = Config
     field: FieldInfo | None = None
     for step in path:
-        if part is None or not isinstance(step, str):
-            return None
-        field = part.model_fields.get(step)
+        if isinstance(step, int):
+            part = None if field is None else _listed_section(field)
+            field = None
+            continue
+        field = None if part is None else part.model_fields.get(step)
         part = None if field is None else section_of(field)
+        if field is None:
+            return None
     return field
+
+
+def _listed_section(field: FieldInfo) -> type[BaseModel] | None:
+    """The model of the items of a field that is a list of sections."""
+    kind = next(iter(get_args(field.annotation)), None)
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
 def takes_null(path: KeyPath) -> bool:

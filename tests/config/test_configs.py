@@ -20,7 +20,7 @@ def load(name: str, **environ: str) -> Config:
 
 
 def test_the_systems_are_there() -> None:
-    assert [file.stem for file in FILES] == ["local-llm", "openai", "production", "quickstart", "vllm"]
+    assert [file.stem for file in FILES] == ["local-llm", "openai", "production", "quickstart", "routing", "vllm"]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -56,6 +56,14 @@ def test_openai_takes_its_key_from_the_environment_and_needs_it() -> None:
         load("openai.yaml")
 
 
+def test_routing_sends_no_key_to_the_own_server() -> None:
+    config = load("routing.yaml", OPENAI_API_KEY="1234")
+    own, openai = (each.over(config.generation) for each in config.routing.endpoints)
+    assert (own.api_key, own.base_url) == (None, "http://localhost:8000/v1")
+    assert openai.api_key is not None
+    assert openai.base_url is None
+
+
 def test_vllm_speaks_to_a_local_server_and_embeds_here() -> None:
     config = load("vllm.yaml")
     assert (config.generation.backend, config.generation.base_url) == ("openai", "http://localhost:8000/v1")
@@ -80,7 +88,8 @@ def test_the_committed_schema_is_the_schema_of_the_code() -> None:
 
 def test_the_schema_describes_what_a_file_may_hold() -> None:
     schema = config_schema()
-    assert set(schema["properties"]) == {"extends", "ingestion", "retrieval", "generation", "costs", "serve"}
+    parts = {"ingestion", "retrieval", "generation", "routing", "costs", "serve"}
+    assert set(schema["properties"]) == {"extends", *parts}
     assert {"and", "or", "not"} < set(schema["$defs"]["Filter"]["properties"])
     assert schema["$defs"]["Retrieval"]["properties"]["strategy"]["enum"] == ["dense", "sparse", "hybrid"]
     assert schema["$defs"]["Retrieval"]["properties"]["top_k"]["description"]

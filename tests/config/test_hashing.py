@@ -13,7 +13,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from ragkit.config import Config, config_hash, explain_difference, index_hash, index_settings, load_config
-from ragkit.config.schema import Filter, Part, Price
+from ragkit.config.schema import Endpoint, Filter, Part, Price, Rule
 
 INDEX_KEYS = {
     "ingestion.chunking.strategy",
@@ -104,6 +104,9 @@ READ_UNDER: dict[str, tuple[str, object]] = {
     **{f"retrieval.reranking.{name}": ("retrieval.reranking.backend", "http") for name in READ_BY_RERANKERS},
     **{f"generation.{name}": ("generation.backend", "openai") for name in READ_BY_MODELS},
     "generation.refusal.ask_model": ("generation.backend", "llama_cpp"),
+    "routing.rules": ("routing.policy", "rules"),
+    "routing.cascade.min_confidence": ("routing.policy", "cascade"),
+    "routing.cascade.min_groundedness": ("routing.policy", "cascade"),
 }
 NOT_READ_UNDER: dict[str, tuple[str, object]] = {
     "ingestion.chunking.breakpoint_percentile": ("ingestion.chunking.strategy", "recursive"),
@@ -121,16 +124,23 @@ NOT_READ_UNDER: dict[str, tuple[str, object]] = {
     **{f"generation.{name}": ("generation.backend", "extractive") for name in READ_BY_MODELS},
     "generation.max_sentences": ("generation.backend", "vllm"),
     "generation.refusal.ask_model": ("generation.backend", "openai"),
+    "routing.policy": ("routing.endpoints", []),
+    "routing.rules": ("routing.policy", "weighted"),
+    "routing.cascade.min_confidence": ("routing.policy", "fallback"),
 }
 
 
+ENDPOINTS = ("routing.endpoints", [Endpoint(name="a")])
+st.register_type_strategy(Endpoint, st.builds(Endpoint, name=st.text(min_size=1, max_size=9), model=st.text()))
+st.register_type_strategy(Rule, st.builds(Rule, endpoints=st.just(["a"]), task=st.text()))
 # Hypothesis does not find the bound of a float that may be null.
 st.register_type_strategy(Price, st.builds(Price, cached_input=st.none() | st.just(0.0)))
 
 
 @pytest.mark.parametrize(("path", "field"), FIELDS, ids=[".".join(path) for path, _ in FIELDS])
 def test_the_hash_changes_with_every_field_but_runtime_ones(path: tuple[str, ...], field: FieldInfo) -> None:
-    base = with_value(Config(), READ_UNDER.get(".".join(path)))
+    base = with_value(Config(), ENDPOINTS if path[0] == "routing" else None)
+    base = with_value(base, READ_UNDER.get(".".join(path)))
     runtime = is_runtime(field)
 
     values = st.from_type(cast(type[Any], field.annotation))
@@ -155,6 +165,17 @@ def test_a_key_that_nothing_reads_under_a_config_changes_no_hash(key: str) -> No
     assert config_hash(other) == config_hash(base)
     assert index_hash(other) == index_hash(base)
     assert explain_difference(index_settings(base), index_settings(other)) == []
+
+
+def test_what_endpoints_read_counts_whatever_the_backend_of_generation_is() -> None:
+    base = with_value(Config(), ENDPOINTS)
+    assert config_hash(changed(base, ("generation", "max_tokens"), 7)) != config_hash(base)
+
+
+def test_where_an_endpoint_is_and_how_fast_changes_no_hash() -> None:
+    there = Endpoint(name="a", base_url="http://there/v1", api_key=SecretStr("k"), timeout_s=3.0, max_concurrent=2)
+    other = with_value(Config(), ("routing.endpoints", [there]))
+    assert config_hash(other) == config_hash(with_value(Config(), ENDPOINTS))
 
 
 def test_an_index_that_a_newly_read_setting_would_change_is_told_by_the_setting_that_reads_it() -> None:
