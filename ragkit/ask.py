@@ -19,6 +19,7 @@ from ragkit.generate import Generator as AnswerGenerator
 from ragkit.generate.answerability import READ, confidence, least_confidence
 from ragkit.generate.citations import resolve
 from ragkit.generate.expansion import DocumentOf, Evidence, expand
+from ragkit.generate.extractive import MODEL as EXTRACTIVE
 from ragkit.generate.generated import says_nothing, whole_of
 from ragkit.generate.reader import Reader
 from ragkit.generate.support import support_score
@@ -176,7 +177,7 @@ def _verified(asked: _Question, stages: Stages, generated: Generated) -> Answer:
     """Check what the generator wrote: its refusal, its citations, and what no citation backs."""
     if generated.refused:
         # The extractive generator has no opinion: it found nothing to quote.
-        extractive = stages.config.generation.backend == "extractive"
+        extractive = generated.model in (EXTRACTIVE, "none")
         return _refuse(asked, stages, "evidence_too_weak" if extractive else "model_refused", generated)
     with asked.timed("verify"):
         split = sentence_splitter(stages.config)
@@ -190,6 +191,8 @@ def _verified(asked: _Question, stages: Stages, generated: Generated) -> Answer:
         removed_citations=resolved.removed,
         unsupported=resolved.unsupported,
         notes=generated.notes,
+        attempts=generated.attempts,
+        degraded=generated.degraded,
         results=tuple(asked.results),
         ranked=asked.ranked,
         context=asked.evidence.chunk_ids(generated.used),
@@ -227,6 +230,8 @@ def _refuse(
         model=generated.model if generated else "none",
         usage=generated.usage if generated else Usage(),
         notes=generated.notes if generated else (),
+        attempts=generated.attempts if generated else (),
+        degraded=generated is not None and generated.degraded,
         cost=_cost(asked, stages, generated),
         confidence=asked.confidence,
         config_hash=stages.config_hash,
@@ -237,7 +242,8 @@ def _refuse(
 
 def _cost(asked: _Question, stages: Stages, generated: Generated | None) -> tuple[CostLine, ...]:
     model, usage = (generated.model, generated.usage) if generated else (None, None)
-    return cost_lines(stages.config, asked.embedded, asked.timings, model, usage, asked.rewriting)
+    attempts = generated.attempts if generated else ()
+    return cost_lines(stages.config, asked.embedded, asked.timings, model, usage, asked.rewriting, attempts)
 
 
 def _total(asked: _Question) -> dict[str, float]:

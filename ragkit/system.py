@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from ragkit.config.hashing import config_hash
 from ragkit.config.load import load_config
-from ragkit.config.schema import Config, Filter, Retrieval
+from ragkit.config.schema import Config, Filter, Generation, Retrieval
 from ragkit.config.written_at import written_at
 from ragkit.embed import Embedder, make_embedder
 from ragkit.errors import ConfigError, IndexMismatch, ModelError
@@ -27,6 +27,7 @@ from ragkit.store.open import Snapshot, open_snapshot
 
 if TYPE_CHECKING:
     from ragkit.ask import Stages
+    from ragkit.gateway.routing import Request, Router
     from ragkit.gateway.spending import Open, Spending
     from ragkit.generate import Generator
     from ragkit.generate.reader import Reader
@@ -56,6 +57,7 @@ class Ragkit:
         self._embedder: Embedder | None = None
         self._reranker: Reranker | None = None
         self._generator: Generator | None = None
+        self._router: Router | None = None
         self._reader: Reader | None = None
         self._spending: Spending | None = None
         # They know the words of one state of the index.
@@ -88,7 +90,7 @@ class Ragkit:
         self.close()
 
     def close(self) -> None:
-        """Let go of the index and the ledger. The object can be used again."""
+        """Let go of the index, the ledger and the connections of endpoints. The object can be used again."""
         with self._lock:
             if self._snapshot is not None:
                 self._snapshot.close()
@@ -97,6 +99,8 @@ class Ragkit:
             if self._spending is not None:
                 self._spending.close()
                 self._spending = None
+            if self._router is not None:
+                self._router.close()
 
     def index(
         self,
@@ -191,54 +195,62 @@ class Ragkit:
             self.search, question, top_k=top_k, strategy=strategy, filters=filters, rerank=rerank
         )
 
-    def ask(self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY) -> Answer:
+    def ask(
+        self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY, task: str | None = None
+    ) -> Answer:
         """An answer with checked citations, or a refusal with its reason.
 
-        `payer` is whom the ledger charges and whose budgets hold. Raises ConfigError for an empty question and
-        BudgetExceeded where `costs.budgets` do not allow the call.
+        `payer` is whom the ledger charges and whose budgets hold; rules of `routing` may go by `task`. Raises
+        ConfigError for an empty question and BudgetExceeded where `costs.budgets` do not allow the call.
         """
         from ragkit.ask import ask
 
-        question, stages = _readable(question), self._stages()
+        question, request = _readable(question), self._request(payer, task)
+        stages = self._stages()
         with self.spending.call(question, payer) as call:
-            return call.noted(ask(question, self._within(call, stages), filters))
+            return call.noted(ask(question, self._within(call, stages, request), filters))
 
-    async def aask(self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY) -> Answer:
+    async def aask(
+        self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY, task: str | None = None
+    ) -> Answer:
         """`ask` without blocking the event loop."""
         import asyncio
 
         from ragkit.ask import aask
 
-        question = _readable(question)
+        question, request = _readable(question), self._request(payer, task)
         stages = await asyncio.to_thread(self._stages)
         async with self.spending.acall(question, payer) as call:
-            return call.noted(await aask(question, self._within(call, stages), filters))
+            return call.noted(await aask(question, self._within(call, stages, request), filters))
 
-    def stream(self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY) -> Iterator[str | Answer]:
+    def stream(
+        self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY, task: str | None = None
+    ) -> Iterator[str | Answer]:
         """Pieces of the answer as they come and, last, the checked `Answer`."""
         from ragkit.ask import stream
 
-        question, stages = _readable(question), self._stages()
+        question, request = _readable(question), self._request(payer, task)
+        stages = self._stages()
 
         def metered() -> Iterator[str | Answer]:
             with self.spending.call(question, payer) as call:
-                for piece in stream(question, self._within(call, stages), filters):
+                for piece in stream(question, self._within(call, stages, request), filters):
                     yield piece if isinstance(piece, str) else call.noted(piece)
 
         return metered()
 
     async def astream(
-        self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY
+        self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY, task: str | None = None
     ) -> AsyncIterator[str | Answer]:
         """`stream` without blocking the event loop."""
         import asyncio
 
         from ragkit.ask import astream
 
-        question = _readable(question)
+        question, request = _readable(question), self._request(payer, task)
         stages = await asyncio.to_thread(self._stages)
         async with self.spending.acall(question, payer) as call:
-            async for piece in astream(question, self._within(call, stages), filters):
+            async for piece in astream(question, self._within(call, stages, request), filters):
                 yield piece if isinstance(piece, str) else call.noted(piece)
 
     def document(self, name: str) -> Document | None:
@@ -280,9 +292,19 @@ class Ragkit:
 
         with self._models:
             if self._generator is None:
-                splitter = sentence_splitter(self.config)
+                splitter, embedder, reader = sentence_splitter(self.config), self.embedder, self.reader
+
+                def make(generation: Generation) -> Generator:
+                    return make_generator(generation, splitter, embedder, reader)
+
+                if self.config.routing.endpoints:
+                    from ragkit.gateway.routing import RoutedGenerator, Router
+
+                    self._router = Router(self.config, make)
+                    self._generator = RoutedGenerator(self._router)
+                    return self._generator
                 with written_at(self.config, "generation.model", kinds=(ModelError,)):
-                    self._generator = make_generator(self.config.generation, splitter, self.embedder, self.reader)
+                    self._generator = make(self.config.generation)
             return self._generator
 
     @property
@@ -318,8 +340,15 @@ class Ragkit:
             if self._rewriters_of is not store:
                 self._rewriters_of, self._rewriters = store, {}
             if key not in self._rewriters:
-                self._rewriters[key] = make_rewriter(config, store, lambda: self.generator)
+                self._rewriters[key] = make_rewriter(config, store, self._writer)
             return self._rewriters[key]
+
+    def _writer(self) -> Generator:
+        """The generator as transforms of the question use it: where no endpoint writes, the question stays as it is."""
+        from ragkit.gateway.routing import RoutedGenerator
+
+        generator = self.generator
+        return generator.for_rewriting() if isinstance(generator, RoutedGenerator) else generator
 
     def _let_go(self) -> None:
         """Give up the opened snapshot, so that a writer can clear it away; threads that read from it keep it."""
@@ -336,8 +365,18 @@ class Ragkit:
         document = snapshot.manifest.document
         return Stages(self.config, self.config_hash, snapshot.store, *models, document, self.reader, self.rewriter())
 
-    def _within(self, call: Open, stages: Stages) -> Stages:
-        """The stages that a call may use: without a language model where its budget is used up."""
+    def _request(self, payer: Payer, task: str | None) -> Request | None:
+        """What is known of a request, from the moment on when it comes; None where there are no endpoints."""
+        if not self.config.routing.endpoints:
+            return None
+        from ragkit.gateway.deadline import Deadline
+        from ragkit.gateway.routing import Request
+
+        return Request(payer.tenant, task, Deadline.after(self.config.routing.deadline_s))
+
+    def _within(self, call: Open, stages: Stages, request: Request | None) -> Stages:
+        """The stages that a call may use: endpoints that know of the request, and no language model where its budget is
+        used up."""
         from dataclasses import replace
 
         from ragkit.ask import sentence_splitter
@@ -345,10 +384,15 @@ class Ragkit:
         from ragkit.generate import make_generator
 
         if not call.free:
-            return stages
+            return stages if request is None else replace(stages, generator=self._for(request, stages.generator))
         config = without_a_model(stages.config)
         generator = make_generator(config.generation, sentence_splitter(config), stages.embedder, stages.reader)
         return replace(stages, config=config, generator=generator, rewriter=None)
+
+    def _for(self, request: Request, generator: Generator) -> Generator:
+        from ragkit.gateway.routing import RoutedGenerator
+
+        return generator.on_behalf_of(request) if isinstance(generator, RoutedGenerator) else generator
 
     def _check_settings(self, snapshot: Snapshot) -> None:
         from ragkit.ingest.settings import index_settings_of, refuse_other_settings

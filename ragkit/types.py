@@ -166,6 +166,21 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of an endpoint of `routing`.
+
+    `outcome` is "answered", or why this is not the answer, such as "HTTP 429" or "timed out". `usage` are its tokens:
+    none where the endpoint refused, None where it may have counted some and did not say so.
+    """
+
+    endpoint: str
+    model: str
+    outcome: str
+    seconds: float
+    usage: Usage | None
+
+
+@dataclass(frozen=True, slots=True)
 class CostLine:
     """Money for one stage in integer nano-dollars; `None` when no price is known (never counted as zero).
 
@@ -187,7 +202,8 @@ class Answer:
     as passages that did not fit the prompt. `results` is the evidence that was retrieved, best first, including what
     was not put into the prompt; `context` are the ids of the chunks that were, in the order of the prompt, those that
     widened a passage (`generation.expand`) with them. `ranked` has for each stage that ran the ids of all chunks that
-    it ranked, best first.
+    it ranked, best first. `attempts` are the tries of the endpoints of `routing`, in the order in which they ended;
+    `degraded` says that none of them could give the answer that was asked for, and this one stands in for it.
     `timings_ms` has one entry per stage and "total".
     """
 
@@ -209,6 +225,8 @@ class Answer:
     cache: str = "off"
     context: tuple[str, ...] = ()
     ranked: Mapping[Stage, tuple[str, ...]] = field(default_factory=dict[Stage, tuple[str, ...]])
+    attempts: tuple[Attempt, ...] = ()
+    degraded: bool = False
 
     @property
     def cost_usd(self) -> float | None:

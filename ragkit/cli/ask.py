@@ -84,6 +84,8 @@ def as_dict(answer: Answer) -> dict[str, Any]:
         "notes": list(answer.notes),
         "removed_citations": [asdict(removed) for removed in answer.removed_citations],
         "model": answer.model,
+        "degraded": answer.degraded,
+        "attempts": [asdict(attempt) for attempt in answer.attempts],
         "usage": asdict(answer.usage),
         "cost_usd": answer.cost_usd,
         "timings_ms": dict(answer.timings_ms),

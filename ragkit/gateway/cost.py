@@ -6,14 +6,14 @@ an API costs its tokens. A stage whose price is not known has a line too, with n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 
 from ragkit.config.schema import Config
 from ragkit.embed import make_token_counter
 from ragkit.gateway.prices import nano, price_of
 from ragkit.generate.prompt import neutralise
-from ragkit.types import CostLine, Usage
+from ragkit.types import Attempt, CostLine, Usage
 
 _MS_AN_HOUR = Decimal(3_600_000)
 _WRITTEN = 512  # tokens of another wording or an imagined passage, at most
@@ -31,22 +31,30 @@ def cost_lines(
     model: str | None = None,
     usage: Usage | None = None,
     rewriting: Usage | None = None,
+    attempts: Sequence[Attempt] = (),
 ) -> tuple[CostLine, ...]:
     """A line for each of `STAGES` that `timings_ms` has.
 
     `embedded` are the texts that the search embedded (`Retrieved.embedded`), each a request of its own. `model` is the
     name that the generator answered with and `usage` its tokens; an API without usage has no price.
-    `rewriting` are the tokens that the same model took for `retrieval.transforms`, None if it was not asked.
+    `rewriting` are the tokens that the same model took for `retrieval.transforms`, None if it was not asked. `attempts`
+    are the tries of endpoints, which have a line each.
 
     >>> lines = cost_lines(Config(), ["How hot?"], {"embed": 20.0, "search": 3.0, "generate": 5.0})
     >>> [(line.stage, line.nano_usd, line.detail) for line in lines]
     [('embed', 0, '0.020 s'), ('generate', 0, '0.005 s')]
     """
+    from ragkit.gateway.attempt_costs import attempt_lines, rewrite_line
+
     lines: list[CostLine] = []
     for stage in STAGES:
         if stage not in timings_ms or (stage == "rewrite" and rewriting is None):
             continue
-        if stage == "embed" and config.ingestion.embedding.backend == "openai":
+        if stage == "generate" and attempts:
+            lines += attempt_lines(config, attempts)
+        elif stage == "rewrite" and config.routing.endpoints:
+            lines.append(rewrite_line(config, timings_ms[stage], rewriting or Usage()))
+        elif stage == "embed" and config.ingestion.embedding.backend == "openai":
             lines.append(_embedding(config, embedded))
         elif stage == "rerank" and config.retrieval.reranking.backend == "http":
             reranking = config.retrieval.reranking
@@ -60,13 +68,17 @@ def cost_lines(
     return tuple(lines)
 
 
-def worst_case(config: Config, question: str) -> tuple[int, bool]:
+def worst_case(config: Config, question: str, stages: Collection[str] = STAGES) -> tuple[int, bool]:
     """The most that an answer to this question can cost, in nano-dollars, and whether all of it has a known price.
 
     Prompts are counted as full, in bytes where text is known (no tokenizer makes more tokens of it), and at three
     times `generation.context_tokens` for models whose tokenizer is not OpenAI's: digits are a token each there. Models
-    on this machine are charged for the whole of the time limits.
+    on this machine are charged for the whole of the time limits. Only `stages` are counted.
     """
+    from ragkit.gateway.attempt_costs import worst_of_attempts
+
+    if config.routing.endpoints:
+        return worst_of_attempts(config, question)
     generation, retrieval, embedding = config.generation, config.retrieval, config.ingestion.embedding
     timings = {"generate": generation.timeout_s * 1e3}
     if retrieval.strategy != "sparse":
@@ -83,7 +95,8 @@ def worst_case(config: Config, question: str) -> tuple[int, bool]:
     # Each transform is a request of its own.
     writing = Usage(around, max(generation.max_tokens, _WRITTEN)) if retrieval.transforms else None
     embedded = [neutralise(question), *(_FURTHER if retrieval.transforms else [])]
-    lines = cost_lines(config, embedded, timings, generation.model, prompt, writing)
+    every = cost_lines(config, embedded, timings, generation.model, prompt, writing)
+    lines = [line for line in every if line.stage in stages]
     times = {"rewrite": len(retrieval.transforms)}
     known = [line.nano_usd * times.get(line.stage, 1) for line in lines if line.nano_usd is not None]
     return sum(known), len(known) == len(lines)

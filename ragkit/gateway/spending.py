@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from ragkit.errors import BudgetExceeded
+from ragkit.errors import BudgetExceeded, StreamCut
+from ragkit.gateway.attempt_costs import charged
 from ragkit.gateway.cost import worst_case
 from ragkit.gateway.ledger import Call, Hold, Ledger, Limit, Payer, Scope
 from ragkit.types import Answer, CostLine
@@ -48,6 +49,7 @@ class Open:
     priced: bool = True
     """Whether all that it may cost has a known price."""
     notes: list[str] = field(default_factory=list[str])
+    question: str = ""
 
     def noted(self, answer: Answer) -> Answer:
         """The answer, with what is to be told of the budgets; kept as that of the call."""
@@ -110,7 +112,7 @@ class Spending:
 
     def begin(self, question: str, payer: Payer) -> Open:
         """Reserve. Raises BudgetExceeded as `call` does."""
-        opened = Open(payer)
+        opened = Open(payer, question=question)
         if self._ledger is None:
             return opened
         try:
@@ -130,12 +132,13 @@ class Spending:
         if self._ledger is None:
             return
         if (answer := opened.answer) is not None:
-            call = Call(opened.payer, answer.trace_id, answer.config_hash, answer.cost, answer.refused)
-        elif isinstance(error, Exception):
+            lines = answer.cost if opened.hold is None else charged(self._config, opened.question, answer)
+            call = Call(opened.payer, answer.trace_id, answer.config_hash, lines, answer.refused)
+        elif isinstance(error, Exception) and not isinstance(error, StreamCut):
             if opened.hold is not None:
                 self._ledger.refund(opened.hold)
             return
-        else:  # a stream that is closed, a task that is cancelled, Ctrl-C
+        else:  # a stream that is closed or breaks off, a task that is cancelled, Ctrl-C
             most = opened.hold.nano_usd if opened.hold is not None and opened.priced else None
             line = CostLine("generate", most, "left before its end: at most this")
             call = Call(opened.payer, "", self._config_hash, [line])
@@ -194,11 +197,13 @@ class _AsyncCall:
 
 def without_a_model(config: Config) -> Config:
     """The config for sentences of the documents: no model writes an answer or another wording of the question."""
+    from ragkit.config.schema import Routing
+
     generation = config.generation.model_copy(
         update={"backend": "extractive", "refusal": config.generation.refusal.model_copy(update={"ask_model": False})}
     )
     retrieval = config.retrieval.model_copy(update={"transforms": []})
-    return config.model_copy(update={"generation": generation, "retrieval": retrieval})
+    return config.model_copy(update={"generation": generation, "retrieval": retrieval, "routing": Routing()})
 
 
 def limit_of(budget: Budget, payer: Payer, now: float) -> Limit | None:

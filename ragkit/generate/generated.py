@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ragkit.generate.citation_lifting import without_any
 from ragkit.generate.cited_chunks import names_of
 from ragkit.generate.prompt import restore
-from ragkit.types import Chunk, Usage
+from ragkit.types import Attempt, Chunk, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class Generated:
     `used` are the chunks that stood in the prompt, in the order of their block numbers: `used[0]` is `[1]`.
     `finish_reason` is the service's own word for why the text ends ("stop", "length"; "repetition" where we stopped a
     model that went on saying the same). `notes` tell the reader what did not go as asked, such as passages left out.
+    `attempts` and `degraded` are those of `Answer`.
     """
 
     text: str
@@ -27,6 +28,8 @@ class Generated:
     finish_reason: str
     used: tuple[Chunk, ...]
     notes: tuple[str, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    degraded: bool = False
 
 
 def generated_from(

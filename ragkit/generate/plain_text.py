@@ -20,9 +20,10 @@ def plain_writer(generator: Generator) -> Write:
 
     Raises ConfigError for a generator whose model cannot be asked so.
     """
+    from ragkit.gateway.routing import RoutedGenerator
     from ragkit.generate.llama_cpp import LlamaCppGenerator
     from ragkit.generate.openai import OpenAIGenerator
 
-    if isinstance(generator, (OpenAIGenerator, LlamaCppGenerator)):
+    if isinstance(generator, (OpenAIGenerator, LlamaCppGenerator, RoutedGenerator)):
         return generator.write
     raise ConfigError("no language model can be asked", mend="set generation.backend to openai or llama_cpp")

@@ -219,6 +219,7 @@ def extension(answer: Answer) -> dict[str, Any]:
         "reason": answer.reason,
         "confidence": answer.confidence,
         "notes": list(answer.notes),
+        "degraded": answer.degraded,
         "cost_usd": answer.cost_usd,
         "trace_id": answer.trace_id,
         "answer": whole_characters(answer.text),

@@ -167,6 +167,8 @@ class AskResponse(Shown):
     notes: list[str]
     passages: list[Passage]
     model: str
+    degraded: bool
+    """No endpoint gave the answer that was asked for; this one stands in for it."""
     usage: Usage
     cost_usd: float | None
     cost: list[Cost]
@@ -325,6 +327,7 @@ def answer_fields(question: str, answer: Answer) -> dict[str, Any]:
         "passages": passages(answer.results),
         **cost_fields(answer),
         "model": answer.model,
+        "degraded": answer.degraded,
         "timings_ms": dict(answer.timings_ms),
         "cache": answer.cache,
         "config_hash": answer.config_hash,

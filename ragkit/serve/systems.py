@@ -132,7 +132,7 @@ def warmed(rag: Ragkit) -> Readiness:
 def _run_once(rag: Ragkit) -> None:
     """Search, and let a model on this machine answer: the first run of each takes longest. An API is not paid for."""
     found = rag.search("warm", top_k=1)
-    if found and rag.config.generation.backend != "openai":
+    if found and rag.config.generation.backend != "openai" and not rag.config.routing.endpoints:
         rag.generator.generate("warm", found)
 
 
