@@ -141,7 +141,7 @@ def closing_list(text: str, knows: KnowsName) -> ClosingList | None:
 def _listed(start: int, lines: list[str], knows: KnowsName) -> ClosingList | None:
     references: list[Reference] = []
     numbered: dict[int, Reference] = {}
-    for line in filter(lambda line: line.strip(" \t*_"), lines):
+    for line in filter(lambda line: any(map(str.isalnum, line)), lines):
         item = _item(line, knows)
         if not item:
             return None

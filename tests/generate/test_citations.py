@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ragkit.generate.citation_format import format_citation
@@ -454,6 +454,7 @@ def test_whatever_the_model_says_its_citations_can_be_checked(text: str) -> None
 
 @settings(max_examples=400, deadline=None)
 @given(pieces)
+@example("\nSources:\n. \n[Source: b.md, section Setup]")
 def test_checking_a_checked_answer_changes_nothing(text: str) -> None:
     once = check(text)
     again = check(once.text)
