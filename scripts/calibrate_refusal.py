@@ -1,17 +1,16 @@
 """Fit the refusal model of `ragkit.generate.answerability` and report it on articles it has not seen.
 
-    python scripts/calibrate_refusal.py DATA_DIR [--questions 1500] [--reader MODEL | --cross-encoder MODEL]
+    python scripts/calibrate_refusal.py DATA_DIR [--questions 1500] [--reader MODEL]
 
 DATA_DIR holds `train/squad-train.jsonl.gz`, `train/squad-test.jsonl.gz`, `train/clapnq-dev.jsonl.gz` and `clinc-oos/`.
 Fitting uses squad-train only, with a reader the titles held out of its training; the other two are only reported on.
---reader is a folder of scripts/train_reader.py; --cross-encoder, one of scripts/train_reranker.py, puts its scores in
-the place of a reader's margins. For each part its paragraphs are indexed once (a temporary folder keyed by the part).
-An answerable question counts as answerable with its paragraph among the results and as unanswerable when that paragraph
-is left out; adversarial ones were written to have no answer in a paragraph that is in the index; off-topic ones are
-CLINC150's out-of-scope ones; of CLAP NQ, people found no answer in the passages of half the questions. Prints the
-constants to paste, and for each part, at the thresholds for wanted rates: false refusals and unanswerable questions
-caught, by kind, with 95% Wilson intervals; and how well the chances are calibrated (expected calibration error over
-ten bins, Naeini et al. 2015, on answerable and unanswerable questions in equal parts).
+--reader is a folder of scripts/train_reader.py. For each part its paragraphs are indexed once (a temporary folder keyed
+by the part). An answerable question counts as answerable with its paragraph among the results and as unanswerable when
+that paragraph is left out; adversarial ones were written to have no answer in a paragraph that is in the index;
+off-topic ones are CLINC150's out-of-scope ones; of CLAP NQ, people found no answer in the passages of half the
+questions. Prints the constants to paste, and for each part, at the thresholds for wanted rates: false refusals and
+unanswerable questions caught, by kind, with 95% Wilson intervals; and how well the chances are calibrated (expected
+calibration error over ten bins, Naeini et al. 2015, on answerable and unanswerable questions in equal parts).
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ import gzip
 import json
 import random
 import tempfile
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,14 +30,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from scipy import optimize
+from train_reader import area, held_out
 
 from ragkit.config.schema import Config, Retrieval
 from ragkit.embed import make_embedder
 from ragkit.evaluate.statistics import share_interval
 from ragkit.generate.answerability import RATES, READ, Calibration, features
-from ragkit.generate.reader import Reader, Reading
+from ragkit.generate.reader import Reader
 from ragkit.ingest.index import build_index
-from ragkit.rerank.onnx_cross_encoder import OnnxCrossEncoder
 from ragkit.retrieve.retriever import retrieve
 from ragkit.store.open import open_snapshot
 
@@ -47,11 +45,6 @@ T = TypeVar("T")
 Rows = list[tuple[str, int, tuple[float, ...]]]
 KINDS = ("answerable", "paragraph removed", "off topic", "adversarial", "clapnq, no answer")
 SHOWN = (0.05, 0.1)
-
-
-def held_out(title: str) -> bool:
-    """Whether scripts/train_reader.py leaves a title out."""
-    return zlib.crc32(title.encode()) % 6 == 0
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -75,20 +68,10 @@ def config_for(part: str) -> Config:
     )
 
 
-class Scores:
-    """A cross-encoder in the place of a reader: it says how well a passage goes with a question, and marks nothing."""
-
-    def __init__(self, folder: Path) -> None:
-        self._model = OnnxCrossEncoder(folder, folder / "model.onnx")
-
-    def read(self, question: str, passages: Sequence[str]) -> list[Reading]:
-        return [Reading(score, 0, 0) for score in self._model.scores(question, passages)]
-
-
 class System:
     """Retrieval over the paragraphs of a part, and the features of what it finds."""
 
-    def __init__(self, part: str, paragraphs: Iterable[str], reader: Reader | Scores | None) -> None:
+    def __init__(self, part: str, paragraphs: Iterable[str], reader: Reader | None) -> None:
         config = config_for(part)
         folder = config.ingestion.store.path.parent
         folder.mkdir(parents=True, exist_ok=True)
@@ -110,7 +93,7 @@ class System:
         return features(question, kept, self._reader.read(question, texts) if self._reader else None)
 
 
-def rows_of(data: Path, part: Part, count: int, reader: Reader | Scores | None) -> Rows:
+def rows_of(data: Path, part: Part, count: int, reader: Reader | None) -> Rows:
     """(kind, label, features) for the questions of a part of SQuAD."""
     questions = read(data / "train" / f"{part.name}.jsonl.gz")
     system = System(part.name, (str(row["passage"]) for row in questions), reader)
@@ -129,7 +112,7 @@ def rows_of(data: Path, part: Part, count: int, reader: Reader | Scores | None) 
     return rows
 
 
-def clapnq_rows(data: Path, reader: Reader | Scores | None) -> Rows:
+def clapnq_rows(data: Path, reader: Reader | None) -> Rows:
     """The same for CLAP NQ: its passages are one corpus; whether they answer is what people said."""
     questions = read(data / "train" / "clapnq-dev.jsonl.gz")
     system = System("clapnq-dev", (passage["text"] for row in questions for passage in row["passages"]), reader)
@@ -209,8 +192,7 @@ def report(part: str, rows: Rows, model: Calibration) -> None:
     unanswerable = np.concatenate(list(scores.values()))
     print(f"\n{part}: expected calibration error {calibration_error(positive, unanswerable):.3f}")
     for kind, negative in scores.items():
-        area = float(np.mean([(positive > value).mean() + 0.5 * (positive == value).mean() for value in negative]))
-        print(f"  AUC against {kind}: {area:.3f}")
+        print(f"  AUC against {kind}: {area(positive, negative):.3f}")
     for rate in SHOWN:
         threshold = model.threshold(rate)
         print(f"  wanted {rate:.2f}, threshold {threshold:.3f}")
@@ -228,9 +210,8 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--questions", type=int, default=1500)
     parser.add_argument("--reader", type=Path)
-    parser.add_argument("--cross-encoder", type=Path)
     given = parser.parse_args()
-    reader = Reader(given.reader) if given.reader else Scores(given.cross_encoder) if given.cross_encoder else None
+    reader = Reader(given.reader) if given.reader else None
     unread = Part("squad-train", "val", held_out) if reader else Part("squad-train", "train")
     tuning = rows_of(given.data, unread, given.questions, reader)
     # Without a reader the features cannot see why an adversarial question has no answer.

@@ -29,8 +29,8 @@ from scipy import optimize
 
 from ragkit.evaluate.agreement import balanced_accuracy
 from ragkit.evaluate.judges.exhibit import sentences
-from ragkit.evaluate.judges.lexical import runs_of
-from ragkit.generate.groundedness import FEATURES, claims, features, groundedness
+from ragkit.evaluate.statistics import Interval, paired_difference
+from ragkit.generate.groundedness import FEATURES, features, least_backed, runs_of
 from ragkit.generate.support import stem, support_score
 
 SENTENCES = 1000
@@ -150,11 +150,6 @@ def mean_of(text: str, evidence: str, score: Callable[[str, str], float]) -> flo
     return sum(best(one, evidence, score) for one in said) / len(said)
 
 
-def least_of(text: str, evidence: str, score: Callable[[str, str], float]) -> float:
-    """Of the sentences that claim something, as the judge `lexical.support` has it."""
-    return min((best(one, evidence, score) for one in sentences(text) if claims(one)), default=0.0)
-
-
 def fit(items: Sequence[Item], weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     """Logistic regression with a ridge. The run of the evidence is the one that today's words back best."""
     rows: list[tuple[float, ...]] = []
@@ -191,29 +186,29 @@ def balanced(items: Sequence[Item]) -> NDArray[np.float64]:
 
 def report(name: str, items: Sequence[Item]) -> None:
     labels = [item.follows for item in items]
-    ours = [least_of(item.sentence, item.evidence, groundedness) >= 0.5 for item in items]
+    least = [least_backed(item.sentence, [item.evidence]) for item in items]
+    ours = [found is not None and found[1] >= 0.5 for found in least]
     words = [mean_of(item.sentence, item.evidence, overlap) >= OVERLAP_FROM for item in items]
     print(f"\n{name}, n={len(items)}")
     for label, said in (("groundedness", ours), ("plain overlap", words)):
         found = balanced_accuracy(labels, said)
         print(f"  {label:16} balanced accuracy {found.mean:.3f} ({found.low:.3f} to {found.high:.3f})")
-    low, middle, high = _difference(labels, ours, words)
-    print(f"  difference       {middle:+.3f} ({low:+.3f} to {high:+.3f})")
+    found = _difference(labels, ours, words)
+    print(f"  difference       {found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})")
     for kind in sorted({item.kind for item in items}):
         right = [said == item.follows for said, item in zip(ours, items, strict=True) if item.kind == kind]
         before = [said == item.follows for said, item in zip(words, items, strict=True) if item.kind == kind]
         print(f"    {kind}: right {np.mean(right):.3f}, by words {np.mean(before):.3f}, n={len(right)}")
 
 
-def _difference(labels: Sequence[bool], one: Sequence[bool], other: Sequence[bool]) -> tuple[float, float, float]:
-    """Of the balanced accuracies, paired: the 95% interval of a bootstrap of 2,000 draws, and the difference."""
-    truth, first, second = (np.asarray(values) for values in (labels, one, other))
-    yes, no = np.flatnonzero(truth), np.flatnonzero(~truth)
-    gains = (first == truth).astype(float) - (second == truth).astype(float)
-    rng = np.random.default_rng(0)
-    drawn = [(gains[rng.choice(yes, len(yes))].mean() + gains[rng.choice(no, len(no))].mean()) / 2 for _ in range(2000)]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return float(low), float((gains[yes].mean() + gains[no].mean()) / 2), float(high)
+def _difference(labels: Sequence[bool], one: Sequence[bool], other: Sequence[bool]) -> Interval:
+    """Of the balanced accuracies, paired: each item counts by the share of its label."""
+    weight = {label: len(labels) / (2 * sum(each == label for each in labels)) for label in (True, False)}
+    first, second = (
+        [weight[label] * (label == said) for label, said in zip(labels, verdicts, strict=True)]
+        for verdicts in (one, other)
+    )
+    return paired_difference(second, first)
 
 
 def main() -> None:

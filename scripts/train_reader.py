@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
+from ragkit.generate.reader import WINDOW
 from ragkit.train.checkpoint import load_trained, save_trained
 from ragkit.train.reader import Encoded, ReaderSettings, encoded, margins, reader_network, train_reader
 from ragkit.train.reading import ReadingExample, look_alikes, off_topic, read_reading
 
-WINDOW = 256
 HELD_OUT = 6
 """One title of SQuAD in so many is held out."""
 LOOK_ALIKES = {"squad-train": 2800, "qed-train": 1000}
@@ -118,15 +118,16 @@ def _report(network: object, kinds: dict[str, list[ReadingExample]], tokenizer: 
             right = [_hits(one, row) for (_, one), row in zip(own, found, strict=True)]
             print(f"{kind}: the best place meets the answer in {np.mean(right):.3f} of {len(right)}")
     for kind in ("unanswerable", "squad, other passage", "off topic"):
-        print(f"answered against {kind}: AUC {_area(scores['answered'], scores[kind]):.3f} of {len(scores[kind])}")
-    print(f"QED against its other passages: AUC {_area(scores['qed'], scores['qed, other passage']):.3f}")
+        print(f"answered against {kind}: AUC {area(scores['answered'], scores[kind]):.3f} of {len(scores[kind])}")
+    print(f"QED against its other passages: AUC {area(scores['qed'], scores['qed, other passage']):.3f}")
 
 
 def _hits(one: Encoded, found: Sequence[float]) -> bool:
     return bool(found[1] <= one.end and one.start <= found[2])
 
 
-def _area(positive: np.ndarray, negative: np.ndarray) -> float:
+def area(positive: np.ndarray, negative: np.ndarray) -> float:
+    """Of the ROC curve: how often a score of one kind lies above one of the other."""
     return float(np.mean([(positive > v).mean() + 0.5 * (positive == v).mean() for v in negative]))
 
 

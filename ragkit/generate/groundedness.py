@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from ragkit.generate.support import CJK, compared, stem
+from ragkit.ingest.sentences import split_sentences
 
 FEATURES = ("novel", "novel_run", "numbers", "names", "opposed", "disorder", "hedged", "speaker")
 COEFFICIENTS = (-6.09, -3.49, -2.89, -2.7, -5.11, -1.54, -0.73, -1.75)
@@ -44,6 +45,8 @@ _HEDGE = re.compile(
 )
 _SPEAKER = re.compile(r"\b(?:i|im|me|my|mine|we|our|us|you|your)\b", re.IGNORECASE)
 _MOST = 6
+_RUN = 3
+"""Sentences of evidence that may back one sentence together, as in a citation's quote."""
 _LONGEST_ALIGNED = 400
 """Words of evidence that an order is looked for in; more would take time and say nothing."""
 
@@ -75,6 +78,33 @@ def claims(sentence: str) -> bool:
     (False, True)
     """
     return _WORD.search(_OPENING.sub("", sentence)) is not None
+
+
+def least_backed(text: str, passages: Sequence[str]) -> tuple[str, float] | None:
+    """The sentence of a text that the passages back least, and its groundedness; None if the text claims nothing.
+
+    A sentence may rest on up to three neighbouring sentences of one passage.
+
+    >>> least_backed("Yes. It lasts 10 hours.", ["In tests, the battery lasted for 10 hours."])[0]
+    'It lasts 10 hours.'
+    """
+    runs = [run for passage in passages for run in runs_of(passage)]
+    said = [sentence for sentence in _sentences(text) if claims(sentence)]
+    scored = ((sentence, max((groundedness(sentence, run) for run in runs), default=0.0)) for sentence in said)
+    return min(scored, key=lambda pair: pair[1], default=None)
+
+
+def runs_of(text: str) -> list[str]:
+    """Every run of one to three neighbouring sentences."""
+    said = _sentences(text)
+    return [
+        " ".join(said[first : first + width]) for width in range(1, _RUN + 1) for first in range(len(said) - width + 1)
+    ]
+
+
+def _sentences(text: str) -> list[str]:
+    pieces = (text[start:end] for start, end in split_sentences(text) or [(0, len(text))])
+    return [piece for piece in pieces if any(map(str.isalnum, piece))]
 
 
 def features(sentence: str, evidence: str) -> tuple[float, ...] | None:

@@ -80,8 +80,7 @@ class Reader:
         return found
 
     def _read(self, question: str, passages: Sequence[str]) -> list[Reading]:
-        asked = " ".join(question.split()[:_QUESTION_WORDS])
-        tokens = self._tokenizer.encode_batch([(asked, passage or " ") for passage in passages])
+        tokens = self._tokenizer.encode_batch([(shortened(question), passage or " ") for passage in passages])
         longest = max(len(one.ids) for one in tokens)
         ids = np.zeros((len(tokens), longest), np.int64)
         mask, kinds = np.zeros_like(ids), np.zeros_like(ids)
@@ -104,6 +103,11 @@ class Reader:
             )
             readings.append(Reading(margin, one.offsets[first][0], one.offsets[last][1]))
         return readings
+
+
+def shortened(question: str) -> str:
+    """What is read of a question, in training and after: its first words."""
+    return " ".join(question.split()[:_QUESTION_WORDS])
 
 
 def best_place(starts: NDArray[Any], ends: NDArray[Any]) -> tuple[float, int, int]:

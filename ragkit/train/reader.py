@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from ragkit.generate.reader import best_place
+from ragkit.generate.reader import best_place, shortened
 from ragkit.train.checkpoint import save_state
 from ragkit.train.optimiser import Optimiser, trained_weights
 from ragkit.train.reading import ReadingExample
@@ -43,12 +43,11 @@ class ReaderSettings:
 
 @dataclass(slots=True)
 class Encoded:
-    """A question and a passage as tokens: ids, where the passage begins, characters of the passage at each token, and
-    the places of the answer, (0, 0) for none."""
+    """A question and a passage as tokens: ids, where the passage begins, and the first and the last token of the
+    answer, both 0 for none."""
 
     ids: NDArray[np.int32]
     second: int
-    offsets: list[tuple[int, int]]
     start: int
     end: int
 
@@ -57,7 +56,7 @@ def encoded(examples: Sequence[ReadingExample], tokenizer: Tokenizer, window: in
     """Examples as tokens, in their order; None where the answer lies beyond the window."""
     tokenizer.enable_truncation(window, strategy="only_second")
     tokenizer.no_padding()
-    pairs = [(" ".join(one.question.split()[:60]), one.passage) for one in examples]
+    pairs = [(shortened(one.question), one.passage) for one in examples]
     found: list[Encoded | None] = []
     for one, tokens in zip(examples, tokenizer.encode_batch(pairs), strict=True):
         second = tokens.type_ids.index(1)
@@ -68,7 +67,7 @@ def encoded(examples: Sequence[ReadingExample], tokenizer: Tokenizer, window: in
                 found.append(None)
                 continue
             place = inside[0], inside[-1]
-        found.append(Encoded(np.asarray(tokens.ids, np.int32), second, tokens.offsets, *place))
+        found.append(Encoded(np.asarray(tokens.ids, np.int32), second, *place))
     return found
 
 

@@ -78,9 +78,7 @@ def look_alikes(
     bm25: Any = rank_bm25.BM25Okapi  # has no complete types
     passages: dict[str, list[str]] = {}
     for one in examples:
-        own = passages.setdefault(one.group if within_group else "", [])
-        if one.passage not in own[-1:]:
-            own.append(one.passage)
+        passages.setdefault(one.group if within_group else "", []).append(one.passage)
     passages = {group: list(dict.fromkeys(own)) for group, own in passages.items()}
     rankers: dict[str, Any] = {group: bm25([_words(text) for text in own]) for group, own in passages.items()}
     answerable = [one for one in examples if one.span is not None]

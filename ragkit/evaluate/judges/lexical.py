@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ragkit.evaluate.judges import Measure, asked
-from ragkit.evaluate.judges.exhibit import RULES, Exhibit, sentences, source_of, version_of
+from ragkit.evaluate.judges.exhibit import RULES, Exhibit, source_of, version_of
 from ragkit.evaluate.judges.settings import JudgeSettings
 from ragkit.evaluate.record import Judgement
-from ragkit.generate.groundedness import claims, groundedness
+from ragkit.generate.groundedness import least_backed
 from ragkit.generate.support import support_score
-
-_WINDOW = 3  # sentences of the evidence that may back one sentence together, as in a citation's quote
 
 SUPPORT_FROM = 0.5
 
@@ -54,14 +52,13 @@ class LexicalJudge:
 
 
 def _support(exhibit: Exhibit) -> tuple[float, str]:
-    runs = [run for text in exhibit.evidence for run in runs_of(text)]
-    said = [sentence for sentence in sentences(exhibit.answer) if claims(sentence)]
-    if not runs or not said:
-        return 0.0, "there is no evidence" if said else "the answer claims nothing"
-    scores = {sentence: max(groundedness(sentence, run) for run in runs) for sentence in said}
-    worst = min(said, key=scores.__getitem__)
-    reason = f"least backed: {' '.join(worst.split())}" if scores[worst] < SUPPORT_FROM else ""
-    return scores[worst], reason
+    if not exhibit.evidence:
+        return 0.0, "there is no evidence"
+    least = least_backed(exhibit.answer, exhibit.evidence)
+    if least is None:
+        return 0.0, "the answer claims nothing"
+    sentence, score = least
+    return score, f"least backed: {' '.join(sentence.split())}" if score < SUPPORT_FROM else ""
 
 
 def _correctness(exhibit: Exhibit) -> float:
@@ -71,13 +68,3 @@ def _correctness(exhibit: Exhibit) -> float:
         return max(states, support_score(exhibit.answer, reference)) if states > 0 else 0.0
 
     return max(map(likeness, exhibit.references))
-
-
-def runs_of(text: str) -> list[str]:
-    """Every run of one to three neighbouring sentences."""
-    said = sentences(text)
-    return [
-        " ".join(said[first : first + width])
-        for width in range(1, _WINDOW + 1)
-        for first in range(len(said) - width + 1)
-    ]
