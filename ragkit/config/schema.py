@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal, cast
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -23,7 +22,9 @@ from pydantic import (
     model_validator,
 )
 
-from ragkit.service import http_address
+from ragkit.config.part import Address, Part, PathField, runtime
+from ragkit.config.routing import Routing
+from ragkit.config.serving import Serve
 
 DEFAULT_SYSTEM_PROMPT = """\
 Answer based ONLY on the provided context.
@@ -36,27 +37,6 @@ WRITERS = frozenset({"openai", "llama_cpp"})
 """Backends of generation whose model also writes for `retrieval.transforms`."""
 
 
-def runtime(default: Any = ..., *, description: str, **constraints: Any) -> Any:
-    """A field that cannot change a result (a path, a worker count, a time-out) and so is not hashed."""
-    return Field(default, description=description, json_schema_extra={"runtime": True}, **constraints)
-
-
-class Part(BaseModel):
-    """Base of all parts: unknown keys are refused, values are not coerced, instances do not change."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        frozen=True,
-        use_attribute_docstrings=True,
-        allow_inf_nan=False,
-        hide_input_in_errors=True,  # an address may carry a password
-    )
-
-
-PathField = Annotated[Path, Field(strict=False)]
-
-
 def _device(name: str) -> str:
     if not re.fullmatch(r"cpu|mps|(cuda|xpu|npu|hpu)(:\d+)?", name):
         raise ValueError("this is no device; write cpu, cuda, cuda:1 or mps, or leave it out")
@@ -64,7 +44,6 @@ def _device(name: str) -> str:
 
 
 Device = Annotated[str, AfterValidator(_device)]
-Address = Annotated[str, AfterValidator(http_address)]
 
 
 class Parsing(Part):
@@ -383,123 +362,14 @@ class Generation(Part):
             raise ValueError("citations: grammar is nothing that OpenAI's API knows; set json_schema or tags")
         return self
 
+    def without_model(self) -> Generation:
+        """The same for sentences of the documents: no language model writes, nor is one asked.
 
-OVERRIDES = ("backend", "model", "citations", "max_tokens", "context_tokens", "timeout_s")
-"""Keys of an endpoint that stand for those of `generation` where they are set."""
-WHERE = ("base_url", "api_key", "api_version")
-"""Keys that say where a model is; an endpoint with an address of its own takes none of them over, so that no key is
-sent to an address that it is not for."""
-
-
-class Endpoint(Part):
-    """One place that can write an answer. What is left out is that of `generation`."""
-
-    name: str = Field(min_length=1, max_length=100)
-    """What it is called in answers, cost lines and logs."""
-    backend: Literal["extractive", "openai", "vllm", "llama_cpp"] | None = None
-    model: str | None = None
-    citations: Literal["names", "tags", "grammar", "json_schema"] | None = None
-    max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
-    context_tokens: int | None = Field(default=None, ge=128, le=10_000_000)
-    base_url: Address | None = runtime(
-        None, description="openai: address; with it, api_key and api_version are not those of generation."
-    )
-    api_key: SecretStr | None = runtime(None, strict=False, description="openai: key; use ${OPENAI_API_KEY}.")
-    api_version: str | None = runtime(None, description="openai: set for Azure, e.g. 2024-10-21.")
-    timeout_s: float | None = runtime(
-        None,
-        gt=0,
-        le=86_400,
-        description="Time limit of one try; null takes half of what is left of the request's time while another"
-        " endpoint can be tried, and then all of it.",
-    )
-    weight: float = runtime(1.0, ge=0, le=1e6, description="weighted: share of the questions; 0 only stands in.")
-    max_concurrent: int | None = runtime(None, ge=1, le=100_000, description="Most calls at once; null is no limit.")
-
-    def over(self, generation: Generation) -> Generation:
-        """The settings of `generation` with those of this endpoint in their place.
-
-        Raises ValueError where they do not go together.
-
-        >>> Endpoint(name="a", model="m", base_url="http://a/v1").over(Generation(max_tokens=9)).max_tokens
-        9
+        >>> Generation(backend="openai", model="m").without_model().backend
+        'extractive'
         """
-        own = {key: value for key in (*OVERRIDES, *WHERE) if (value := getattr(self, key)) is not None}
-        if self.base_url is not None or self.backend not in (None, generation.backend):
-            own |= {key: getattr(self, key) for key in WHERE}
-        given = {name: getattr(generation, name) for name in generation.model_fields_set}
-        return Generation.model_validate({**given, **own})
-
-
-class Rule(Part):
-    """Which questions go to which endpoints: those for which all that is set holds."""
-
-    endpoints: list[str] = Field(min_length=1)
-    """Names of endpoints, in the order in which they are tried; no other is."""
-    task: str | None = None
-    """What the caller says the question is, such as summarisation or code."""
-    tenant: str | None = None
-    min_length: int | None = Field(default=None, ge=0)
-    """Characters of the question, at least."""
-    max_length: int | None = Field(default=None, ge=0)
-    """Characters of the question, at most."""
-    metadata: dict[str, str | int | float | bool] = Field(default_factory=dict[str, "str | int | float | bool"])
-    """Fields and values that a passage has which was found for the question, one passage for each."""
-
-
-class Breaker(Part):
-    """When an endpoint that fails is left alone, and when one call tries whether it works again."""
-
-    failures: int = runtime(8, ge=1, le=10_000, description="Failed calls in a row that make it be left alone.")
-    open_s: float = runtime(5.0, gt=0, le=86_400, description="How long it is left alone.")
-
-
-class Cascade(Part):
-    """cascade: when the answer of the first endpoint, the cheap one, does."""
-
-    min_confidence: float = Field(default=0.3, ge=0, le=1)
-    """Chance, estimated from the search, that the evidence answers; below it the cheap endpoint is not asked."""
-    min_groundedness: float = Field(default=0.5, ge=0, le=1)
-    """Chance that people call the cheap answer's least backed sentence backed; below it the others are asked."""
-
-
-class Routing(Part):
-    """Several endpoints behind one question. Without endpoints there is one model, that of `generation`."""
-
-    endpoints: list[Endpoint] = Field(default_factory=list[Endpoint])
-    policy: Literal["single", "fallback", "weighted", "rules", "cascade"] = "fallback"
-    """Who is asked: the first endpoint only; each in its order when those before cannot answer; one by chance, by
-    weight, then the others; by `rules`; or the first, and the others where its answer does not do."""
-    rules: list[Rule] = Field(default_factory=list[Rule])
-    """rules: the first that holds; where none does, all endpoints in their order."""
-    cascade: Cascade = Cascade()
-    breaker: Breaker = Breaker()
-    deadline_s: float = runtime(
-        60.0, gt=0, le=86_400, description="Time of a request, from the question to the answer."
-    )
-    wait_s: float = runtime(
-        10.0, ge=0, le=86_400, description="Most of that time to wait for an endpoint that is busy or left alone."
-    )
-    attempts: int = runtime(8, ge=1, le=100, description="Most tries of a request.")
-    paid_attempts: int = runtime(
-        4, ge=1, le=100, description="Most tries that may cost something: one that a server refused does not."
-    )
-    hedge_after_s: float | None = runtime(
-        None, gt=0, le=86_400, description="Ask another endpoint too where the first is not through by then."
-    )
-
-    @model_validator(mode="after")
-    def _names_are_known(self) -> Routing:
-        names = [endpoint.name for endpoint in self.endpoints]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"two endpoints are called {min(twice)}")
-        if unknown := {name for rule in self.rules for name in rule.endpoints} - set(names):
-            raise ValueError(f"a rule names {min(unknown)}, which is none of endpoints")
-        if self.policy == "rules" and self.endpoints and not self.rules:
-            raise ValueError("policy rules needs rules")
-        if self.policy == "cascade" and len(self.endpoints) == 1:
-            raise ValueError("policy cascade needs two endpoints, the cheap one first")
-        return self
+        refusal = self.refusal.model_copy(update={"ask_model": False})
+        return self.model_copy(update={"backend": "extractive", "refusal": refusal})
 
 
 class Price(Part):
@@ -553,45 +423,6 @@ class Costs(Part):
         return self
 
 
-class Serve(Part):
-    """The server: where it listens, what it keeps, and what one caller may ask of it."""
-
-    host: str = runtime("127.0.0.1", description="Address to listen on; without an API key only this machine's own.")
-    port: int = runtime(8080, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
-    folder: PathField = runtime(
-        Path(".ragkit/serve"), description="Folder of API keys, uploaded documents, feedback and sessions."
-    )
-    requests_per_minute: int = runtime(
-        120, ge=1, le=1_000_000, description="What a key may ask in a minute, unless it was made with another limit."
-    )
-    concurrency_per_key: int = runtime(8, ge=1, le=10_000, description="Requests of one key at once; more get 429.")
-    concurrency: int = runtime(16, ge=1, le=10_000, description="Requests of all keys that are worked on at once.")
-    waiting: int = runtime(64, ge=0, le=100_000, description="Requests that may wait for that; more get 429.")
-    timeout_s: float = runtime(120.0, gt=0, le=86_400, description="Time limit of a request, waiting included.")
-    stop_s: float = runtime(8.0, gt=0, le=9, description="How long requests may go on when the server is told to stop.")
-    max_request_kb: int = runtime(256, ge=1, le=1_000_000, description="Largest body of a request but an upload.")
-    max_upload_mb: float = runtime(50.0, gt=0, le=100_000, description="Largest document that can be uploaded.")
-    max_uploads_waiting: int = runtime(100, ge=1, le=100_000, description="Uploads of a tenant that wait for indexing.")
-    upload_types: list[str] = runtime(
-        [".md", ".txt", ".rst", ".html", ".pdf", ".docx", ".pptx", ".xlsx", ".epub", ".eml"],
-        description="Suffixes of files that can be uploaded.",
-    )
-    cors_origins: list[str] = runtime(
-        [], description="Origins whose pages may call the server from a browser, such as https://intranet.example."
-    )
-    condense: Literal["model", "rules"] = runtime(
-        "model", description="What makes a follow-up question stand alone; without a language model it is rules."
-    )
-    memory_tokens: int = runtime(
-        1000, ge=50, le=100_000, description="What is kept of a conversation word for word; the rest is summarised."
-    )
-    log: Literal["text", "json"] = runtime("text", description="Form of the log lines on stderr.")
-    log_questions: bool = runtime(False, description="Write questions and answers into logs and traces.")
-    traces_url: Address | None = runtime(
-        None, description="OpenTelemetry collector (OTLP over HTTP), such as http://localhost:4318/v1/traces."
-    )
-
-
 class Origins(dict[str, str]):
     """For each key that was written somewhere, where: {"retrieval.top_k": "ragkit.yaml:4"}.
 
@@ -619,14 +450,6 @@ class Config(Part):
     _origins: Origins = PrivateAttr(default_factory=Origins)
 
     @model_validator(mode="after")
-    def _has_a_writer(self) -> Config:
-        if "hyde" in self.retrieval.transforms and self.generation.backend not in WRITERS:
-            raise ValueError(
-                "retrieval.transforms: hyde needs a language model; set generation.backend to openai or llama_cpp"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _endpoints_are_complete(self) -> Config:
         for endpoint in self.routing.endpoints:
             try:
@@ -635,6 +458,20 @@ class Config(Part):
                 said = "; ".join(str(one["ctx"]["error"]) if "ctx" in one else one["msg"] for one in error.errors())
                 raise ValueError(f"routing.endpoints: {endpoint.name}: {said}") from None
         return self
+
+    @model_validator(mode="after")
+    def _has_a_writer(self) -> Config:
+        if "hyde" in self.retrieval.transforms and not self.can_write:
+            raise ValueError(
+                "retrieval.transforms: hyde needs a language model; set generation.backend to openai or llama_cpp"
+            )
+        return self
+
+    @property
+    def can_write(self) -> bool:
+        """Whether a language model can be asked for a text that is no answer: of `generation`, or of an endpoint."""
+        asked = [each.over(self.generation) for each in self.routing.endpoints] or [self.generation]
+        return any(generation.backend in WRITERS for generation in asked)
 
     @property
     def origins(self) -> Origins:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from ragkit.config.schema import Part
+from ragkit.config.part import Part
 from ragkit.errors import ParseError, RagkitError
 from ragkit.evaluate.json_lines import bad_line, iter_objects
 from ragkit.evaluate.validation import in_words

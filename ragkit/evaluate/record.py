@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from ragkit.config.schema import Part
+from ragkit.config.part import Part
 from ragkit.evaluate.cases import Case
 
 Reached = Literal["nowhere", "parsed", "chunked", "retrieved", "fused", "reranked", "results", "prompt"]

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from ragkit.config.document import read_document
-from ragkit.config.schema import Part
+from ragkit.config.part import Part
 from ragkit.errors import ConfigError
 from ragkit.evaluate.cases import Case, Questions, read_csv, read_jsonl
 from ragkit.evaluate.judges.settings import JudgeSettings

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ragkit.config.schema import WRITERS, Config, Endpoint, Routing
+from ragkit.config.routing import Endpoint, Routing
+from ragkit.config.schema import WRITERS, Config
 from ragkit.gateway.cost import STAGES, cost_lines, worst_case
 from ragkit.types import Answer, Attempt, CostLine, Usage
 
@@ -71,11 +72,7 @@ def _line(config: Config, attempt: Attempt) -> CostLine:
 
 def _at(config: Config, endpoint: Endpoint | None) -> Config:
     """The config as if there were this endpoint only; None is the answer without a language model."""
-    if endpoint is None:
-        refusal = config.generation.refusal.model_copy(update={"ask_model": False})
-        generation = config.generation.model_copy(update={"backend": "extractive", "refusal": refusal})
-    else:
-        generation = endpoint.over(config.generation)
+    generation = config.generation.without_model() if endpoint is None else endpoint.over(config.generation)
     return config.model_copy(update={"generation": generation, "routing": Routing()})
 
 

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from ragkit.config.schema import Breaker as Settings
+from ragkit.config.routing import Breaker as Settings
 from ragkit.gateway.deadline import Clock
 from ragkit.gateway.streak import Streak
 

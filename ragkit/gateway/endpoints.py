@@ -15,8 +15,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragkit.config.schema import Endpoint as Settings
-from ragkit.config.schema import Generation, Routing
+from ragkit.config.routing import Endpoint as Settings
+from ragkit.config.routing import Routing
+from ragkit.config.schema import Generation
 from ragkit.gateway.breaker import Breaker, Permit, State
 from ragkit.gateway.deadline import Clock
 from ragkit.gateway.streak import Streak

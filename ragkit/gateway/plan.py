@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from random import uniform
 
-from ragkit.config.schema import Routing
+from ragkit.config.routing import Routing
 from ragkit.errors import RagkitError
 from ragkit.gateway.deadline import Deadline
 from ragkit.gateway.endpoints import Changes, Endpoint, Entry

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from random import random
 
-from ragkit.config.schema import Endpoint, Routing, Rule
+from ragkit.config.routing import Endpoint, Routing, Rule
 from ragkit.types import ScoredChunk
 
 Chance = Callable[[], float]

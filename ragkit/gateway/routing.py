@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast, runtime_checkable
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from ragkit.config.schema import WRITERS, Config, Routing
+from ragkit.config.routing import Routing
+from ragkit.config.schema import WRITERS, Config
 from ragkit.errors import RagkitError, ServiceError, StreamCut
 from ragkit.gateway import policy
 from ragkit.gateway.blocking import Background
@@ -67,12 +68,7 @@ class Router:
             each.name: Endpoint(each, config.generation, config.routing, make, self.changes)
             for each in config.routing.endpoints
         }
-        alone = config.generation.model_copy(
-            update={
-                "backend": "extractive",
-                "refusal": config.generation.refusal.model_copy(update={"ask_model": False}),
-            }
-        )
+        alone = config.generation.without_model()
         self._make_stand_in = lambda: make(alone)
         self._stand_in: Generator | None = None
 

@@ -197,13 +197,12 @@ class _AsyncCall:
 
 def without_a_model(config: Config) -> Config:
     """The config for sentences of the documents: no model writes an answer or another wording of the question."""
-    from ragkit.config.schema import Routing
+    from ragkit.config.routing import Routing
 
-    generation = config.generation.model_copy(
-        update={"backend": "extractive", "refusal": config.generation.refusal.model_copy(update={"ask_model": False})}
-    )
     retrieval = config.retrieval.model_copy(update={"transforms": []})
-    return config.model_copy(update={"generation": generation, "retrieval": retrieval, "routing": Routing()})
+    return config.model_copy(
+        update={"generation": config.generation.without_model(), "retrieval": retrieval, "routing": Routing()}
+    )
 
 
 def limit_of(budget: Budget, payer: Payer, now: float) -> Limit | None:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ragkit.config.schema import WRITERS, Bm25, Config, Transform
+from ragkit.config.schema import Bm25, Config, Transform
 from ragkit.retrieve.vocabulary import Vocabulary, read_vocabulary
 from ragkit.store import StoreReader
 from ragkit.store.bm25 import Bm25Encoder
@@ -130,7 +130,7 @@ def make_rewriter(config: Config, store: StoreReader, generator: Callable[[], Ge
     transforms = config.retrieval.transforms
     if not transforms:
         return None
-    writes = not _BY_RULE.issuperset(transforms) and config.generation.backend in WRITERS
+    writes = not _BY_RULE.issuperset(transforms) and config.can_write
     write = plain_writer(generator()) if writes else None
     return Rewriter(transforms, config.retrieval.bm25, store.iter_chunks, write)
 

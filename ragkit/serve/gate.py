@@ -22,7 +22,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ragkit.config.schema import Serve
+from ragkit.config.serving import Serve
 from ragkit.serve.access import ANYBODY, Caller
 from ragkit.serve.keys import Keys
 from ragkit.serve.problems import Problem

@@ -14,7 +14,8 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from ragkit.config.schema import Config, Serve
+from ragkit.config.schema import Config
+from ragkit.config.serving import Serve
 from ragkit.errors import ConfigError
 from ragkit.serve.app import make_app
 from ragkit.serve.database import Database

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ragkit.config.schema import Filter
 from ragkit.ingest.discover import whole_characters
-from ragkit.types import Answer, CostLine, ScoredChunk
+from ragkit.types import Answer, Citation, CostLine, RemovedCitation, ScoredChunk, Span, StageScore, Usage
 
 _LONGEST_QUESTION = 20_000
 _MOST_CONDITIONS = 100
@@ -71,11 +71,6 @@ class FeedbackRequest(Body):
     answer: str = Field(default="", max_length=_LONGEST_QUESTION)
 
 
-class StageScore(Shown):
-    rank: int
-    score: float
-
-
 class Passage(Shown):
     """A passage that was found."""
 
@@ -92,9 +87,6 @@ class Passage(Shown):
     @classmethod
     def of(cls, result: ScoredChunk) -> Passage:
         chunk = result.chunk
-        stages: dict[str, StageScore] = {
-            stage: StageScore(rank=score.rank, score=score.score) for stage, score in result.stages.items()
-        }
         return cls(
             chunk_id=chunk.id,
             source_document=chunk.source_document,
@@ -104,42 +96,8 @@ class Passage(Shown):
             end=chunk.end,
             text=chunk.text,
             score=result.score,
-            stages=stages,
+            stages={str(stage): score for stage, score in result.stages.items()},
         )
-
-
-class Citation(Shown):
-    """A place in a document: `text[start:end]` of the document is `quote`; `answer_start:answer_end` is the sentence
-    of the answer that it backs."""
-
-    chunk_id: str
-    document_id: str
-    source_document: str
-    page_number: int | None
-    section_heading: str | None
-    start: int
-    end: int
-    quote: str
-    support: float
-    answer_start: int
-    answer_end: int
-    attached: bool
-
-
-class Span(Shown):
-    start: int
-    end: int
-
-
-class RemovedCitation(Shown):
-    text: str
-    reason: str
-
-
-class Usage(Shown):
-    input_tokens: int
-    output_tokens: int
-    cached_tokens: int
 
 
 class Cost(Shown):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 
 from mcp.server import MCPServer
@@ -23,8 +22,8 @@ from ragkit.serve.events import answered
 from ragkit.serve.gate import Admitted
 from ragkit.serve.problems import Problem, problem_of
 from ragkit.serve.routes.documents import find_document
-from ragkit.serve.schemas import Citation, Passage
-from ragkit.types import Answer
+from ragkit.serve.schemas import Passage
+from ragkit.types import Answer, Citation
 
 _LONGEST_TEXT = 20_000
 _INSTRUCTIONS = (
@@ -82,7 +81,7 @@ def make_tools(admit: Admit, ask_system: Ask) -> MCPServer:
             answer=answer.text,
             refused=answer.refused,
             reason=answer.reason,
-            citations=[Citation.model_validate(asdict(citation)) for citation in answer.citations],
+            citations=list(answer.citations),
             trace_id=answer.trace_id,
         )
 

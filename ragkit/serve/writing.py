@@ -11,17 +11,10 @@ from ragkit.serve.conversation import Write
 from ragkit.serve.gate import Admitted
 from ragkit.types import Answer
 
-WRITERS = frozenset({"openai", "llama_cpp"})
-"""Backends whose model can be asked for a plain text."""
-
-
-def can_write(admitted: Admitted) -> bool:
-    return admitted.rag.config.generation.backend in WRITERS
-
 
 def writer(admitted: Admitted) -> Write | None:
     """What writes for conversations; None where the config leaves it to rules, or has no model for it."""
-    if admitted.rag.config.serve.condense == "rules" or not can_write(admitted):
+    if admitted.rag.config.serve.condense == "rules" or not admitted.rag.config.can_write:
         return None
     return lambda request, most: written(admitted, request, most)
 
@@ -29,7 +22,7 @@ def writer(admitted: Admitted) -> Write | None:
 def written(admitted: Admitted, request: str, max_tokens: int) -> str | None:
     """What the model writes at temperature 0; None where the caller's budget allows no model.
 
-    Raises BudgetExceeded, ServiceError, and ConfigError if the backend is none of `WRITERS`.
+    Raises BudgetExceeded, ServiceError, and ConfigError without a model that can be asked.
     """
     rag = admitted.rag
     write = plain_writer(rag.generator)
@@ -38,8 +31,8 @@ def written(admitted: Admitted, request: str, max_tokens: int) -> str | None:
             return None
         began = time.perf_counter()
         text, usage = write(request, max_tokens)
-        timings = {"generate": (time.perf_counter() - began) * 1e3}
+        timings = {"rewrite": (time.perf_counter() - began) * 1e3}
         model = rag.config.generation.model or ""
-        lines = cost_lines(rag.config, (), timings, model, usage)
+        lines = cost_lines(rag.config, (), timings, rewriting=usage)
         call.noted(Answer(text, False, (), (), model, rag.config_hash, trace_id(), timings, usage=usage, cost=lines))
     return text

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from ragkit.config import load_config
-from ragkit.config.schema import Endpoint, Generation
+from ragkit.config.routing import Endpoint
+from ragkit.config.schema import Config, Generation
 from ragkit.config.show import resolved_yaml
 from ragkit.errors import ConfigError
 
@@ -69,3 +70,12 @@ def test_the_key_of_an_endpoint_is_text_and_is_never_shown(tmp_path: Path) -> No
 def test_what_does_not_go_together_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config(written(tmp_path, text))
+
+
+def test_an_endpoint_that_writes_will_do_for_what_is_no_answer() -> None:
+    hyde = {"retrieval": {"transforms": ["hyde"]}}
+    writer = {"name": "a", "backend": "openai", "model": "m", "base_url": "http://a/v1"}
+    assert not Config().can_write
+    assert Config.model_validate({**hyde, "routing": {"endpoints": [writer]}}).can_write
+    with pytest.raises(ValidationError, match="hyde needs a language model"):
+        Config.model_validate({**hyde, "routing": {"endpoints": [{"name": "a"}]}})

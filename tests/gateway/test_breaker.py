@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragkit.config.schema import Breaker as Settings
+from ragkit.config.routing import Breaker as Settings
 from ragkit.gateway.breaker import Breaker, Permit
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, model_validator
 
-from ragkit.config.schema import Address, Part, runtime
+from ragkit.config.part import Address, Part, runtime
 
 Kind = Literal["lexical", "embedding", "llm", "ragas"]
 

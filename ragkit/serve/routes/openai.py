@@ -16,6 +16,7 @@ import numpy as np
 from fastapi import APIRouter
 from fastapi.responses import Response, StreamingResponse
 
+from ragkit.config.schema import WRITERS
 from ragkit.embed import make_token_counter
 from ragkit.errors import ModelError
 from ragkit.observe.trace import trace_id
@@ -28,7 +29,7 @@ from ragkit.serve.problems import Json, Problem
 from ragkit.serve.schemas import or_events
 from ragkit.serve.server import PROBLEMS, Reader, Server, Shared
 from ragkit.serve.structured import Form, filled, form_of
-from ragkit.serve.writing import WRITERS, can_write, writer, written
+from ragkit.serve.writing import writer, written
 from ragkit.types import Answer
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"], responses=PROBLEMS)
@@ -42,7 +43,7 @@ async def chat_completions(request: ChatRequest, admitted: Reader, server: Share
     chat.checked(request)
     question = chat.question_of(request.messages)
     form = form_of(request.response_format)
-    if form is not None and not can_write(admitted):
+    if form is not None and not admitted.rag.config.can_write:
         raise Problem(
             400,
             "invalid_request",
