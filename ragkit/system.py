@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
@@ -27,6 +28,8 @@ from ragkit.store.open import Snapshot, open_snapshot
 
 if TYPE_CHECKING:
     from ragkit.ask import Stages
+    from ragkit.gateway.cache import AnswerCache, Unanswered, Verdict
+    from ragkit.gateway.cache import Question as CacheQuestion
     from ragkit.gateway.routing import Request, Router
     from ragkit.gateway.spending import Open, Spending
     from ragkit.generate import Generator
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     from ragkit.retrieve.retriever import Retrieved
     from ragkit.store import StoreReader
     from ragkit.types import Answer, Document, ScoredChunk
+
+    Opened = tuple[AnswerCache | None, str, Stages]
 
 Strategy = Literal["dense", "sparse", "hybrid"]
 
@@ -60,6 +65,7 @@ class Ragkit:
         self._router: Router | None = None
         self._reader: Reader | None = None
         self._spending: Spending | None = None
+        self._cache: AnswerCache | None = None
         # They know the words of one state of the index.
         self._rewriters: dict[str, Rewriter | None] = {}
         self._rewriters_of: StoreReader | None = None
@@ -99,6 +105,9 @@ class Ragkit:
             if self._spending is not None:
                 self._spending.close()
                 self._spending = None
+            if self._cache is not None:
+                self._cache.close()
+                self._cache = None
             if self._router is not None:
                 self._router.close()
 
@@ -139,9 +148,15 @@ class Ragkit:
         from ragkit.ingest.delete import delete_documents
 
         self._let_go()
-        return delete_documents(
+        receipt = delete_documents(
             self.config, [names] if isinstance(names, str) else names, paths=_several(paths), wait_s=wait_s
         )
+        # Kept answers quote documents; those of a cache that is off now, too.
+        if self.config.cache.path.exists():
+            from ragkit.gateway.cache_evidence import sweep
+
+            sweep(self.config.cache, self.snapshot().store)
+        return receipt
 
     def search(
         self,
@@ -204,11 +219,15 @@ class Ragkit:
         ConfigError for an empty question and BudgetExceeded where `costs.budgets` do not allow the call.
         """
         from ragkit.ask import ask
+        from ragkit.types import Answer
 
         question, request = _readable(question), self._request(payer, task)
-        stages = self._stages()
-        with self.spending.call(question, payer) as call:
-            return call.noted(ask(question, self._within(call, stages, request), filters))
+        with self._looked_up(question, filters, payer, task, self._opened()) as found:
+            if isinstance(found, Answer):
+                return self.spending.given(found, payer)
+            with self.spending.call(question, payer) as call:
+                answer = ask(question, self._within(call, found.stages, request), filters)
+                return call.noted(found.answered(answer, as_configured=not call.free))
 
     async def aask(
         self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY, task: str | None = None
@@ -217,25 +236,39 @@ class Ragkit:
         import asyncio
 
         from ragkit.ask import aask
+        from ragkit.types import Answer
 
         question, request = _readable(question), self._request(payer, task)
-        stages = await asyncio.to_thread(self._stages)
-        async with self.spending.acall(question, payer) as call:
-            return call.noted(await aask(question, self._within(call, stages, request), filters))
+        opened = await asyncio.to_thread(self._opened)
+        async with self._alooked_up(question, filters, payer, task, opened) as found:
+            if isinstance(found, Answer):
+                return await self.spending.agiven(found, payer)
+            async with self.spending.acall(question, payer) as call:
+                answer = await aask(question, self._within(call, found.stages, request), filters)
+                return call.noted(await found.aanswered(answer, as_configured=not call.free))
 
     def stream(
         self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY, task: str | None = None
     ) -> Iterator[str | Answer]:
         """Pieces of the answer as they come and, last, the checked `Answer`."""
         from ragkit.ask import stream
+        from ragkit.types import Answer
 
         question, request = _readable(question), self._request(payer, task)
-        stages = self._stages()
+        opened = self._opened()
 
         def metered() -> Iterator[str | Answer]:
-            with self.spending.call(question, payer) as call:
-                for piece in stream(question, self._within(call, stages, request), filters):
-                    yield piece if isinstance(piece, str) else call.noted(piece)
+            with self._looked_up(question, filters, payer, task, opened) as found:
+                if isinstance(found, Answer):
+                    yield found.text
+                    yield self.spending.given(found, payer)
+                    return
+                with self.spending.call(question, payer) as call:
+                    for piece in stream(question, self._within(call, found.stages, request), filters):
+                        if isinstance(piece, str):
+                            yield piece
+                        else:
+                            yield call.noted(found.answered(piece, as_configured=not call.free))
 
         return metered()
 
@@ -246,12 +279,28 @@ class Ragkit:
         import asyncio
 
         from ragkit.ask import astream
+        from ragkit.types import Answer
 
         question, request = _readable(question), self._request(payer, task)
-        stages = await asyncio.to_thread(self._stages)
-        async with self.spending.acall(question, payer) as call:
-            async for piece in astream(question, self._within(call, stages, request), filters):
-                yield piece if isinstance(piece, str) else call.noted(piece)
+        opened = await asyncio.to_thread(self._opened)
+        async with self._alooked_up(question, filters, payer, task, opened) as found:
+            if isinstance(found, Answer):
+                yield found.text
+                yield await self.spending.agiven(found, payer)
+                return
+            async with self.spending.acall(question, payer) as call:
+                async for piece in astream(question, self._within(call, found.stages, request), filters):
+                    if isinstance(piece, str):
+                        yield piece
+                    else:
+                        yield call.noted(await found.aanswered(piece, as_configured=not call.free))
+
+    def explain_cache(self, question: CacheQuestion) -> list[Verdict]:
+        """The kept answers that come near a question, and what speaks against giving each again; [] without a cache."""
+        from dataclasses import replace
+
+        cache, state, stages = self._opened()
+        return [] if cache is None else cache.explain(replace(question, state=state), stages)
 
     def document(self, name: str) -> Document | None:
         """A document of the index with its text, by its name; citations' offsets point into this text."""
@@ -327,6 +376,18 @@ class Ragkit:
                 self._spending = Spending(self.config, self.config_hash)
             return self._spending
 
+    @property
+    def cache(self) -> AnswerCache | None:
+        """Answers of before; None where `cache.mode` is off."""
+        if self.config.cache.mode == "off":
+            return None
+        from ragkit.gateway.cache import AnswerCache
+
+        with self._models:
+            if self._cache is None:
+                self._cache = AnswerCache(self.config, self.config_hash)
+            return self._cache
+
     def rewriter(self, config: Config | None = None) -> Rewriter | None:
         """What does the `retrieval.transforms`, of the system's config or of another one over the same index and
         generator; None if there are none."""
@@ -364,6 +425,39 @@ class Ragkit:
         models = self.embedder, self.reranker, self.generator
         document = snapshot.manifest.document
         return Stages(self.config, self.config_hash, snapshot.store, *models, document, self.reader, self.rewriter())
+
+    def _looked_up(
+        self, question: str, filters: Sequence[Filter], payer: Payer, task: str | None, opened: Opened
+    ) -> AbstractContextManager[Answer | Unanswered]:
+        """Around a question: the answer that the cache has, or where to put the new one."""
+        cache, state, stages = opened
+        if cache is None:
+            from ragkit.gateway.cache import Uncached
+
+            return nullcontext(Uncached(stages))
+        from ragkit.gateway.cache import Question
+
+        return cache.asked(Question(question, filters, payer.tenant, task, state), stages)
+
+    def _alooked_up(
+        self, question: str, filters: Sequence[Filter], payer: Payer, task: str | None, opened: Opened
+    ) -> AbstractAsyncContextManager[Answer | Unanswered]:
+        """`_looked_up` without blocking the event loop."""
+        cache, state, stages = opened
+        if cache is None:
+            from ragkit.gateway.cache import Uncached
+
+            return nullcontext(Uncached(stages))
+        from ragkit.gateway.cache import Question
+
+        return cache.aasked(Question(question, filters, payer.tenant, task, state), stages)
+
+    def _opened(self) -> Opened:
+        """The cache, the name of the state of the index, and the stages."""
+        cache = self.cache
+        # Before the stages, which may be of a later state: an entry may look older than it is, never newer.
+        state = self.snapshot().state if cache is not None else ""
+        return cache, state, self._stages()
 
     def _request(self, payer: Payer, task: str | None) -> Request | None:
         """What is known of a request, from the moment on when it comes; None where there are no endpoints."""

@@ -195,6 +195,22 @@ class CostLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Cached:
+    """Where an answer comes from that was given before.
+
+    `question` is the one that it was made for, `similarity` the cosine of the two questions (1.0 for the same words),
+    `at` when it was made (seconds since 1970); `nano_usd` and `usage` are what making it took, which was saved;
+    `nano_usd` is None if its cost is not known.
+    """
+
+    question: str
+    similarity: float
+    at: float
+    nano_usd: int | None
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What `ask` returns. When `refused`, `text` is exactly `REFUSAL_TEXT` and `reason` says why.
 
@@ -204,7 +220,9 @@ class Answer:
     widened a passage (`generation.expand`) with them. `ranked` has for each stage that ran the ids of all chunks that
     it ranked, best first. `attempts` are the tries of the endpoints of `routing`, in the order in which they ended;
     `degraded` says that none of them could give the answer that was asked for, and this one stands in for it.
-    `timings_ms` has one entry per stage and "total".
+    `timings_ms` has one entry per stage and "total". `cache` is "off", "miss", or the tier that this answer is from,
+    "exact" or "semantic"; then `cached` says more, `usage` and `cost` are those of the look-up, and `results` those of
+    a search without reranker.
     """
 
     text: str
@@ -227,6 +245,7 @@ class Answer:
     ranked: Mapping[Stage, tuple[str, ...]] = field(default_factory=dict[Stage, tuple[str, ...]])
     attempts: tuple[Attempt, ...] = ()
     degraded: bool = False
+    cached: Cached | None = None
 
     @property
     def cost_usd(self) -> float | None:

@@ -34,6 +34,7 @@ COMMANDS = {
     "delete": "Remove documents from the index.",
     "eval": "Measure retrieval on a data set.",
     "cost": "Report what answers cost, and what is left of budgets.",
+    "cache": "Show, explain and clear answers that are kept.",
     "models": "List, fetch, verify and locate models.",
     "config": "Show, check and hash the configuration.",
     "doctor": "Check the installation, models and services.",

@@ -38,6 +38,7 @@ _OFF: Mapping[str, Any] = {
     "retrieval.diversity.method": "none",
     "retrieval.reranking.weight": 1.0,
     "generation.expand": "none",
+    "cache.mode": "off",
     "generation.reader": None,
     "generation.refusal.max_false_refusals": 0.05,
 }
@@ -70,6 +71,7 @@ _READ_IF: Mapping[str, tuple[str, frozenset[Any]]] = {
     "generation.stop": _WITH_A_MODEL,
     "generation.citations": _WITH_A_MODEL,
     "generation.context_tokens": _WITH_A_MODEL,
+    "cache.min_similarity": ("cache.mode", frozenset({"semantic"})),
     "generation.expand_by": ("generation.expand", frozenset({"window"})),
     "routing.rules": ("routing.policy", frozenset({"rules"})),
     "routing.cascade.min_confidence": _IN_CASCADE,

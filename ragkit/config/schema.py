@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from ragkit.config.caching import Cache
 from ragkit.config.part import Address, Part, PathField, runtime
 from ragkit.config.routing import Routing
 from ragkit.config.serving import Serve
@@ -445,6 +446,7 @@ class Config(Part):
     retrieval: Retrieval = Retrieval()
     generation: Generation = Generation()
     routing: Routing = Routing()
+    cache: Cache = Cache()
     costs: Costs = Costs()
     serve: Serve = Serve()
     _origins: Origins = PrivateAttr(default_factory=Origins)

@@ -7,6 +7,7 @@ an API costs its tokens. A stage whose price is not known has a line too, with n
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from ragkit.config.schema import Config
@@ -66,6 +67,16 @@ def cost_lines(
         else:
             lines.append(_by_seconds(config, stage, timings_ms[stage]))
     return tuple(lines)
+
+
+def cache_line(config: Config, milliseconds: float, detail: str) -> CostLine:
+    """The line of looking for an answer that was given before, and of keeping one.
+
+    >>> line = cache_line(Config(), 4.0, "exact hit")
+    >>> line.stage, line.nano_usd, line.detail
+    ('cache', 0, 'exact hit')
+    """
+    return replace(_by_seconds(config, "cache", milliseconds), detail=detail)
 
 
 def worst_case(config: Config, question: str, stages: Collection[str] = STAGES) -> tuple[int, bool]:

@@ -89,6 +89,19 @@ class Spending:
         """`call` for `async with`, without blocking the event loop."""
         return _AsyncCall(self, question, payer)
 
+    def given(self, answer: Answer, payer: Payer) -> Answer:
+        """Write an answer for which nothing was reserved, for it was made before."""
+        if self._ledger is not None:
+            call = Call(payer, answer.trace_id, answer.config_hash, answer.cost, answer.refused)
+            self._ledger.settle(call)
+        return answer
+
+    async def agiven(self, answer: Answer, payer: Payer) -> Answer:
+        """`given` without blocking the event loop."""
+        if self._ledger is None:
+            return answer
+        return await asyncio.shield(asyncio.wrap_future(self.submit(self.given, answer, payer)))
+
     @property
     def keeps(self) -> bool:
         """Whether there is a ledger."""

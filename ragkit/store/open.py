@@ -42,6 +42,11 @@ class Snapshot:
     folder: Path
     _release: weakref.finalize[..., StoreReader] | None = None
 
+    @property
+    def state(self) -> str:
+        """A name that no other state of the index has; "" where it changes under its readers."""
+        return "" if self._release is None else self.generation
+
     def is_current(self) -> bool:
         current = current_generation(self.folder)
         return self._release is None or (current is not None and current.name == self.generation)

@@ -88,7 +88,7 @@ def test_the_committed_schema_is_the_schema_of_the_code() -> None:
 
 def test_the_schema_describes_what_a_file_may_hold() -> None:
     schema = config_schema()
-    parts = {"ingestion", "retrieval", "generation", "routing", "costs", "serve"}
+    parts = {"ingestion", "retrieval", "generation", "routing", "cache", "costs", "serve"}
     assert set(schema["properties"]) == {"extends", *parts}
     assert {"and", "or", "not"} < set(schema["$defs"]["Filter"]["properties"])
     assert schema["$defs"]["Retrieval"]["properties"]["strategy"]["enum"] == ["dense", "sparse", "hybrid"]
