@@ -26,7 +26,8 @@ _INDEX_KEYS = frozenset(
 _UNSET = object()
 _WITH_A_MODEL = ("generation.backend", frozenset({"openai", "vllm", "llama_cpp"}))
 _RERANKED = ("retrieval.reranking.backend", frozenset({"cross_encoder", "http"}))
-_FED_BACK = ("retrieval.feedback.method", frozenset({"rm3"}))
+_FED_BACK = ("retrieval.feedback.method", frozenset({"rm3", "rocchio", "both"}))
+_BY_WORDS_AGAIN = ("retrieval.feedback.method", frozenset({"rm3", "both"}))
 _SMOOTHED = ("retrieval.neighbours.method", frozenset({"smooth"}))
 _DIVERSE = ("retrieval.diversity.method", frozenset({"mmr"}))
 _IN_CASCADE = ("routing.policy", frozenset({"cascade"}))
@@ -50,9 +51,8 @@ _READ_IF: Mapping[str, tuple[str, frozenset[Any]]] = {
     "retrieval.fusion.method": ("retrieval.strategy", frozenset({"hybrid"})),
     "retrieval.fusion.k": ("retrieval.fusion.method", frozenset({"rrf"})),
     "retrieval.fusion.alpha": ("retrieval.fusion.method", frozenset({"weighted"})),
-    "retrieval.feedback.method": ("retrieval.strategy", frozenset({"sparse", "hybrid"})),
     "retrieval.feedback.documents": _FED_BACK,
-    "retrieval.feedback.terms": _FED_BACK,
+    "retrieval.feedback.terms": _BY_WORDS_AGAIN,
     "retrieval.feedback.weight": _FED_BACK,
     "retrieval.neighbours.k": _SMOOTHED,
     "retrieval.neighbours.weight": _SMOOTHED,

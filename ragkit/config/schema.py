@@ -202,14 +202,15 @@ Transform = Literal["spelling", "acronyms", "multi_query", "decompose", "hyde"]
 
 
 class Feedback(Part):
-    method: Literal["none", "rm3"] = "none"
-    """rm3: search by words a second time, with the terms that stand out in what the first search found."""
+    method: Literal["none", "rm3", "rocchio", "both"] = "none"
+    """What is searched a second time, with what the first search found. rm3: words, with the terms that stand out
+    there; rocchio: meaning, from a vector between the question and what was found."""
     documents: int = Field(default=10, ge=1, le=100)
-    """rm3: how many of the best chunks the terms come from."""
+    """rm3, rocchio: how many of the best chunks are learned from."""
     terms: int = Field(default=30, ge=1, le=1000)
     """rm3: how many terms are added."""
     weight: float = Field(default=0.5, ge=0, le=1)
-    """rm3: share of the question's own terms; 1 adds nothing."""
+    """rm3, rocchio: share of the question itself; 1 adds nothing."""
 
 
 class Neighbours(Part):

@@ -16,8 +16,8 @@ from ragkit.embed import Embedder
 from ragkit.errors import ConfigError
 from ragkit.observe.stages import Ended, Ranked, tell
 from ragkit.rerank import Reranker
+from ragkit.retrieve import feedback
 from ragkit.retrieve.blend import blended
-from ragkit.retrieve.feedback import search_again
 from ragkit.retrieve.fusion import Fused
 from ragkit.retrieve.lists import embed_query, kept_by_fusion, kept_by_rerank, ranking, search
 from ragkit.retrieve.mmr import diversified
@@ -85,10 +85,11 @@ def retrieve(
     with _timed(timings, "fuse"):
         dense, sparse = found.joined(retrieval)
         ranked = ranking(dense, sparse, retrieval)
-    if retrieval.feedback.method == "rm3" and by_words:
+    if feedback.by_words(retrieval) or feedback.by_meaning(retrieval):
         with _timed(timings, "feedback"):
-            texts = [query.text for query in queries]
-            sparse = search_again(texts, ranked, store, retrieval, conditions, retrieval.candidates)
+            texts, known = [query.text for query in queries], [vector for vector in vectors if vector is not None]
+            again = feedback.SecondSearch(texts, known, store, conditions, retrieval.candidates)(ranked, retrieval)
+            dense, sparse = again[0] or dense, again[1] or sparse
             ranked = ranking(dense, sparse, retrieval)
     if retrieval.neighbours.method == "smooth":
         with _timed(timings, "neighbours"):

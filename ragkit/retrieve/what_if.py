@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ragkit.config.schema import Retrieval
+from ragkit.retrieve.feedback import by_meaning, by_words
 from ragkit.retrieve.fusion import Fused, join
 from ragkit.retrieve.lists import Lists, kept_by_rerank, ranking
 from ragkit.store import Hit
@@ -25,8 +26,9 @@ _FUSIONS: tuple[dict[str, object], ...] = (
 Rerank = Callable[[Fused, Retrieval], Fused]
 """A ranking to the reranker's order and scores."""
 
-FeedBack = Callable[[Fused, Retrieval], list[Hit]]
-"""A ranking to what BM25 finds with the terms of its first chunks, deeper than retrieval looks."""
+FeedBack = Callable[[Fused, Retrieval], tuple[list[Hit] | None, list[Hit] | None]]
+"""A ranking to what is found by meaning and by words with its first chunks, deeper than retrieval looks; None for what
+is not searched again."""
 
 Smooth = Callable[[Fused, Retrieval], Fused]
 """A ranking to that after neighbours have exchanged scores, or as it is where they do not."""
@@ -47,19 +49,26 @@ class DeepLists:
 
     def dense(self, retrieval: Retrieval) -> list[Hit]:
         """The dense list with these settings, followed by what stands further down."""
-        return _followed(self.found.joined(retrieval)[0], join(self.found.dense, retrieval.fusion))
+        return self._lists(retrieval)[0]
 
     def sparse(self, retrieval: Retrieval) -> list[Hit]:
         """The sparse list with these settings, followed by what stands further down."""
+        return self._lists(retrieval)[1]
+
+    def _lists(self, retrieval: Retrieval) -> tuple[list[Hit], list[Hit]]:
         dense, sparse = self.found.joined(retrieval)
-        if _feeds_back(retrieval):
-            return self.feed_back(ranking(dense, sparse, retrieval), retrieval)
-        return _followed(sparse, join(self.found.sparse, retrieval.fusion))
+        again = self.feed_back(ranking(dense, sparse, retrieval), retrieval)
+        return (
+            again[0] or _followed(dense, join(self.found.dense, retrieval.fusion)),
+            again[1] or _followed(sparse, join(self.found.sparse, retrieval.fusion)),
+        )
 
     def fused(self, retrieval: Retrieval) -> Fused:
         """What retrieval has after fusion, feedback and neighbours with these settings, best first."""
         dense, sparse = self.found.joined(retrieval)
-        if _feeds_back(retrieval):
+        if by_meaning(retrieval):
+            dense = self.dense(retrieval)[: retrieval.candidates]
+        if by_words(retrieval):
             sparse = self.sparse(retrieval)[: retrieval.candidates]
         return self.smooth(ranking(dense, sparse, retrieval), retrieval)
 
@@ -71,14 +80,11 @@ class DeepLists:
 
     def first_found(self, chunk_id: str, retrieval: Retrieval) -> int | None:
         """The best of the chunk's ranks in the lists that the strategy uses: so many candidates bring it in."""
-        sparse = (self.sparse(retrieval),) if _feeds_back(retrieval) else self.found.sparse
-        used = {"dense": self.found.dense, "sparse": sparse, "hybrid": (*self.found.dense, *sparse)}
+        dense = (self.dense(retrieval),) if by_meaning(retrieval) else self.found.dense
+        sparse = (self.sparse(retrieval),) if by_words(retrieval) else self.found.sparse
+        used = {"dense": dense, "sparse": sparse, "hybrid": (*dense, *sparse)}
         ranks = [rank_in([hit.chunk_id for hit in hits], chunk_id) for hits in used[retrieval.strategy]]
         return min((place for place in ranks if place is not None), default=None)
-
-
-def _feeds_back(retrieval: Retrieval) -> bool:
-    return retrieval.feedback.method == "rm3" and retrieval.strategy != "dense"
 
 
 def _followed(first: list[Hit], deep: list[Hit]) -> list[Hit]:

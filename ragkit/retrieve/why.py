@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from ragkit.config.schema import Bm25, Filter, FilterScalar, Retrieval
 from ragkit.errors import ConfigError
 from ragkit.retrieve.blend import blended
-from ragkit.retrieve.feedback import search_again
+from ragkit.retrieve.feedback import SecondSearch, by_meaning, by_words
 from ragkit.retrieve.fusion import Fused
 from ragkit.retrieve.lists import embed_query, kept_by_fusion, kept_by_rerank, search
 from ragkit.retrieve.mmr import diversified
@@ -130,13 +130,13 @@ def _deep_lists(
     """All that retrieval would have before it, and the stages after fusion, over the same index and filters."""
     limit = max(DEEPEST, retrieval.candidates)
     vectors = [embed_query(query, embedder) for query in queries]
-    texts = [query.text for query in queries]
-    fed: dict[str, list[Hit]] = {}
+    again = SecondSearch([query.text for query in queries], vectors, store, met, limit)
+    fed: dict[str, tuple[list[Hit] | None, list[Hit] | None]] = {}
 
-    def feed_back(ranked: Fused, settings: Retrieval) -> list[Hit]:
-        key = repr((ranked[: settings.feedback.documents], settings.feedback))
+    def feed_back(ranked: Fused, settings: Retrieval) -> tuple[list[Hit] | None, list[Hit] | None]:
+        key = repr((ranked[: settings.feedback.documents], settings.feedback, settings.strategy))
         if key not in fed:
-            fed[key] = search_again(texts, ranked, store, settings, met, limit)
+            fed[key] = again(ranked, settings)
         return fed[key]
 
     def smooth(ranked: Fused, settings: Retrieval) -> Fused:
@@ -225,7 +225,9 @@ def _standings(chunk_id: str, lists: DeepLists, retrieval: Retrieval, rerank: _R
     fused, strategy = lists.fused(retrieval), retrieval.strategy
     sparse, dense = ([(hit.chunk_id, hit.score) for hit in hits(retrieval)] for hits in (lists.sparse, lists.dense))
     kept_dense, kept_sparse = (max(len(hits), retrieval.candidates) for hits in lists.found.joined(retrieval))
-    if retrieval.feedback.method == "rm3":
+    if by_meaning(retrieval):
+        kept_dense = retrieval.candidates
+    if by_words(retrieval):
         kept_sparse = retrieval.candidates
     kept = kept_by_fusion(retrieval, reranks=rerank is not None)
     standings = [

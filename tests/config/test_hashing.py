@@ -119,7 +119,6 @@ NOT_READ_UNDER: dict[str, tuple[str, object]] = {
     "retrieval.fusion.k": ("retrieval.fusion.method", "dbsf"),
     "retrieval.fusion.alpha": ("retrieval.fusion.method", "rrf"),
     **{f"retrieval.feedback.{name}": ("retrieval.feedback.method", "none") for name in READ_BY_FEEDBACK},
-    "retrieval.feedback.method": ("retrieval.strategy", "dense"),
     **{f"retrieval.neighbours.{name}": ("retrieval.neighbours.method", "none") for name in READ_BY_NEIGHBOURS},
     **{f"retrieval.diversity.{name}": ("retrieval.diversity.method", "none") for name in READ_BY_DIVERSITY},
     "generation.expand_by": ("generation.expand", "parent"),

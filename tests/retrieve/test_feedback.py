@@ -1,13 +1,14 @@
-"""RM3: by its formula, and over a real store."""
+"""RM3 and Rocchio by their formulas; tests/retrieve/test_switches.py has them over a real store."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ragkit.config.schema import Feedback
-from ragkit.retrieve.feedback import expanded
+from ragkit.retrieve.feedback import expanded, moved
 
 RM3 = Feedback(method="rm3")
 counts = st.dictionaries(st.integers(0, 20), st.integers(1, 9), min_size=1, max_size=8)
@@ -48,3 +49,31 @@ def test_with_all_weight_on_the_question_its_terms_stay_alone_and_alike(
 ) -> None:
     weights = expanded(asked, found, Feedback(method="rm3", weight=1.0))
     assert weights == pytest.approx({term: 1 / len(asked) for term in asked})
+
+
+vectors = st.lists(st.floats(-1, 1, width=32), min_size=3, max_size=3).filter(lambda row: sum(map(abs, row)) > 0.1)
+
+
+@given(
+    asked=st.lists(vectors, min_size=1, max_size=2),
+    found=st.lists(st.tuples(st.floats(0, 9), vectors), max_size=4),
+    weight=st.floats(0, 1),
+)
+def test_a_moved_question_has_length_one_or_none(
+    asked: list[list[float]], found: list[tuple[float, list[float]]], weight: float
+) -> None:
+    near = [(score, np.asarray(row, dtype=np.float32)) for score, row in found]
+    vector = moved([np.asarray(row, dtype=np.float32) for row in asked], near, weight)
+    # Vectors against one another may sum to nothing.
+    assert np.linalg.norm(vector) == pytest.approx(1.0, abs=1e-3) or np.linalg.norm(vector) < 1e-3
+
+
+def test_a_question_moves_furthest_towards_the_chunk_with_the_highest_score() -> None:
+    asked, one, other = np.eye(3, dtype=np.float32)
+    vector = moved([asked], [(3.0, one), (1.0, 5 * other)], 0.5)
+    assert vector / vector[0] == pytest.approx([1.0, 0.75, 0.25], abs=1e-6)
+
+
+def test_with_all_weight_on_the_question_it_stays_where_it_is() -> None:
+    asked, one, _ = np.eye(3, dtype=np.float32)
+    assert moved([2 * asked], [(1.0, one)], 1.0) == pytest.approx(asked)

@@ -26,7 +26,7 @@ TRANSFORMS: list[Transform] = ["spelling", "acronyms", "multi_query", "decompose
 CHUNKS = 40
 ON: dict[str, Any] = {
     "transforms": TRANSFORMS,
-    "feedback": {"method": "rm3", "documents": 3, "terms": 5},
+    "feedback": {"method": "both", "documents": 3, "terms": 5},
     "neighbours": {"method": "smooth", "k": 3, "among": 15},
     "diversity": {"method": "mmr", "candidates": 12},
     "reranking": {"weight": 0.3},
@@ -96,7 +96,7 @@ def test_switches_that_change_nothing_give_the_results_of_those_that_are_off(
 ) -> None:
     question = " ".join(words)
     off = found(store, question, {"strategy": strategy})
-    idle = {"feedback": {"method": "rm3", "weight": 1.0}, "diversity": {"method": "mmr", "weight": 1.0}}
+    idle = {"feedback": {"method": "both", "weight": 1.0}, "diversity": {"method": "mmr", "weight": 1.0}}
     on = found(store, question, {"strategy": strategy, **idle})
     # Ranks of equal scores may differ by rounding; the scores must not.
     before = {result.chunk.id: result.stages["fused"].score for result in off.results}
@@ -131,6 +131,24 @@ def test_feedback_finds_by_words_that_the_question_does_not_have(store: EdgeStor
     alone = found(store, "valve", question)
     fed = found(store, "valve", {**question, "feedback": ON["feedback"]})
     assert set(ids(alone)) < set(ids(fed))
+
+
+@pytest.mark.parametrize(("strategy", "method"), [("dense", "rm3"), ("sparse", "rocchio")])
+def test_feedback_of_a_kind_that_the_strategy_does_not_search_by_changes_nothing(
+    store: EdgeStore, strategy: str, method: str
+) -> None:
+    question = {"strategy": strategy, "top_k": CHUNKS}
+    fed = found(store, "valve", {**question, "feedback": {"method": method}})
+    assert ids(fed) == ids(found(store, "valve", question))
+    assert "feedback" not in fed.timings_ms
+
+
+def test_feedback_by_meaning_brings_a_question_nearer_to_what_was_found(store: EdgeStore) -> None:
+    question = {"strategy": "dense", "top_k": CHUNKS, "candidates": CHUNKS}
+    alone = found(store, "valve", question)
+    fed = found(store, "valve", {**question, "feedback": {"method": "rocchio", "documents": 1, "weight": 0.2}})
+    assert ids(fed)[0] == ids(alone)[0]
+    assert fed.results[0].score > alone.results[0].score
 
 
 @pytest.mark.parametrize(("on", "reranks"), list(product([*([key] for key in ON), list(ON)], [False, True])), ids=str)
