@@ -418,7 +418,8 @@ class Ragkit:
         with self._models:
             self._rewriters, self._rewriters_of = {}, None
 
-    def _stages(self) -> Stages:
+    def stages(self) -> Stages:
+        """What `ragkit.ask` runs on, with the index as it is now."""
         from ragkit.ask import Stages
 
         snapshot = self.snapshot()
@@ -457,7 +458,7 @@ class Ragkit:
         cache = self.cache
         # Before the stages, which may be of a later state: an entry may look older than it is, never newer.
         state = self.snapshot().state if cache is not None else ""
-        return cache, state, self._stages()
+        return cache, state, self.stages()
 
     def _request(self, payer: Payer, task: str | None) -> Request | None:
         """What is known of a request, from the moment on when it comes; None where there are no endpoints."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -85,3 +85,14 @@ def question_progress(quiet: bool = False) -> Generator[Asked | None]:
             bar.update(task, completed=done, total=total, wrong=wrong, cost=cost)
 
         yield update
+
+
+@contextmanager
+def counted(total: int, thing: str) -> Generator[Callable[[], None]]:
+    """The bar of anything that goes one by one; what it yields is called for each."""
+    with _bar(False, thing) as bar:
+        if bar is None:
+            yield lambda: None
+            return
+        task = bar.add_task(thing, total=total)
+        yield lambda: bar.advance(task)

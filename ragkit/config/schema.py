@@ -416,6 +416,9 @@ class Costs(Part):
     over_budget: Literal["refuse", "extractive"] = runtime(
         "refuse", description="Of a call that a budget does not allow: an error, or sentences of the documents instead."
     )
+    batch_share: float = runtime(
+        0.5, ge=0, le=1, description="What a token costs in a provider's batch, as a share of its ordinary price."
+    )
     allow_unpriced: bool = runtime(False, description="Let calls without a known price through a budget, uncounted.")
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -102,6 +102,21 @@ class Spending:
             return answer
         return await asyncio.shield(asyncio.wrap_future(self.submit(self.given, answer, payer)))
 
+    def hold_for(self, questions: Sequence[str], payer: Payer, share: float, *, seconds: float) -> str:
+        """Reserve a share of the most that all these questions can cost, and return the name of the reservation; "" if
+        no budget is about this payer. Raises BudgetExceeded."""
+        now = time.time()
+        limits = self._limits(payer, now)
+        if not limits or self._ledger is None:
+            return ""
+        most = sum(self._most(question, self._config, limits)[0] for question in questions)
+        return self._ledger.hold(limits, round(most * share), seconds=seconds, at=now).id
+
+    def let_go(self, hold: str) -> None:
+        """Give back what `hold_for` reserved under this name."""
+        if self._ledger is not None:
+            self._ledger.refund(Hold(hold, 0, 0.0, ()))
+
     @property
     def keeps(self) -> bool:
         """Whether there is a ledger."""
@@ -165,17 +180,25 @@ class Spending:
     def _reserved(self, question: str, payer: Payer, config: Config) -> tuple[Hold | None, bool]:
         """The reservation, None without a budget for this payer; and whether all that it is for has a known price."""
         now = time.time()
-        limits = [limit for budget in self._costs.budgets if (limit := limit_of(budget, payer, now)) is not None]
+        limits = self._limits(payer, now)
         if not limits or self._ledger is None:
             return None, True
+        most, priced = self._most(question, config, limits)
+        longest = max(_LONGEST_S, 10 * config.generation.timeout_s)
+        return self._ledger.hold(limits, most, seconds=longest, at=now), priced
+
+    def _limits(self, payer: Payer, now: float) -> list[Limit]:
+        return [limit for budget in self._costs.budgets if (limit := limit_of(budget, payer, now)) is not None]
+
+    def _most(self, question: str, config: Config, limits: Sequence[Limit]) -> tuple[int, bool]:
+        """The most that a question can cost, and whether all of that has a known price."""
         most, priced = worst_case(config, question)
         if not priced and not self._costs.allow_unpriced:
             raise BudgetExceeded(
                 f"what a call may cost is not known, and {limits[0].scope.words} has a budget",
                 mend="set costs.prices, or costs.allow_unpriced: true",
             )
-        longest = max(_LONGEST_S, 10 * config.generation.timeout_s)
-        return self._ledger.hold(limits, most, seconds=longest, at=now), priced
+        return most, priced
 
 
 class _AsyncCall:

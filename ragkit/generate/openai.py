@@ -63,18 +63,25 @@ class OpenAIGenerator:
 
     def generate(self, question: str, results: Sequence[ScoredChunk]) -> Generated:
         """The answer at once. Raises ServiceError when the server fails."""
-        request, packed = self._request(question, results)
+        request, packed = self.request(question, results)
         return self._generated(self._completed(request), packed)
 
     async def agenerate(self, question: str, results: Sequence[ScoredChunk]) -> Generated:
         """Like `generate`, without blocking the event loop."""
-        request, packed = self._request(question, results)
+        request, packed = self.request(question, results)
         client = self._async_client()
         try:
             async with asyncio.timeout(self._config.timeout_s):
                 response = await client.post(self._address, json=request)
                 await self._acheck(response, client)
             return self._generated(read_completion(response.content), packed)
+        except _FAILURES as error:
+            raise self._fault(error) from error
+
+    def read(self, body: bytes, packed: Packed) -> Generated:
+        """An answer that came another way, such as a batch. Raises ServiceError if it is none."""
+        try:
+            return self._generated(read_completion(body), packed)
         except _FAILURES as error:
             raise self._fault(error) from error
 
@@ -105,7 +112,7 @@ class OpenAIGenerator:
 
     def stream(self, question: str, results: Sequence[ScoredChunk]) -> Iterator[str | Generated]:
         """Pieces of the text as they come, and last the whole. Raises ServiceError when the server fails."""
-        request, packed = self._request(question, results, stream=True)
+        request, packed = self.request(question, results, stream=True)
         completion, deadline = Completion(), time.monotonic() + self._config.timeout_s
         shown, lines = Shown(self._config.citations), Lines()
         try:
@@ -129,7 +136,7 @@ class OpenAIGenerator:
 
     async def astream(self, question: str, results: Sequence[ScoredChunk]) -> AsyncIterator[str | Generated]:
         """Like `stream`, without blocking the event loop."""
-        request, packed = self._request(question, results, stream=True)
+        request, packed = self.request(question, results, stream=True)
         completion, deadline = Completion(), time.monotonic() + self._config.timeout_s
         shown, lines = Shown(self._config.citations), Lines()
         client = self._async_client()
@@ -177,9 +184,10 @@ class OpenAIGenerator:
         # OpenAI's newer models know only the first name, many other servers only the second.
         return "max_completion_tokens" if self._is_openai or self._is_azure else "max_tokens"
 
-    def _request(
+    def request(
         self, question: str, results: Sequence[ScoredChunk], *, stream: bool = False
     ) -> tuple[dict[str, object], Packed]:
+        """The body of a chat completion for this question, and the passages that went into its prompt."""
         config, style = self._config, self._config.citations
         packed = pack(results, config.context_tokens, config.context_chunks, count_tokens, self._split_sentences, style)
         nearest = nearest_to(question, packed.chunks, style, self._split_sentences)

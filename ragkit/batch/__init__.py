@@ -1,0 +1,1 @@
+"""Many questions at once: from this machine, or through a provider's batch interface at its price."""

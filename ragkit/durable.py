@@ -1,0 +1,33 @@
+"""Files that are whole or not there, whenever the power goes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file beside the one of this name, sync it, and put it in its place.
+
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "state.json"
+    >>> write_whole(file, "{}")
+    >>> file.read_text()
+    '{}'
+    """
+    partial = path.with_name(f"{path.name}.part")
+    with partial.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk: a file that was made or renamed there stays."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
