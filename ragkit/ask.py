@@ -16,7 +16,7 @@ from ragkit.embed import Embedder
 from ragkit.gateway.cost import cost_lines
 from ragkit.generate import Generated
 from ragkit.generate import Generator as AnswerGenerator
-from ragkit.generate.answerability import READ, confidence, least_confidence
+from ragkit.generate.answerability import READ, confidence, least_confidence, scaled
 from ragkit.generate.citations import resolve
 from ragkit.generate.expansion import DocumentOf, Evidence, expand
 from ragkit.generate.extractive import MODEL as EXTRACTIVE
@@ -168,7 +168,8 @@ def _weak_evidence(asked: _Question, stages: Stages) -> RefusalReason | None:
     with asked.timed("answerable"):
         texts = [result.chunk.indexed_text for result in asked.results[:READ]]
         readings = stages.reader.read(asked.text, texts) if stages.reader else None
-        asked.confidence = confidence(asked.text, asked.results, readings)
+        chance = confidence(asked.text, asked.results, readings)
+        asked.confidence = scaled(chance, stages.config.generation.refusal)
     least = least_confidence(stages.config.generation)
     return "evidence_too_weak" if asked.confidence < least else None
 

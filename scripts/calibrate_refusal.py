@@ -40,6 +40,7 @@ from ragkit.generate.reader import Reader
 from ragkit.ingest.index import build_index
 from ragkit.retrieve.retriever import retrieve
 from ragkit.store.open import open_snapshot
+from ragkit.train.answerability import calibration_error
 
 T = TypeVar("T")
 Rows = list[tuple[str, int, tuple[float, ...]]]
@@ -171,19 +172,6 @@ def chances(rows: Rows, model: Calibration) -> dict[str, NDArray[np.float64]]:
 def share(hits: int, total: int) -> str:
     found = share_interval(hits, total)
     return f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f}, n={total})"
-
-
-def calibration_error(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:
-    """The mean distance of chance and truth over ten bins of equal width."""
-    values = np.concatenate([positive, negative])
-    truth = np.concatenate([np.ones_like(positive), np.zeros_like(negative)])
-    weight = np.concatenate([np.full(len(one), 0.5 / len(one)) for one in (positive, negative)])
-    bins = np.minimum((values * 10).astype(int), 9)
-    return float(
-        sum(
-            abs(np.dot(weight[bins == b], values[bins == b] - truth[bins == b])) for b in range(10) if (bins == b).any()
-        )
-    )
 
 
 def report(part: str, rows: Rows, model: Calibration) -> None:

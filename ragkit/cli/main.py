@@ -34,6 +34,7 @@ COMMANDS = {
     "inspect": "Show what the index holds.",
     "delete": "Remove documents from the index.",
     "eval": "Measure retrieval on a data set.",
+    "train": "Fit a reranker, an embedding model or refusals to your documents.",
     "cost": "Report what answers cost, and what is left of budgets.",
     "cache": "Show, explain and clear answers that are kept.",
     "models": "List, fetch, verify and locate models.",

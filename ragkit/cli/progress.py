@@ -1,4 +1,4 @@
-"""Progress bars: of a run that indexes, and of one that asks questions."""
+"""Progress bars: of a run that indexes, of one that asks questions, and of one that trains."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ragkit.evaluate.record import Record
     from ragkit.evaluate.run import Asked
     from ragkit.ingest.index import Progress as Indexing
+    from ragkit.train.reranker import Steps
 
 
 @contextmanager
@@ -83,6 +84,34 @@ def question_progress(quiet: bool = False) -> Generator[Asked | None]:
             unpriced += record.cost_usd is None and record.error is None
             cost = f"${spent:.4f}" + (f" and {unpriced} unpriced" if unpriced else "")
             bar.update(task, completed=done, total=total, wrong=wrong, cost=cost)
+
+        yield update
+
+
+@contextmanager
+def question_count(quiet: bool = False) -> Generator[Steps | None]:
+    """The bar of a run that searches for questions and asks no more of them."""
+    with _bar(quiet, "questions") as bar:
+        if bar is None:
+            yield None
+            return
+        task = bar.add_task("searching", total=None)
+        yield lambda done, total, _: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def training_progress(quiet: bool = False) -> Generator[Steps | None]:
+    """The bar of a run that trains, with the last loss that it told."""
+    with _bar(quiet, "steps", "{task.fields[loss]}") as bar:
+        if bar is None:
+            yield None
+            return
+        task = bar.add_task("training", total=None, loss="")
+
+        def update(done: int, total: int, loss: float) -> None:
+            bar.update(task, completed=done, total=total)
+            if loss == loss:  # it is told every 25th step only
+                bar.update(task, loss=f"loss {loss:.3f}")
 
         yield update
 

@@ -42,6 +42,8 @@ _OFF: Mapping[str, Any] = {
     "cache.mode": "off",
     "generation.reader": None,
     "generation.refusal.max_false_refusals": 0.05,
+    "generation.refusal.slope": 1.0,
+    "generation.refusal.intercept": 0.0,
 }
 # Keys that are read only where another one has one of these values.
 _READ_IF: Mapping[str, tuple[str, frozenset[Any]]] = {

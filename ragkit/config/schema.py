@@ -298,6 +298,11 @@ class Refusal(Part):
     min_confidence: float | None = Field(default=None, ge=0, le=1)
     """Refuse when the estimated chance that the evidence answers is lower; null leaves it to `max_false_refusals`, 0
     refuses nothing."""
+    slope: float = Field(default=1.0, gt=0)
+    """With `intercept`: fits that chance to your own questions; its logit is multiplied by this. Set by `ragkit train
+    answerability`, with `min_confidence`."""
+    intercept: float = 0.0
+    """Added to that logit."""
     ask_model: bool = False
     """llama_cpp: for small models, which seldom refuse. After the answer the model is asked whether the sentence
     nearest to the question answers it; if that is too doubtful the answer is a refusal, and else the sentence is quoted

@@ -15,7 +15,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ragkit.config.schema import Bm25, Generation
+from ragkit.config.schema import Bm25, Generation, Refusal
 from ragkit.generate.reader import Reading
 from ragkit.store.bm25 import Bm25Encoder
 from ragkit.types import ScoredChunk
@@ -76,6 +76,20 @@ def confidence(question: str, results: Sequence[ScoredChunk], readings: Sequence
     values = features(question, results, readings)
     total = model.intercept + sum(weight * value for weight, value in zip(model.coefficients, values, strict=True))
     return 1.0 / (1.0 + math.exp(-total))
+
+
+def scaled(chance: float, refusal: Refusal) -> float:
+    """A chance of `confidence` as `ragkit train answerability` fitted it to the user's own questions: its logit times
+    `slope` and moved by `intercept`. 0 stays 0.
+
+    >>> scaled(0.3, Refusal()), round(scaled(0.5, Refusal(slope=2.0, intercept=-1.0)), 3)
+    (0.3, 0.269)
+    """
+    if chance <= 0 or (refusal.slope == 1 and refusal.intercept == 0):
+        return chance
+    chance = min(max(chance, 1e-9), 1 - 1e-9)
+    logit = math.log(chance / (1 - chance))
+    return 0.5 * (1.0 + math.tanh(0.5 * (refusal.slope * logit + refusal.intercept)))  # no exponent overflows
 
 
 def least_confidence(config: Generation) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import shutil
 import tempfile
 import warnings
@@ -87,7 +88,7 @@ def _fuse_and_quantise(plain: Path, to: Path, config: Any) -> None:
         optimizer: Any = importlib.import_module("onnxruntime.transformers.optimizer")
         quantization: Any = importlib.import_module("onnxruntime.quantization")
     except ImportError as error:
-        raise MissingExtra("onnxruntime or onnx", "dev") from error
+        raise MissingExtra("onnxruntime or onnx", "train") from error
     fused: Any = optimizer.optimize_model(
         str(plain),
         model_type="bert",
@@ -98,12 +99,17 @@ def _fuse_and_quantise(plain: Path, to: Path, config: Any) -> None:
     file = plain.with_name("fused.onnx")
     fused.save_model_to_file(str(file))
     partial = to.with_suffix(".part")
-    quantization.quantize_dynamic(
-        str(file),
-        str(partial),
-        weight_type=quantization.QuantType.QInt8,
-        per_channel=True,
-        reduce_range=True,  # 7 bits of weights: with 8 the sums overflow on processors without VNNI
-        extra_options={"DefaultTensorType": _FLOAT},  # of the fused operators, whose outputs onnx cannot infer
-    )
+    advice = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # to run what was run just now
+    try:
+        quantization.quantize_dynamic(
+            str(file),
+            str(partial),
+            weight_type=quantization.QuantType.QInt8,
+            per_channel=True,
+            reduce_range=True,  # 7 bits of weights: with 8 the sums overflow on processors without VNNI
+            extra_options={"DefaultTensorType": _FLOAT},  # of the fused operators, whose outputs onnx cannot infer
+        )
+    finally:
+        logging.disable(advice)
     partial.replace(to)

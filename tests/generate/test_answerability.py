@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ragkit.config.schema import Generation
-from ragkit.generate.answerability import confidence, features, least_confidence
+from ragkit.config.schema import Generation, Refusal
+from ragkit.generate.answerability import confidence, features, least_confidence, scaled
 from ragkit.types import Chunk, ScoredChunk, Stage, StageScore
 
 
@@ -47,3 +47,10 @@ def test_a_missing_name_or_number_lowers_the_coverage() -> None:
 
 def test_sparse_only_retrieval_still_has_a_confidence() -> None:
     assert 0.0 < confidence("How long is the warranty?", [result("The warranty is two years.", None)]) < 1.0
+
+
+def test_a_scale_of_the_config_moves_the_chance_that_decides() -> None:
+    assert scaled(0.4, Refusal()) == 0.4
+    assert scaled(0.4, Refusal(intercept=1.0)) > 0.4 > scaled(0.4, Refusal(intercept=-1.0))
+    assert scaled(0.0, Refusal(intercept=5.0)) == 0.0
+    assert 0 < scaled(1.0, Refusal(slope=3.0)) <= 1

@@ -1,0 +1,150 @@
+"""What the commands that train share: their options, their questions, and how a result gets into the config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ragkit.errors import ConfigError, RagkitError
+
+if TYPE_CHECKING:
+    from ragkit.config import LoadedConfig
+    from ragkit.config.edit import Scalar
+    from ragkit.config.keys import KeyPath
+    from ragkit.system import Ragkit
+    from ragkit.train.compared import Gain
+    from ragkit.train.questions import Asked, Parts
+
+ENOUGH_LABELLED = 500
+"""Labelled questions from which on none are made unless --synthetic says so; and how many are made below it."""
+
+QuestionsOption = Annotated[
+    Path | None,
+    typer.Option("--questions", metavar="FILE", help="Labelled questions: JSON lines, CSV, SQuAD or a BEIR folder."),
+]
+SyntheticOption = Annotated[
+    int | None,
+    typer.Option(
+        "--synthetic",
+        metavar="N",
+        min=0,
+        max=100_000,
+        help=f"Make N questions from the index to train on; left out, {ENOUGH_LABELLED} if fewer are labelled.",
+    ),
+]
+TemplatesOption = Annotated[
+    bool, typer.Option("--by-template", help="Make them without the config's language model, even if there is one.")
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Where the model goes; left out, beside the index.")
+]
+MinutesOption = Annotated[float, typer.Option("--minutes", min=0.01, help="About how long to train at most.")]
+StepsOption = Annotated[
+    int | None, typer.Option("--steps", metavar="N", min=1, help="Train so many steps, however long they take.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="Another one draws other questions and passages.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what the config would become, and leave it.")]
+TenantsOption = Annotated[
+    bool, typer.Option("--all-tenants", help="Learn from the documents of all tenants of a shared index.")
+]
+
+
+Say = Callable[[str, str], None]
+"""Prints a word and a line."""
+
+
+def teller(as_json: bool) -> Say:
+    """What prints the lines of a run: on stdout, or on stderr where stdout is for JSON."""
+    from ragkit.cli.printing import clean
+
+    def say(word: str, line: str) -> None:
+        typer.echo(clean(f"{word:<13} {line}"), err=as_json)
+
+    return say
+
+
+def refuse_mixed_tenants(rag: Ragkit, agreed: bool) -> None:
+    """Raise RagkitError for an index with documents of tenants, unless somebody said that this may be."""
+    if not agreed and "tenant" in rag.snapshot().manifest.metadata_fields():
+        raise RagkitError(
+            "the index holds documents of tenants, and what is trained learns from all of them",
+            mend="add --all-tenants if that may be, or train on an index of one tenant's documents",
+        )
+
+
+def models_folder(rag: Ragkit) -> Path:
+    """Where models go that --out does not place: beside the index."""
+    return rag.config.ingestion.store.path.parent / "models"
+
+
+def questions(
+    rag: Ragkit, file: Path | None, synthetic: int | None, seed: int, say: Say, *, by_template: bool
+) -> tuple[Asked, Parts, int]:
+    """The questions, their parts, and how many more are to be made of sentences and headings.
+
+    Labelled questions are what is measured on; made ones are trained on too. Without labelled ones made ones are parted
+    in their place. Raises RagkitError if nothing can be held out.
+    """
+    from ragkit.cli.printing import counted, loading
+    from ragkit.train.questions import collected, made, parted, placed
+
+    folder = models_folder(rag)
+    asked = collected(rag, file, folder)
+    wanted = synthetic if synthetic is not None else ENOUGH_LABELLED if len(asked.labelled) < ENOUGH_LABELLED else 0
+    facts = wanted // 2
+    if facts and rag.config.can_write and not by_template:
+        say("questions", f"{facts} are made by the language model of the config (--by-template: without it)")
+    with loading("making questions", quiet=False):
+        cases = made(rag, facts, seed, folder, by_model=not by_template) if facts else []
+    more = placed(cases, rag.snapshot())
+    if asked.labelled:
+        parts = parted(asked.labelled)
+        held_out = parts.held_out
+        parts = replace(parts, train=[*parts.train, *(each for each in more if not each.documents & held_out)])
+    else:
+        asked.labelled = more
+        parts = parted(more)
+    if cases:
+        asked.counts["made"] = len(more)
+    said = ", ".join(f"{count:,} {source}" for source, count in asked.counts.items())
+    sizes = f"{len(parts.train)} to train, {len(parts.tuning)} to choose, {len(parts.test)} to report on"
+    say("questions", f"{said}: {sizes}, no document in two of these")
+    for note in asked.notes:
+        say("note", note)
+    if asked.synthetic:
+        say("note", f"{counted(len(parts.test), 'question')} to report on are made, which are easier than people's:")
+        say("", "a gain on them is no promise; label questions of your own and name them with --questions")
+    return asked, parts, wanted - facts
+
+
+def config_file(loaded: LoadedConfig) -> Path:
+    """The file that a result is installed in. Raises ConfigError if there is none."""
+    if not loaded.files:
+        raise ConfigError("there is no config file to install a result in", mend="run: ragkit init")
+    return loaded.files[-1]
+
+
+def report(gains: list[Gain], say: Say) -> None:
+    """The gains, a line each."""
+    for each in gains:
+        say("result", each.in_words())
+
+
+def install(file: Path, changes: Mapping[KeyPath, Scalar], say: Say, *, dry_run: bool) -> str:
+    """Set the keys in the config file, or only show it; prints the change and gives it back."""
+    from ragkit.config.edit import change_config
+
+    diff = change_config(file, changes, dry_run=dry_run)
+    say("dry run" if dry_run else "installed", f"{file}, {'which stays as it is' if dry_run else 'these lines'}:")
+    for line in diff.splitlines() or ["(it says so already)"]:
+        say("", line)
+    return diff
+
+
+def not_installed(file: Path, why: str, say: Say) -> None:
+    """Say that the config stays as it was, and why."""
+    say("not installed", f"{why}; {file} is as it was")

@@ -1,0 +1,127 @@
+"""`ragkit train reranker`: a reranker for the user's own index, installed only if it is shown to help there."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from ragkit.cli.options import ConfigOption, JsonOption, SetOption, load_with_origins, print_json
+from ragkit.cli.train.common import (
+    DryRunOption,
+    MinutesOption,
+    OutOption,
+    QuestionsOption,
+    SeedOption,
+    StepsOption,
+    SyntheticOption,
+    TemplatesOption,
+    TenantsOption,
+    config_file,
+    install,
+    models_folder,
+    not_installed,
+    questions,
+    refuse_mixed_tenants,
+    report,
+    teller,
+)
+from ragkit.errors import ConfigError
+
+
+def reranker(
+    config: ConfigOption = None,
+    sets: SetOption = None,
+    questions_file: QuestionsOption = None,
+    synthetic: SyntheticOption = None,
+    by_template: TemplatesOption = False,
+    base: Annotated[
+        str, typer.Option("--base", metavar="MODEL", help="A BERT to begin with, as `ragkit models` names it.")
+    ] = "all-MiniLM-L6-v2",
+    layers: Annotated[
+        str | None, typer.Option("--layers", metavar="0,2,5", help="Keep only these layers of it: quicker, and weaker.")
+    ] = None,
+    minutes: MinutesOption = 20.0,
+    steps: StepsOption = None,
+    seed: SeedOption = 0,
+    out: OutOption = None,
+    dry_run: DryRunOption = False,
+    all_tenants: TenantsOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a reranker on questions about your index; install it if it helps there, else exit with 1.
+
+    A run that was stopped goes on when the same command is given again.
+    """
+    from ragkit.cli.progress import training_progress
+    from ragkit.evaluate.run import index_fingerprint
+    from ragkit.system import Ragkit
+    from ragkit.train.folder import run_folder
+    from ragkit.train.reranker import RerankerSettings, base_folder, train_reranker
+
+    say = teller(as_json)
+    loaded = load_with_origins(config, sets)
+    file = config_file(loaded)
+    kept = _layers(layers)
+    base_folder(base)
+    with Ragkit(loaded.config) as rag:
+        refuse_mixed_tenants(rag, all_tenants)
+        asked, parts, rest = questions(rag, questions_file, synthetic, seed, say, by_template=by_template)
+        settings = RerankerSettings(
+            base=base,
+            layers=kept,
+            steps=steps,
+            minutes=minutes,
+            sentences=rest - rest // 2,
+            headings=rest // 2,
+            seed=seed,
+        )
+        depends_on = {
+            "index": index_fingerprint(rag.snapshot().manifest),
+            "questions": asked.digest,
+            "settings": asdict(settings),
+            "made": [each.case.id for each in parts.train if each.case.synthetic],
+        }
+        folder = run_folder(models_folder(rag), "reranker", out, depends_on)
+        with training_progress(quiet=as_json) as progress:
+            result = train_reranker(rag, asked, parts, settings, folder, say, progress)
+    report(result.gains, say)
+    say("cost", f"{result.milliseconds:,.0f} ms for the candidates of a question (median)")
+    say("model", f"{folder.reference} (README.md says how it came about)")
+    if result.present is not None and result.present.difference.high < 0:
+        say("warning", f"the reranker that is configured now ranks worse than none: {result.present.in_words()}")
+        say("", "to turn it off: retrieval.reranking.backend: none")
+    diff = ""
+    if result.helps:
+        diff = install(file, result.changes, say, dry_run=dry_run)
+    else:
+        not_installed(file, next(each.why_not() for each in result.gains if not each.shown), say)
+    if as_json:
+        print_json(
+            {
+                "model": folder.reference,
+                "weight": result.weight,
+                "gains": [each.as_dict() for each in result.gains],
+                "synthetic": result.synthetic,
+                "rerank_ms": result.milliseconds,
+                "helps": result.helps,
+                "installed": result.helps and not dry_run,
+                "diff": diff,
+            }
+        )
+    if not result.helps:
+        raise typer.Exit(1)
+
+
+def _layers(given: str | None) -> tuple[int, ...] | None:
+    """
+    >>> _layers("0,2,5")
+    (0, 2, 5)
+    """
+    if given is None:
+        return None
+    parts = [part.strip() for part in given.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise ConfigError(f"--layers {given}: write the numbers of layers from 0, such as 0,2,5")
+    return tuple(int(part) for part in parts)

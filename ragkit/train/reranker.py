@@ -1,0 +1,401 @@
+"""Train a reranker on the user's own index, and say whether it helps there.
+
+questions - part by document - mine wrong passages - train - choose its weight - compare - helps?
+
+The passages of documents that questions of the tuning and the test part ask about are not in the training, neither as
+right ones nor as wrong ones. The weight is chosen on the tuning part; the test part is looked at once.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ragkit.config.edit import Scalar
+from ragkit.config.keys import KeyPath
+from ragkit.errors import ModelError, RagkitError
+from ragkit.train.batches import CLS, Material, material_of
+from ragkit.train.checkpoint import load_trained, save_trained
+from ragkit.train.compared import (
+    Gain,
+    KnownQuestions,
+    KnownScores,
+    Searched,
+    best_weight,
+    gain,
+    values,
+)
+from ragkit.train.cross_encoder import Settings, base_network, train
+from ragkit.train.data import TrainingSet
+from ragkit.train.folder import RunFolder, card, read_facts
+from ragkit.train.mining import lexical_ranking, mine
+from ragkit.train.passages import (
+    corpus_of,
+    heading_set,
+    labelled_set,
+    passage_vectors,
+    question_vectors,
+    sentence_set,
+)
+from ragkit.train.questions import Asked, Labelled, Parts
+
+if TYPE_CHECKING:
+    from ragkit.rerank import Reranker
+    from ragkit.system import Ragkit
+
+Told = Callable[[str, str], None]
+"""Hears what comes out of each step: a word for it, and a line."""
+Steps = Callable[[int, int, float], None]
+"""Told after each step of the training: how many are done, of how many, and the loss (mostly NaN)."""
+
+DEPTH = 30
+"""Wrong passages that are kept for each question."""
+_PASSES = 4
+"""How often training sees each question, unless it has no time for that."""
+_FEWEST_STEPS = 30
+_TIMED = 7
+"""Questions over which the time of reranking is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class RerankerSettings:
+    """How to train. `steps` None takes as many as `minutes` allow, but no more than see each question four times.
+
+    `sentences` and `headings` are how many made questions are added to the labelled ones; they are never reported on.
+    """
+
+    base: str = "all-MiniLM-L6-v2"
+    layers: tuple[int, ...] | None = None
+    steps: int | None = None
+    minutes: float = 20.0
+    sentences: int = 0
+    headings: int = 0
+    lists: int = 8
+    wrong: int = 7
+    rate: float = 6e-5
+    seed: int = 0
+
+
+@dataclass(slots=True)
+class Result:
+    """A trained reranker, what it adds over what, and what the config must say to use it."""
+
+    folder: RunFolder
+    weight: float
+    gains: list[Gain]
+    present: Gain | None
+    """What the reranker that is configured now adds over none."""
+    milliseconds: float
+    synthetic: bool
+    """Whether the questions that it was measured on are all made."""
+    changes: dict[KeyPath, Scalar] = field(default_factory=dict[KeyPath, Scalar])
+
+    @property
+    def helps(self) -> bool:
+        return all(each.shown for each in self.gains)
+
+
+def base_folder(reference: str) -> Path:
+    """The folder of a BERT to begin with. Raises ModelError for another kind of model."""
+    import json
+
+    from tokenizers import Tokenizer
+
+    from ragkit.models.resolve import on_this_machine
+
+    folder = on_this_machine(reference).folder
+    mend = "name a BERT with its own tokenizer, such as all-MiniLM-L6-v2"
+    try:
+        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+        begins = Tokenizer.from_file(str(folder / "tokenizer.json")).token_to_id("[CLS]")
+    except Exception as error:  # tokenizers raises bare Exception
+        raise ModelError(f"{reference} in {folder} cannot be read as a model", mend=mend) from error
+    if kind != "bert" or begins != CLS:
+        raise ModelError(f"{reference} is a {kind}, and rerankers are trained from a BERT", mend=mend)
+    return folder
+
+
+def train_reranker(
+    rag: Ragkit,
+    asked: Asked,
+    parts: Parts,
+    settings: RerankerSettings,
+    folder: RunFolder,
+    told: Told,
+    progress: Steps | None = None,
+) -> Result:
+    """Train, choose the weight, compare; the model is in `folder` afterwards. The config is not changed here.
+
+    A run that was killed goes on where its last checkpoint was (one a minute). Raises RagkitError without questions to
+    train on, ModelError for a base that is no BERT, MissingExtra without torch or onnx.
+    """
+    base = base_folder(settings.base)
+    _check_packages()
+    facts: dict[str, Any] = {"settings": asdict(settings), "questions": asked.counts}
+    if folder.finished:
+        facts = read_facts(folder.path)
+        told("training", f"{folder.path} was trained before")
+        model = folder.path
+    else:
+        model, trained = _trained(rag, parts, base, settings, folder, told, progress)
+        facts |= trained
+    from ragkit.rerank.cross_encoder import load_cross_encoder
+
+    result = measured(rag, parts, load_cross_encoder(str(model.absolute())), folder, settings.seed, told)
+    facts |= {"weight": result.weight, "rerank_ms": round(result.milliseconds), "synthetic_test": result.synthetic}
+    facts["gains"] = [each.as_dict() for each in result.gains]
+    said = card("Reranker", _says(result), _rows(facts))
+    if folder.finished:
+        folder.describe(facts, said)
+    else:
+        folder.publish(model, facts, said)
+    return result
+
+
+def _check_packages() -> None:
+    from importlib.util import find_spec
+
+    from ragkit.errors import MissingExtra
+
+    for module in ("torch", "transformers"):
+        if find_spec(module) is None:
+            raise MissingExtra(module, "local")
+    for module in ("onnx", "onnxruntime"):
+        if find_spec(module) is None:
+            raise MissingExtra(module, "train")
+
+
+def _trained(
+    rag: Ragkit,
+    parts: Parts,
+    base: Path,
+    settings: RerankerSettings,
+    folder: RunFolder,
+    told: Told,
+    progress: Steps | None,
+) -> tuple[Path, dict[str, Any]]:
+    import torch
+
+    from ragkit.train.export import export_int8
+
+    material, counts = _material(rag, parts, base, settings, told)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    layers = settings.layers or tuple(range(_layers_of(base)))
+    how = Settings(
+        layers,
+        lists=settings.lists,
+        wrong=settings.wrong,
+        rate=settings.rate,
+        seed=settings.seed,
+        window=_positions_of(base),
+    )
+    network = base_network(base, layers, settings.seed, dropout=0.1).to(device)
+    everything = np.arange(len(material.positives))
+    plan: dict[str, Any] = folder.plan()
+    if not plan:
+        step_s = _seconds_of_a_step(network, material, everything, how)
+        passes = max(_FEWEST_STEPS, math.ceil(_PASSES * len(everything) / settings.lists))
+        steps = settings.steps or max(1, min(passes, int(settings.minutes * 60 / step_s)))
+        plan = {"steps": steps, "seconds_a_step": round(step_s, 3)}
+        folder.decide(plan)
+    else:
+        told("training", "goes on from its checkpoint")
+    told("time", _forecast(plan, how, parts, rag.config.retrieval.reranking.candidates, device))
+    how = replace(how, steps=plan["steps"])
+    weights, model = folder.work / "weights.safetensors", folder.work / "model"
+    done: dict[str, Any] = plan.get("done", {})
+    if weights.is_file() and done:
+        load_trained(network, weights)
+    else:
+
+        def step(number: int, _: float, loss: float) -> None:
+            if progress is not None:
+                progress(number, plan["steps"], loss)
+
+        done = train(network, material, everything, how, checkpoint=folder.work / "checkpoint", progress=step)
+        save_trained(network, weights)
+        folder.decide({**plan, "done": done})
+    told("trained", f"{done['steps']} steps in {done['seconds'] / 60:.1f} minutes, loss {done['loss']:.3f}")
+    export_int8(network, base, model, window=how.window)
+    facts = {**done, "device": device, "layers": layers, "trained_on": counts, "base": settings.base}
+    return model, facts
+
+
+def _material(
+    rag: Ragkit, parts: Parts, base: Path, settings: RerankerSettings, told: Told
+) -> tuple[Material, dict[str, int]]:
+    """All that is trained on, with its wrong passages, as token ids."""
+    from tokenizers import Tokenizer
+
+    needed = frozenset(chunk for each in parts.train for chunk in each.chunks)
+    corpus = corpus_of(rag.snapshot().store, parts.held_out, needed, settings.seed)
+    if len(corpus.chunks) < 2:
+        raise RagkitError("no documents are left to train on", mend="index more documents, or ask about fewer of them")
+    labelled = labelled_set(parts.train, corpus)
+    headings = heading_set(corpus, settings.headings, settings.seed)
+    sentences = sentence_set(corpus, settings.sentences, settings.seed)
+    sets: list[TrainingSet] = []
+    pools: list[Any] = []
+    for one in (labelled, headings, sentences):
+        if not one.examples or len(one.passages) < 2:
+            continue
+        vectors = passage_vectors(one, rag.embedder) if one is sentences else corpus.vectors
+        depth = min(DEPTH, len(one.passages) - 1)
+        found = mine(one, lexical_ranking(one), vectors, question_vectors(one, rag.embedder), depth)
+        padded = np.full((len(one.examples), DEPTH), -1, dtype=np.int32)
+        padded[:, :depth] = found
+        sets.append(one)
+        pools.append(padded)
+    if not sets:
+        raise RagkitError("there is no question to train on", mend="name a file (--questions), or add --synthetic 500")
+    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    counts = {one.name: len(one.examples) for one in sets}
+    each = float(np.mean(np.concatenate([(pool >= 0).sum(1) for pool in pools])))
+    told(
+        "training on",
+        f"{_listed(counts)}; {each:.0f} wrong passages each from {len(corpus.chunks):,} chunks of other documents than"
+        " those it is measured on",
+    )
+    return material_of(sets, pools, tokenizer), counts
+
+
+def _seconds_of_a_step(network: Any, material: Material, allowed: Any, how: Settings) -> float:
+    """Measured on a copy of the network: two steps after one that warms up."""
+    import torch
+
+    scratch = copy.deepcopy(network)
+    random = torch.get_rng_state()
+    train(scratch, material, allowed, replace(how, steps=1))
+    began = time.perf_counter()
+    train(scratch, material, allowed, replace(how, steps=2))
+    torch.set_rng_state(random)
+    return (time.perf_counter() - began) / 2
+
+
+def _forecast(plan: dict[str, Any], how: Settings, parts: Parts, candidates: int, device: str) -> str:
+    pair_s = plan["seconds_a_step"] / (how.lists * (how.wrong + 1)) / 3  # of three passes scoring is one
+    held_out = len(parts.tuning) + len(parts.test)
+    training, measuring = plan["steps"] * plan["seconds_a_step"], held_out * candidates * pair_s
+    return (
+        f"about {in_time(training)} to train ({plan['steps']:,} steps of {plan['seconds_a_step']:.2g} s on {device}),"
+        f" at most {in_time(measuring)} to measure on {held_out} held-out questions"
+    )
+
+
+def in_time(seconds: float) -> str:
+    """Rounded for people.
+
+    >>> in_time(8), in_time(95), in_time(1500), in_time(9000)
+    ('8 s', '2 minutes', '25 minutes', '2.5 hours')
+    """
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
+def measured(rag: Ragkit, parts: Parts, reranker: Reranker, folder: RunFolder, seed: int, told: Told) -> Result:
+    """Choose the weight on the tuning part, then compare on the test part with no reranker and with the present one."""
+    config, snapshot = rag.config, rag.snapshot()
+    known = KnownScores(reranker)
+    embedder = KnownQuestions(rag.embedder, [each.case.question for each in (*parts.tuning, *parts.test)])
+    now = Searched(snapshot.store, embedder, config.retrieval, rag.reranker, rag.rewriter())
+    without = now.weighing(None, 1.0)
+    weight, means = best_weight(parts.tuning, now, known)
+    first = float(np.mean(values(parts.tuning, without)))
+    tried = ", ".join(f"{each:g}: {mean:.3f}" for each, mean in means.items())
+    told("weight", f"{weight:g}, chosen on {len(parts.tuning)} other questions (nDCG@10 none: {first:.3f}, {tried})")
+    after = values(parts.test, now.weighing(known, weight))
+    before = values(parts.test, without)
+    gains = [gain("no reranker", parts.test, before, after, seed)]
+    present = None
+    if rag.reranker is not None:
+        with_present = values(parts.test, now)
+        name = f"the present reranker ({config.retrieval.reranking.model or config.retrieval.reranking.base_url})"
+        gains.append(gain(name, parts.test, with_present, after, seed))
+        present = gain("no reranker", parts.test, before, with_present, seed)
+    reranking = ("retrieval", "reranking")
+    return Result(
+        folder,
+        weight,
+        gains,
+        present,
+        _milliseconds(reranker, parts.test, without),
+        all(each.case.synthetic for each in parts.test),
+        {
+            (*reranking, "backend"): "cross_encoder",
+            (*reranking, "model"): folder.reference,
+            (*reranking, "weight"): weight,
+        },
+    )
+
+
+def _milliseconds(reranker: Reranker, labelled: Sequence[Labelled], searched: Searched) -> float:
+    """Median time to score the candidates of a question."""
+    from ragkit.retrieve.retriever import retrieve
+
+    candidates = searched.retrieval.reranking.candidates
+    retrieval = searched.retrieval.model_copy(update={"top_k": candidates})
+    spent: list[float] = []
+    for each in labelled[:_TIMED]:
+        found = retrieve(each.case.question, searched.store, searched.embedder, retrieval, None).results
+        began = time.perf_counter()
+        reranker.scores(each.case.question, [result.chunk.indexed_text for result in found])
+        spent.append((time.perf_counter() - began) * 1e3)
+    return statistics.median(spent)
+
+
+def _layers_of(base: Path) -> int:
+    return int(_config_of(base).get("num_hidden_layers", 12))
+
+
+def _positions_of(base: Path) -> int:
+    return int(_config_of(base).get("max_position_embeddings", 512))
+
+
+def _config_of(base: Path) -> dict[str, Any]:
+    import json
+
+    return json.loads((base / "config.json").read_text(encoding="utf-8"))
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
+
+
+def _says(result: Result) -> str:
+    helps = "It helps there." if result.helps else "No gain was shown there: do not use it."
+    return (
+        "A cross-encoder trained on one index, for that index. It holds no text of it, but it learned from all of it. "
+        + helps
+    )
+
+
+def _rows(facts: dict[str, Any]) -> dict[str, Any]:
+    rows = {
+        "base": facts.get("base"),
+        "layers": len(facts.get("layers", ())),
+        "trained on": _listed(facts.get("trained_on", {})),
+        "steps": facts.get("steps"),
+        "seconds": f"{facts.get('seconds')} on {facts.get('device')}",
+        "seed": facts["settings"]["seed"],
+        "retrieval.reranking.weight": facts["weight"],
+        "milliseconds a question": facts["rerank_ms"],
+        "measured on": "made questions only" if facts["synthetic_test"] else "labelled questions",
+    }
+    for each in facts["gains"]:
+        low, high = each["ci95"]
+        rows[f"nDCG@10 over {each['over']}"] = (
+            f"{each['before']:.3f} to {each['after']:.3f}, {each['difference']:+.3f} ({low:+.3f} to {high:+.3f}),"
+            f" {each['questions']} questions about {each['documents']} documents"
+        )
+    return rows
