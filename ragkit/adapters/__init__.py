@@ -1,0 +1,1 @@
+"""ragkit as other frameworks call it."""
