@@ -26,15 +26,17 @@ from ragkit.config.schema import Config
 from ragkit.observe.observer import Observer
 from ragkit.observe.spans import Spans
 from ragkit.serve.answers import Answers
+from ragkit.serve.case_file import CaseFile
 from ragkit.serve.database import Database
 from ragkit.serve.envelope import Envelope
 from ragkit.serve.gate import Gate
 from ragkit.serve.indexer import Indexer
 from ragkit.serve.keys import Keys
 from ragkit.serve.problems import handle_problems
-from ragkit.serve.routes import ask, documents, feedback, health, openai
+from ragkit.serve.routes import ask, cases, documents, feedback, health, me, openai, pages, sheets, why
 from ragkit.serve.server import Server
 from ragkit.serve.sessions import Sessions
+from ragkit.serve.sheet import Sheets
 from ragkit.serve.systems import Source, Systems
 from ragkit.serve.uploads import Uploads
 from ragkit.system import Ragkit
@@ -70,6 +72,7 @@ def make_app(system: Config | Ragkit | str | Path | None = None, *, source: Sour
             server.warming.cancel()
             await asyncio.to_thread(server.indexer.stop, _INDEXER_STOPS_S)
             server.patient.shutdown(wait=False, cancel_futures=True)
+            await asyncio.to_thread(server.sheets.close)
             server.systems.close()
             server.database.close()
             server.key_database.close()
@@ -77,7 +80,7 @@ def make_app(system: Config | Ragkit | str | Path | None = None, *, source: Sour
 
     # The pages of FastAPI's documentation load scripts from elsewhere; the document itself is at /openapi.json.
     app = FastAPI(title="ragkit", lifespan=lifespan, docs_url=None, redoc_url=None)
-    for routes in (ask, documents, feedback, health, openai):
+    for routes in (ask, cases, documents, feedback, health, me, openai, pages, sheets, why):
         app.include_router(routes.router)
     if tools is not None:
         app.router.routes.append(Route("/mcp", tools))
@@ -121,5 +124,7 @@ def _opened(rag: Ragkit, source: Source | None, *, owned: bool) -> Server:
         Answers(database),
         Sessions(database),
         observed,
+        Sheets(),
+        CaseFile(serve.folder),
         ThreadPoolExecutor(_PATIENT_THREADS, "patient"),
     )

@@ -15,12 +15,14 @@ from fastapi.security import HTTPBearer
 
 from ragkit.observe.observer import Observer
 from ragkit.serve.answers import Answers
+from ragkit.serve.case_file import CaseFile
 from ragkit.serve.database import Database
 from ragkit.serve.gate import Admitted
 from ragkit.serve.indexer import Indexer
 from ragkit.serve.keys import Keys, Role
 from ragkit.serve.problems import Problem, ProblemBody
 from ragkit.serve.sessions import Sessions
+from ragkit.serve.sheet import Sheets
 from ragkit.serve.systems import Systems
 from ragkit.serve.uploads import Uploads
 
@@ -39,6 +41,8 @@ class Server:
     answers: Answers
     sessions: Sessions
     observed: Observer
+    sheets: Sheets
+    cases: CaseFile
     patient: ThreadPoolExecutor
     """Threads for what may wait long (a model that writes, the writer lock): searches have others, and never wait."""
     warming: asyncio.Task[None] | None = None

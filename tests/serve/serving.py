@@ -14,7 +14,7 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from fastapi.testclient import TestClient
@@ -26,6 +26,7 @@ from ragkit.serve.keys import Keys, Role
 
 KETTLE = b"# Kettle\n\nThe kettle holds two litres of water. It is made of steel.\n"
 LAMP = b"# Lamp\n\nThe lamp burns for nine hours. Its shade is made of paper.\n"
+T = TypeVar("T", bound="Words")
 HERE = {"base_url": "http://127.0.0.1", "client": ("127.0.0.1", 50_000)}
 """A test client that comes from this machine."""
 
@@ -97,9 +98,9 @@ def vector(text: str) -> list[float]:
 
 
 @contextmanager
-def service(**settings: Any) -> Generator[tuple[str, type[Words]]]:
+def service(kind: type[T] = Words, **settings: Any) -> Generator[tuple[str, type[T]]]:
     """A model service: its address up to /v1, and the class whose settings its answers follow."""
-    handler = type("OwnWords", (Words,), {"asked": [], **settings})
+    handler = type(f"Own{kind.__name__}", (kind,), {"asked": [], **settings})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:

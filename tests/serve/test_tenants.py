@@ -104,6 +104,8 @@ def test_no_answer_and_no_event_shows_another_tenants_documents(world: World, fi
         "/v1/uploads",
         "/v1/feedback",
         "/v1/feedback?limit=1000",
+        "/v1/me",
+        "/v1/cases",
         "/health",
         "/ready",
         "/openapi.json",
@@ -126,6 +128,8 @@ def test_what_is_another_tenants_looks_like_what_is_not_there(world: World) -> N
         ("DELETE", "/v1/documents/umbrella/plan.md", "/v1/documents/umbrella/none.md"),
         ("GET", f"/v1/uploads/{seen['upload']}", f"/v1/uploads/{'0' * 32}"),
         ("DELETE", f"/v1/uploads/{seen['upload']}", f"/v1/uploads/{'0' * 32}"),
+        ("GET", "/v1/sheets/1/umbrella/plan.md", "/v1/sheets/1/umbrella/none.md"),
+        ("GET", "/v1/marks/1/umbrella/plan.md?start=0&end=9", "/v1/marks/1/umbrella/none.md?start=0&end=9"),
     ]
     for method, theirs, none in pairs:
         found, missing = (client.request(method, path, headers=world.acme) for path in (theirs, none))
@@ -134,6 +138,23 @@ def test_what_is_another_tenants_looks_like_what_is_not_there(world: World) -> N
         bodies = [{k: v for k, v in answer.json()["error"].items() if k not in drop} for answer in (found, missing)]
         assert bodies[0] == bodies[1]
     assert client.get("/v1/documents/umbrella/plan.md", headers=world.umbrella).status_code == 200
+
+
+def test_nobody_is_told_why_of_another_tenants_chunk(world: World) -> None:
+    """Nor how many chunks others have: the stages rank those of the caller."""
+    asked = {"question": f"What is the code word, {SECRET}?"}
+    none = {**asked, "chunk_id": "6f1c1f0e-8a3c-5b52-9a51-0a8a4c1f2d3e"}
+    theirs = {**asked, "chunk_id": world.seen["chunk"]}
+    answers = [world.client.post("/v1/why", json=body, headers=world.acme) for body in (none, theirs)]
+    assert [answer.status_code for answer in answers] == [404, 404]
+    assert answers[0].json()["error"]["message"] == answers[1].json()["error"]["message"]
+    document = world.client.get("/v1/documents/acme/plan.md", headers=world.acme).json()
+    own = world.client.post(
+        "/v1/why", json={**asked, "chunk_id": document["chunks"][0]["chunk_id"]}, headers=world.acme
+    )
+    shown = world.client.post("/v1/search", json={**asked, "top_k": 100}, headers=world.acme).json()["passages"]
+    dense = next(stage for stage in own.json()["stages"] if stage["stage"] == "dense")
+    assert dense["ranked"] == len(shown)
 
 
 def test_nobody_judges_another_tenants_answer(world: World) -> None:

@@ -77,7 +77,7 @@ async def document(name: str, admitted: Reader) -> Response:
 
 
 def _document(admitted: Admitted, name: str) -> dict[str, Any]:
-    snapshot, entry = _found(admitted, name)
+    snapshot, entry = find_entry(admitted, name)
     document = _read(snapshot, entry)
     names = ("start", "end", "page_number", "section_heading", "token_count")
     chunks = [
@@ -98,7 +98,7 @@ def _document(admitted: Admitted, name: str) -> dict[str, Any]:
 
 def find_document(admitted: Admitted, name: str) -> Document:
     """A document of the caller. Raises Problem (404) alike for one of others and for none."""
-    return _read(*_found(admitted, name))
+    return _read(*find_entry(admitted, name))
 
 
 def _read(snapshot: Snapshot, entry: Entry) -> Document:
@@ -116,7 +116,7 @@ async def delete(name: str, admitted: Writer, server: Shared) -> Response:
 
 def _delete(admitted: Admitted, server: Server, name: str) -> dict[str, Any]:
     """The file goes first: a kill in between leaves a document that the next run over the uploads takes out."""
-    snapshot, entry = _found(admitted, name)
+    snapshot, entry = find_entry(admitted, name)
     root = absolute_root(entry.root, admitted.rag.config.ingestion.store.path)
     path = Path(path_of(entry.name, root))
     del snapshot  # the receipt would count the generation that it holds open
@@ -134,7 +134,8 @@ def _delete(admitted: Admitted, server: Server, name: str) -> dict[str, Any]:
     return {"deleted": entry.name, **receipt, "returns": not uploaded}
 
 
-def _found(admitted: Admitted, name: str) -> tuple[Snapshot, Entry]:
+def find_entry(admitted: Admitted, name: str) -> tuple[Snapshot, Entry]:
+    """The line of a document that the caller sees all of. Raises Problem (404) alike for one of others and for none."""
     try:
         snapshot = admitted.rag.snapshot()
     except NoIndex:

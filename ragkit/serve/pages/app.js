@@ -1,0 +1,117 @@
+// The shell: who is signed in, which page is shown, where the focus goes.
+
+import { ApiError, forget, get, key, remember, whenRefused } from "./api.js";
+import { el, field, fill, say, trouble } from "./dom.js";
+import * as ask from "./ask.js";
+import * as document_ from "./document.js";
+
+const ROLES = ["read", "write", "admin"];
+const PAGES = {
+  ask: { title: "Ask", role: "read", page: ask },
+  document: { title: "Document", role: "read", page: document_, hidden: true },
+};
+
+const main = document.getElementById("main");
+const shown = new Map(); // what a page has made, so that an answer is still there when one comes back
+let me = null;
+let leave = () => {};
+
+/** The page behind the #, and what it is given: #/document?name=a.md&start=3 */
+function address() {
+  const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  return { name: PAGES[path] ? path : "ask", given: new URLSearchParams(query) };
+}
+
+function may(role) {
+  return ROLES.indexOf(me.role) >= ROLES.indexOf(role);
+}
+
+function show() {
+  if (!me || location.hash === "#main") return;
+  const { name, given } = address();
+  const { title, role, page } = PAGES[name];
+  leave();
+  leave = () => {};
+  document.title = `${title} – ragkit`;
+  for (const link of document.querySelectorAll("#links a")) {
+    if (link.dataset.page === name) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  if (!may(role)) {
+    fill(main, el("h1", {}, title), el("p", { class: "notice" }, `This page needs a key of role ${role}.`));
+  } else {
+    const kept = page.KEPT ? shown.get(name) : null;
+    const made = kept || page.make({ me, may, given });
+    if (page.KEPT) shown.set(name, made);
+    leave = made.leave || leave;
+    fill(main, made.node);
+    made.entered?.(given);
+  }
+  window.scrollTo(0, 0);
+  const heading = main.querySelector("h1");
+  if (heading && started) {
+    heading.tabIndex = -1;
+    heading.focus({ preventScroll: true });
+  }
+  started = true;
+}
+let started = false; // the first page leaves the focus where the browser has it
+
+function navigation() {
+  const open = Object.entries(PAGES).filter(([, { hidden, role }]) => !hidden && may(role));
+  fill(document.getElementById("links"), open.map(([name, { title }]) => el("li", {}, el("a", { href: `#/${name}`, "data-page": name }, title))));
+  document.getElementById("nav").hidden = false;
+  document.getElementById("sign-out").hidden = !key();
+  const tenant = me.tenant ? ` of ${me.tenant}` : "";
+  document.getElementById("who").textContent = me.key ? `${me.key}${tenant}, ${me.role}` : "no key needed here";
+}
+
+function signIn(message) {
+  leave();
+  me = null;
+  shown.clear();
+  document.title = "Sign in – ragkit";
+  document.getElementById("nav").hidden = true;
+  document.getElementById("sign-out").hidden = true;
+  document.getElementById("who").textContent = "";
+  const typed = el("input", { type: "password", name: "key", autocomplete: "off", spellcheck: "false", required: true });
+  const form = el("form", { class: "card narrow", onsubmit: (event) => {
+    event.preventDefault();
+    remember(typed.value.trim());
+    start();
+  } },
+    el("h1", {}, "Sign in"),
+    message && el("p", { class: "notice bad", role: "alert" }, message),
+    field("API key", typed, "Kept in this tab until it is closed or you sign out."),
+    el("button", { type: "submit" }, "Sign in"));
+  fill(main, form);
+  typed.focus();
+}
+
+async function start() {
+  try {
+    me = await get("/v1/me");
+  } catch (error) {
+    if (!(error instanceof ApiError && error.status === 401)) fill(main, el("h1", {}, "ragkit"), trouble(error));
+    return;
+  }
+  navigation();
+  show();
+  say("Signed in.");
+}
+
+whenRefused((error) => {
+  const had = key();
+  forget();
+  signIn(had ? "This key is not valid (any more)." : error.code === "no_key" ? error.message : "");
+});
+document.getElementById("sign-out").addEventListener("click", () => {
+  forget();
+  signIn("");
+});
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the # says which page is shown
+  main.focus();
+});
+addEventListener("hashchange", show);
+start();

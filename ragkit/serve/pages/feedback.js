@@ -1,0 +1,60 @@
+// What people say of an answer: a thumb at once, a reason if they like, and the question as a case for evaluations.
+
+import * as api from "./api.js";
+import { numbered } from "./answer.js";
+import { el, field, fill, say, trouble } from "./dom.js";
+
+export function feedback(context, data) {
+  const note = el("p", { class: "quiet" });
+  const after = el("div");
+  const good = el("button", { type: "button", class: "plain", "aria-pressed": "false", onclick: () => judge("up") }, el("span", { "aria-hidden": "true" }, "👍 "), "Good answer");
+  const bad = el("button", { type: "button", class: "plain", "aria-pressed": "false", onclick: () => judge("down") }, el("span", { "aria-hidden": "true" }, "👎 "), "Bad answer");
+  let verdict = "";
+
+  async function judge(chosen, reason = "") {
+    try {
+      await api.post("/v1/feedback", { trace_id: data.trace_id, verdict: chosen, reason, question: data.question, answer: data.answer });
+    } catch (error) {
+      return fill(after, trouble(error));
+    }
+    verdict = chosen;
+    good.setAttribute("aria-pressed", String(chosen === "up"));
+    bad.setAttribute("aria-pressed", String(chosen === "down"));
+    note.textContent = reason ? "Thank you; the reason is noted." : "Noted.";
+    say(note.textContent);
+    if (reason) return fill(after);
+    const why = el("input", { type: "text", maxlength: 2000, autocomplete: "off" });
+    return fill(after, el("form", { class: "reason", onsubmit: (event) => {
+      event.preventDefault();
+      if (why.value.trim()) judge(chosen, why.value.trim());
+    } }, field("Why? (may be left out)", why), el("button", { type: "submit", class: "plain" }, "Send the reason")));
+  }
+
+  const save = context.may("write") && el("button", { type: "button", class: "plain", onclick: async () => {
+    save.disabled = true;
+    try {
+      const saved = await api.post("/v1/cases", caseOf(data, verdict));
+      note.textContent = `Saved as an evaluation case, ${told(saved)}.`;
+      say(note.textContent);
+    } catch (error) {
+      save.disabled = false;
+      fill(after, trouble(error));
+    }
+  } }, "Save as evaluation case");
+
+  return el("section", { "aria-label": "Feedback", class: "feedback" }, el("div", { class: "row" }, good, bad, save), note, after);
+}
+
+/** The places that the answer cites are its evidence, unless it was found bad; a refusal is a question without answer. */
+function caseOf(data, verdict) {
+  if (data.refused) return { question: data.question, answerable: verdict === "down" };
+  const places = new Map(numbered(data.citations).map((one) => [one.number, one]));
+  const evidence = [...places.values()].map((one) => ({ document: one.source_document, quote: one.quote, page: one.page_number }));
+  return { question: data.question, evidence: verdict === "down" ? [] : evidence };
+}
+
+function told(saved) {
+  if (!saved.answerable) return "as a question that the documents do not answer";
+  if (!saved.evidence.length) return "without evidence, since the answer was not good";
+  return `with ${saved.evidence.length} cited place${saved.evidence.length > 1 ? "s" : ""} as its evidence`;
+}
