@@ -76,7 +76,7 @@ def draw(path: Path, page: int, width: int) -> bytes:
         drawn = document[page - 1]
         across, down = drawn.get_size()
         scale = min(width / across, (_MOST_PIXELS / (across * down)) ** 0.5)
-        image = drawn.render(scale=scale).to_pil()
+        image: Any = drawn.render(scale=scale).to_pil()
     out = io.BytesIO()
     image.save(out, "PNG")
     return out.getvalue()

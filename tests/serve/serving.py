@@ -14,7 +14,7 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import httpx
 from fastapi.testclient import TestClient
@@ -100,7 +100,7 @@ def vector(text: str) -> list[float]:
 @contextmanager
 def service(kind: type[T] = Words, **settings: Any) -> Generator[tuple[str, type[T]]]:
     """A model service: its address up to /v1, and the class whose settings its answers follow."""
-    handler = type(f"Own{kind.__name__}", (kind,), {"asked": [], **settings})
+    handler = cast("type[T]", type(f"Own{kind.__name__}", (kind,), {"asked": [], **settings}))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:

@@ -4,10 +4,12 @@ import { ApiError, forget, get, key, remember, whenRefused } from "./api.js";
 import { el, field, fill, say, trouble } from "./dom.js";
 import * as ask from "./ask.js";
 import * as document_ from "./document.js";
+import * as library from "./library.js";
 
 const ROLES = ["read", "write", "admin"];
 const PAGES = {
   ask: { title: "Ask", role: "read", page: ask },
+  library: { title: "Library", role: "read", page: library },
   document: { title: "Document", role: "read", page: document_, hidden: true },
 };
 
