@@ -13,6 +13,9 @@ without any of ragkit's checks. Prints, with 95% Wilson intervals:
     cited       of these, the ones that cite the paragraph that answers
     refused     of the questions without their paragraph
     false       refusals of answerable questions
+    early       refusals before the model was asked anything, and the seconds that this saves of all questions' time:
+                for each of them the median time of a question that the model was asked
+`--gates 0.05 0.1` adds what ragkit's answers come to with these values of generation.refusal.max_false_refusals.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ import re
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,12 +37,13 @@ from rich.console import Console
 from rich.table import Table
 
 from ragkit import Filter, Ragkit
-from ragkit.config.schema import DEFAULT_SYSTEM_PROMPT
+from ragkit.config.schema import DEFAULT_SYSTEM_PROMPT, Generation, Refusal
 from ragkit.evaluate.statistics import share_interval
+from ragkit.generate.answerability import least_confidence
 from ragkit.generate.citation_format import format_citation
 from ragkit.generate.generated import is_refusal
 from ragkit.models.resolve import resolve
-from ragkit.types import Answer
+from ragkit.types import Answer, Usage
 
 CONFIG = Path(__file__).parent.parent / "configs" / "local-llm.yaml"
 FIRST_TEST_ARTICLE = 24
@@ -65,7 +69,8 @@ class Question:
 class Outcome:
     """How one question went. `resolving` of `citations` point at characters of a passage that was in the prompt;
     `unchecked` brackets of the text are neither citations that were checked nor stand in a passage; `elsewhere`
-    citations point at another document than the labelled one."""
+    citations point at another document than the labelled one; `early` refusals cost no token, and are
+    decided by `confidence`, that of the evidence."""
 
     refused: bool
     contained: bool
@@ -76,6 +81,8 @@ class Outcome:
     resolving: int = 0
     unchecked: int = 0
     elsewhere: int = 0
+    early: bool = False
+    confidence: float = 0.0
 
 
 def questions_of(data: Path, part: str, count: int, seed: int) -> list[Question]:
@@ -117,6 +124,8 @@ def by_ragkit(rag: Ragkit, question: Question) -> Outcome:
         resolving(rag, answer),
         unchecked(answer),
         sum(citation.source_document != question.document for citation in answer.citations),
+        answer.refused and answer.usage == Usage(),
+        answer.confidence or 0.0,
     )
 
 
@@ -171,7 +180,9 @@ def by_bare_model(llama: Any, rag: Ragkit, question: Question) -> Outcome:
     )
 
 
-def measure(answer: Callable[[Question], Outcome], questions: list[Question], label: str) -> dict[str, Any]:
+def measure(
+    answer: Callable[[Question], Outcome], questions: list[Question], label: str, gates: Sequence[float] = ()
+) -> list[dict[str, Any]]:
     outcomes: list[Outcome] = []
     for question in questions:
         outcomes.append(answer(question))
@@ -191,7 +202,7 @@ def measure(answer: Callable[[Question], Outcome], questions: list[Question], la
     answerable = [outcome for question, outcome in pairs if question.answerable]
     contained = [outcome for outcome in answerable if outcome.contained]
     removed = [outcome for question, outcome in pairs if not question.answerable]
-    return {
+    row = {
         "system": label,
         "contained": share(sum(o.contained for o in answerable), len(answerable)),
         "cited": share(sum(o.cited for o in contained), len(contained)),
@@ -200,7 +211,35 @@ def measure(answer: Callable[[Question], Outcome], questions: list[Question], la
         "seconds": f"{statistics.median(o.seconds for o in outcomes if not o.refused):.1f}",
         "resolving": f"{sum(o.resolving for o in outcomes)} of {sum(o.citations for o in outcomes)}",
         "unchecked": str(sum(o.unchecked for o in outcomes)),
+        "early": early(outcomes),
         "elsewhere": f"{sum(o.elsewhere for o in contained)} of {sum(o.citations for o in contained)}",
+    }
+    return [row, *(dict.fromkeys(row, "") | behind(outcomes, label, most) for most in gates)]
+
+
+def early(outcomes: list[Outcome]) -> str:
+    asked = [outcome.seconds for outcome in outcomes if not outcome.early]
+    refused = [outcome.seconds for outcome in outcomes if outcome.early]
+    if not asked or not refused:
+        return str(len(refused))
+    saved = len(refused) * statistics.median(asked) - sum(refused)
+    return f"{len(refused)}, saves {saved:.0f} s of {sum(asked) + sum(refused) + saved:.0f}"
+
+
+def behind(outcomes: list[Outcome], label: str, most: float) -> dict[str, str]:
+    """What the same answers come to behind a gate that may refuse so many answerable questions: it refuses before the
+    model is asked, and changes nothing else."""
+    least = least_confidence(Generation(refusal=Refusal(max_false_refusals=most)))
+    early = [outcome.confidence < least for outcome in outcomes]
+    refused = [gate or outcome.refused for gate, outcome in zip(early, outcomes, strict=True)]
+    contained = [outcome.contained and not gate for gate, outcome in zip(early, outcomes, strict=True)]
+    half = len(outcomes) // 2
+    return {
+        "system": f"{label}, max_false_refusals {most:g}",
+        "contained": share(sum(contained[:half]), half),
+        "refused": share(sum(refused[half:]), len(outcomes) - half),
+        "false": share(sum(refused[:half]), half),
+        "early": str(sum(early)),
     }
 
 
@@ -219,6 +258,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--system", choices=("ragkit", "bare", "both"), default="both")
+    parser.add_argument("--gates", type=float, nargs="*", default=[], help="values of max_false_refusals")
     parser.add_argument("--set", action="append", default=[], help="override of configs/local-llm.yaml")
     args = parser.parse_args()
     questions = questions_of(args.data, args.part, args.questions, args.seed)
@@ -230,14 +270,13 @@ def main() -> None:
         with Ragkit.from_config(CONFIG, overrides) as rag:
             rag.index([args.data / "corpus.jsonl"])
             if args.system != "bare":
-                rows.append(measure(lambda question, rag=rag: by_ragkit(rag, question), questions, f"{model}, ragkit"))
+                rows += measure(lambda q, rag=rag: by_ragkit(rag, q), questions, f"{model}, ragkit", args.gates)
             if args.system != "ragkit":
                 import llama_cpp
 
                 # The library's own default is half of the cores; seconds are compared at the same threads.
                 llama = llama_cpp.Llama(str(weights), n_ctx=4096, n_threads=os.cpu_count(), verbose=False)
-                bare = measure(lambda q, r=rag, m=llama: by_bare_model(m, r, q), questions, f"{model}, bare")
-                rows.append(bare)
+                rows += measure(lambda q, r=rag, m=llama: by_bare_model(m, r, q), questions, f"{model}, bare")
     table = Table(title=f"{args.questions} questions of XQuAD-en, part {args.part}, half without their paragraph")
     for column in rows[0]:
         table.add_column(column)
