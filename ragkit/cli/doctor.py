@@ -66,6 +66,7 @@ def examine(config_path: Path | None, overrides: list[str] | tuple[str, ...]) ->
     checks: tuple[Callable[[Config], Iterator[Finding]], ...] = (
         model,
         reranker,
+        reranking,
         reader,
         generator,
         store,
@@ -175,6 +176,39 @@ def reranker(config: Config) -> Iterator[Finding]:
         yield Finding("reranking.model", "ok", f"{reranking.model} in {folder}")
     except RagkitError as error:
         yield Finding("reranking.model", "fail", error.message, error.mend)
+
+
+def reranking(config: Config) -> Iterator[Finding]:
+    """Whether the reranker helps on the user's documents, by the last evaluation of this very config, if there is one.
+
+    Runs are looked for where `ragkit eval run` and `checklist` keep them unless told otherwise.
+    """
+    if config.retrieval.reranking.backend == "none":
+        return
+    from ragkit.config.hashing import config_hash
+    from ragkit.evaluate.remarks import TURN_OFF
+    from ragkit.evaluate.runs import DEFAULT_FILE, Runs
+    from ragkit.evaluate.summary import reranking_gain
+
+    check, gain, run = "reranking", None, None
+    if DEFAULT_FILE.is_file():
+        try:
+            with Runs(DEFAULT_FILE) as runs:
+                ended = (each for each in runs.all() if each.ended and each.config_hash == config_hash(config))
+                run = next(ended, None)
+                gain = reranking_gain(list(runs.records(run.id)), run.seed) if run else None
+        except RagkitError as error:
+            yield Finding(check, "warn", error.message, error.mend)
+            return
+    if run is None or gain is None:
+        unknown = "not measured with this config whether it helps: ragkit eval checklist --suite FILE says so (row 4)"
+        yield Finding(check, "ok", unknown)
+        return
+    detail = f"adds {gain.mean:+.3f} to precision@3 ({gain.interval}) over {gain.questions} questions of run {run.id}"
+    if gain.is_known and gain.high < 0:
+        yield Finding(check, "warn", f"the reranker ranks worse than none: it {detail}", TURN_OFF)
+    else:
+        yield Finding(check, "ok", detail)
 
 
 def reader(config: Config) -> Iterator[Finding]:

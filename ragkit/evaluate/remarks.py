@@ -9,10 +9,12 @@ from ragkit.evaluate.judges.settings import MEASURES
 from ragkit.evaluate.record import Record
 from ragkit.evaluate.runs import Run
 from ragkit.evaluate.suite import SHOWN, Gate
-from ragkit.evaluate.summary import GateResult, Summary
+from ragkit.evaluate.summary import Figure, GateResult, Summary
 
 SYNTHETIC = "synthetic"
 """The mark of a question that nobody wrote or checked."""
+
+TURN_OFF = "to turn it off: retrieval.reranking.backend: none"
 
 _LEAKS_SHOWN = 5
 
@@ -42,6 +44,16 @@ def on_synthetic(synthetic: int, questions: int) -> list[str]:
     return [f"{share} questions are {SYNTHETIC}: nobody wrote or checked them"] if share else []
 
 
+def on_reranking(gain: Figure | None) -> list[str]:
+    """The remark on a reranker that ranks worse than none; nothing where that is not shown."""
+    if gain is None or not gain.is_known or gain.high >= 0:
+        return []
+    return [
+        f"the reranker ranks worse on these documents than none: {gain.mean:+.3f} precision@3 (95% interval"
+        f" {gain.low:+.3f} to {gain.high:+.3f}, {gain.questions} questions); {TURN_OFF}"
+    ]
+
+
 def marked(record: Record) -> str:
     """The outcome of a question, and that it is synthetic where it is."""
     return f"{record.outcome}, {SYNTHETIC}" if record.case.synthetic else record.outcome
@@ -69,10 +81,11 @@ def measured_in_words(result: GateResult) -> str:
 
 
 def remarks(run: Run, summary: Summary, metrics: Sequence[str]) -> list[str]:
-    """What a reader must know before trusting the figures: synthetic questions, metrics that are not there, failed
-    judgements, notes on the labels, leaks (the first few, and how many more)."""
+    """What a reader must know before trusting the figures: synthetic questions, a reranker that hurts, metrics that are
+    not there, failed judgements, notes on the labels, leaks (the first few, and how many more)."""
     return [
         *on_synthetic(summary.synthetic, summary.questions),
+        *on_reranking(summary.reranking),
         *_on_missing(summary, metrics),
         *_on_judgements(summary),
         *(f"note: {note}" for note in run.details.get("notes", ())),

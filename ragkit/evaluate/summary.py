@@ -101,6 +101,8 @@ class Summary:
     synthetic: int = 0
     """Questions that nobody wrote or checked."""
     gates: tuple[GateResult, ...] = ()
+    reranking: Figure | None = None
+    """What reranking adds to precision@3, question by question; None where nothing was reranked."""
 
     @property
     def passed(self) -> bool:
@@ -135,7 +137,19 @@ def summarise(records: Sequence[Record], suite: Suite) -> Summary:
             for gate in suite.gates
         )
         + _on_failures(figures, suite),
+        reranking=reranking_gain(records, suite.seed),
     )
+
+
+def reranking_gain(records: Sequence[Record], seed: int = 0) -> Figure | None:
+    """What the reranker adds to the precision@3 of fusion, question by question; None where nothing was reranked."""
+    before, after = (f"{stage}.chunk.precision@3" for stage in ("fused", "reranked"))
+    gains = [
+        (record.metrics[after] - record.metrics[before], record.cluster)
+        for record in records
+        if after in record.metrics
+    ]
+    return figure_of("gain in precision@3", gains, seed) if gains else None
 
 
 def figures_of(records: Sequence[Record], seed: int = 0) -> dict[str, Figure]:

@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +134,63 @@ def test_prefixes_that_the_model_was_not_trained_with_are_a_warning() -> None:
     ]
     assert warned(**server, query_prefix="", passage_prefix="") == []
     assert warned(model="all-MiniLM-L6-v2") == warned(model="somebody/else", query_prefix="q") == []
+
+
+class _Reversing(BaseHTTPRequestHandler):
+    """A rerank service that puts what shares most words with the query last."""
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        asked = set(body["query"].casefold().split())
+        shared = [len(asked & set(text.casefold().split())) for text in body["documents"]]
+        results = [{"index": n, "relevance_score": -count} for n, count in enumerate(shared)]
+        payload = json.dumps({"results": results}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(payload)))
+        self.end_headers()
+        self.wfile.write(payload)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def reversing() -> Iterator[tuple[str, ...]]:
+    """The options that make a system use that service."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Reversing)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/v1"
+    yield "--set", "retrieval.reranking.backend=http", "--set", f"retrieval.reranking.base_url={url}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_reranker_that_an_evaluation_found_to_hurt_is_named_with_what_turns_it_off(
+    ragkit: Run, reversing: tuple[str, ...]
+) -> None:
+    found = findings(ragkit("doctor", *reversing, "--json"))
+    assert found["reranking"]["status"] == "ok"
+    assert "not measured with this config" in found["reranking"]["detail"]
+    rows: list[str] = []
+    for number in range(14):
+        quote = f"The pump in hall {number} is checked by team {number + 20} in week {number + 30}"
+        Path(f"docs/hall-{number}.md").write_text(f"# Hall {number}\n\n{quote}.\n", encoding="utf-8")
+        rows.append(
+            json.dumps({"question": f"{quote}?", "evidence": [{"document": f"hall-{number}.md", "quote": quote}]})
+        )
+    ragkit("index")
+    Path("questions.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    Path("suite.yaml").write_text("name: own\ndata: [{path: questions.jsonl}]\n", encoding="utf-8")
+    ragkit("eval", "checklist", "--suite", "suite.yaml", *reversing, code=1)
+    hurts = findings(ragkit("doctor", *reversing, "--json"))["reranking"]
+    assert hurts["status"] == "warn"
+    assert "ranks worse than none" in hurts["detail"]
+    assert hurts["mend"] == "to turn it off: retrieval.reranking.backend: none"
+    assert "to turn it off" in ragkit("eval", "report", "last").replace("\n", " ")
+    # The figures of one config say nothing of another.
+    other = findings(ragkit("doctor", *reversing, "--set", "retrieval.reranking.candidates=3", "--json"))
+    assert other["reranking"]["status"] == "ok"
+    assert "reranking" not in findings(ragkit("doctor", "--json"))

@@ -9,9 +9,10 @@ from typing import Any
 
 from ragkit.evaluate.checks import Check, Measured, part_of
 from ragkit.evaluate.record import Record
+from ragkit.evaluate.remarks import on_reranking
 from ragkit.evaluate.statistics import percentile_interval, rare_event_bound, share_interval
 from ragkit.evaluate.suite import Thresholds
-from ragkit.evaluate.summary import Figure, figure_of, latencies
+from ragkit.evaluate.summary import Figure, figure_of, latencies, reranking_gain
 from ragkit.gateway.cost import STAGES
 
 _EVIDENCE = 50
@@ -43,22 +44,20 @@ def check_reranking(records: Sequence[Record], thresholds: Thresholds, seed: int
     measure = "chunk.precision@3"
     both = [record for record in records if f"reranked.{measure}" in record.metrics]
     title = "reranking improves precision"
-    if not both:
+    gain = reranking_gain(both, seed)
+    if gain is None:
         first = _figure(records, f"fused.{measure}", seed)
         bounds = (first.mean, first.low, first.high, first.questions) if first else (None, None, None, 0)
         without = Measured("precision@3 without it", *bounds, "for information", "not shown")
         return Check(4, title, (without,), "no reranker is configured")
-    gains = [
-        (record.metrics[f"reranked.{measure}"] - record.metrics[f"fused.{measure}"], record.cluster) for record in both
-    ]
-    gain = figure_of("gain in precision@3", gains, seed)
     enough = len(both) >= thresholds.min_questions
     shown = "fail" if gain.high < 0 else "pass" if gain.low > 0 and enough else "not shown"
     improves = Measured(gain.metric, gain.mean, gain.low, gain.high, gain.questions, "above 0", shown)
-    note = "" if enough else f"{len(both)} questions show no gain; it takes {thresholds.min_questions}"
+    few = [] if enough else [f"{len(both)} questions show no gain; it takes {thresholds.min_questions}"]
+    note = "; ".join([*on_reranking(gain), *few])
     spent = [record.timings_ms["rerank"] for record in both if "rerank" in record.timings_ms]
     quick = _median("milliseconds (median)", spent, thresholds.max_rerank_ms)
-    lost = [record for record, (value, _) in zip(both, gains, strict=True) if value < 0]
+    lost = [record for record in both if record.metrics[f"reranked.{measure}"] < record.metrics[f"fused.{measure}"]]
     return Check(4, title, (improves, quick), note, _rows(lost))
 
 

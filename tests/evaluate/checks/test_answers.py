@@ -5,7 +5,10 @@ from __future__ import annotations
 from ragkit.evaluate.cases import Case, Evidence
 from ragkit.evaluate.checks.answers import check_latency, check_refusals, check_reranking
 from ragkit.evaluate.record import PlaceRow, Record
-from ragkit.evaluate.suite import Thresholds
+from ragkit.evaluate.remarks import remarks
+from ragkit.evaluate.runs import Run
+from ragkit.evaluate.suite import SHOWN, Suite, Thresholds
+from ragkit.evaluate.summary import summarise
 
 
 def record(number: int, label: str, document: str) -> Record:
@@ -32,6 +35,21 @@ def test_a_gain_by_reranking_is_not_shown_on_few_questions() -> None:
     many = check_reranking([reranked(n, 0.0, (1 + n % 2) / 3) for n in range(60)], Thresholds())
     assert (few.verdict, many.verdict) == ("not shown", "pass")
     assert "it takes 50" in few.note
+
+
+def test_a_reranker_that_hurts_is_called_so_with_the_key_that_turns_it_off() -> None:
+    records = [reranked(n, (1 + n % 2) / 3, 0.0) for n in range(60)]
+    check = check_reranking(records, Thresholds())
+    assert check.verdict == "fail"
+    assert check.note.startswith(
+        "the reranker ranks worse on these documents than none: -0.500 precision@3 (95% interval"
+    )
+    assert check.note.endswith("60 questions); to turn it off: retrieval.reranking.backend: none")
+    summary = summarise(records, Suite.model_validate({"name": "s", "data": [{"path": "q.jsonl"}]}))
+    run = Run("r", "s", "", None, "c", "d", "i", 0, 60, {})
+    assert check.note in remarks(run, summary, SHOWN)
+    for helps in ([reranked(n, 0.0, (1 + n % 2) / 3) for n in range(60)], [reranked(0, 1.0, 0.0)]):
+        assert "turn it off" not in check_reranking(helps, Thresholds()).note
 
 
 def timed(number: int, milliseconds: float, *, is_complex: bool = False) -> Record:

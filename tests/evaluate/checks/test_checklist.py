@@ -222,6 +222,7 @@ def test_4_a_reranker_that_is_inverted(index: Path, suite: LoadedSuite, monkeypa
         monkeypatch.setattr(rag, "_reranker", Inverted())
         check = check_reranking(asked(rag, suite, ""), suite.suite.checklist)
     assert verdicts(check)["gain in precision@3"] == "fail"
+    assert "to turn it off: retrieval.reranking.backend: none" in check.note
 
 
 def test_5_a_generator_that_obeys_the_documents(
