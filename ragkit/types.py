@@ -14,7 +14,9 @@ Scalar = str | int | float | bool
 MetadataValue = Scalar | list[Scalar]
 Metadata = Mapping[str, MetadataValue]
 
-Stage = Literal["sparse", "dense", "fused", "reranked", "diversified"]
+Stage = Literal["sparse", "splade", "dense", "fused", "reranked", "diversified"]
+RETRIEVERS: frozenset[Stage] = frozenset({"sparse", "splade", "dense"})
+"""The stages that search; the others put in order what these found."""
 RefusalReason = Literal["nothing_retrieved", "evidence_too_weak", "model_refused"]
 
 REFUSAL_TEXT = "I don't have enough information."

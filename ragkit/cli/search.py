@@ -26,9 +26,10 @@ FilterOption = Annotated[
     ),
 ]
 
-_STAGES: tuple[Stage, ...] = ("sparse", "dense", "fused", "reranked", "diversified")
+_STAGES: tuple[Stage, ...] = ("sparse", "splade", "dense", "fused", "reranked", "diversified")
 STAGE_NAMES: dict[Stage, str] = {
     "sparse": "BM25",
+    "splade": "SPLADE",
     "dense": "dense",
     "fused": "fused",
     "reranked": "reranked",

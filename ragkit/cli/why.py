@@ -9,6 +9,7 @@ import typer
 
 from ragkit.cli.options import ConfigOption, JsonOption, SetOption, load, print_json
 from ragkit.cli.search import STAGE_NAMES, FilterOption
+from ragkit.types import RETRIEVERS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -95,8 +96,9 @@ def verdict(found: Why) -> str:
     if found.dropped_by:
         names = " and ".join(describe(condition) for condition in found.dropped_by)
         return f"not in the results: dropped by the filter{'s'[: len(found.dropped_by) > 1]} {names}"
-    sparse, dense, *later = found.standings
-    if not (sparse.passed or dense.passed):
+    retrievers = [standing for standing in found.standings if standing.stage in RETRIEVERS]
+    later = found.standings[len(retrievers) :]
+    if not any(standing.passed for standing in retrievers):
         return "not in the results: no retriever has it among its candidates"
     lost = next(standing for standing in later if not standing.passed)
     after = {"fused": "after fusion", "reranked": "after reranking"}.get(lost.stage, "after like ones went down")
@@ -137,7 +139,7 @@ def _row(standing: Standing, found: Why) -> tuple[str, str, str, str]:
     nowhere = "not found"
     if standing.stage == "sparse" and not any(word.state == "matched" for word in found.words):
         nowhere = "no common word"
-    elif standing.stage not in ("sparse", "dense"):
+    elif standing.stage not in RETRIEVERS:
         nowhere = "not reached"
     rank = nowhere if standing.rank is None else f"{ordinal(standing.rank)} of {standing.ranked:,}"
     score = "" if standing.score is None else f"{standing.score:.3f}"

@@ -19,11 +19,15 @@ _INDEX_PREFIXES = ("ingestion.chunking.", "retrieval.bm25.")
 _INDEX_KEYS = frozenset(
     (
         "ingestion.parsing.pdf_layout",
+        "retrieval.sparse",
+        "retrieval.splade_model",
         *(f"ingestion.embedding.{name}" for name in ("backend", "model", "dimensions", "passage_prefix", "max_tokens")),
     )
 )
 
 _UNSET = object()
+_SPLADE = "splade or both"
+_WITH_SPLADE = ("retrieval.sparse", frozenset({"splade", "both", _SPLADE}))
 _WITH_A_MODEL = ("generation.backend", frozenset({"openai", "vllm", "llama_cpp"}))
 _RERANKED = ("retrieval.reranking.backend", frozenset({"cross_encoder", "http"}))
 _FED_BACK = ("retrieval.feedback.method", frozenset({"rm3", "rocchio", "both"}))
@@ -33,6 +37,7 @@ _DIVERSE = ("retrieval.diversity.method", frozenset({"mmr"}))
 _IN_CASCADE = ("routing.policy", frozenset({"cascade"}))
 # Switches that came later: off, they are left out, so that the configs of before keep their hashes.
 _OFF: Mapping[str, Any] = {
+    "retrieval.sparse": "bm25",
     "retrieval.transforms": [],
     "retrieval.feedback.method": "none",
     "retrieval.neighbours.method": "none",
@@ -53,6 +58,8 @@ _READ_IF: Mapping[str, tuple[str, frozenset[Any]]] = {
     "retrieval.fusion.method": ("retrieval.strategy", frozenset({"hybrid"})),
     "retrieval.fusion.k": ("retrieval.fusion.method", frozenset({"rrf"})),
     "retrieval.fusion.alpha": ("retrieval.fusion.method", frozenset({"weighted"})),
+    "retrieval.sparse": ("retrieval.strategy", frozenset({"sparse", "hybrid"})),
+    "retrieval.splade_model": _WITH_SPLADE,
     "retrieval.feedback.documents": _FED_BACK,
     "retrieval.feedback.terms": _BY_WORDS_AGAIN,
     "retrieval.feedback.weight": _FED_BACK,
@@ -105,9 +112,12 @@ def index_settings(config: Config) -> dict[str, Any]:
     >>> index_settings(Config())["ingestion.chunking.strategy"]
     'semantic'
     """
-    return {
+    settings = {
         key: value for key, value in _settings(config).items() if key in _INDEX_KEYS or key.startswith(_INDEX_PREFIXES)
     }
+    if settings["retrieval.sparse"] != "bm25":
+        settings["retrieval.sparse"] = _SPLADE  # one index does for either
+    return settings
 
 
 def index_hash(config: Config) -> str:
@@ -116,7 +126,9 @@ def index_hash(config: Config) -> str:
     >>> len(index_hash(Config()))
     16
     """
-    return _digest(_read(index_settings(config)))
+    return _digest(
+        {key: value for key, value in _read(index_settings(config)).items() if _OFF.get(key, _UNSET) != value}
+    )
 
 
 def explain_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

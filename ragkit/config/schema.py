@@ -271,7 +271,13 @@ class Filter(Part):
 
 class Retrieval(Part):
     strategy: Literal["dense", "sparse", "hybrid"] = "hybrid"
-    """By meaning (embedding), by words (BM25), or both."""
+    """By meaning (embedding), by words (`sparse`), or both."""
+    sparse: Literal["bm25", "splade", "both"] = "bm25"
+    """What a search by words is: BM25; SPLADE, a model that weighs the words of a text and others that mean the same;
+    or both, each a list of its own to fusion. The index holds SPLADE's vectors only where this asks for them."""
+    splade_model: str = "splade-tiny"
+    """splade, both: a known name (`ragkit models list`), hf:org/name, or a folder of sentence-transformers'
+    SparseEncoder; device and batch_size are those of ingestion.embedding."""
     candidates: int = Field(default=200, ge=1, le=10_000)
     """Chunks taken from each retriever before fusion; score-normalising fusion needs the tail of the lists."""
     top_k: int = Field(default=10, ge=1, le=1000)
@@ -289,6 +295,13 @@ class Retrieval(Part):
     diversity: Diversity = Diversity()
     filters: list[Filter] = Field(default_factory=list[Filter])
     """Conditions that every result must meet."""
+
+    @model_validator(mode="after")
+    def _feedback_has_terms(self) -> Retrieval:
+        method = self.feedback.method
+        if self.sparse == "splade" and method in ("rm3", "both"):
+            raise ValueError(f"feedback.method {method} searches by BM25's terms; set sparse to bm25 or both")
+        return self
 
 
 class Refusal(Part):

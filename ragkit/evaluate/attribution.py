@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from ragkit.evaluate.cases import Case
 from ragkit.evaluate.gold import Gold
 from ragkit.evaluate.record import Outcome, Reached
-from ragkit.types import Stage
+from ragkit.types import RETRIEVERS, Stage
 
 ORDER: tuple[Reached, ...] = ("nowhere", "parsed", "chunked", "retrieved", "fused", "reranked", "results", "prompt")
 _LOST_BEHIND: dict[Reached, Outcome] = {
@@ -50,7 +50,7 @@ def reached(
         return "results"
     if ranks.get("fused", fused_kept + 1) <= fused_kept:
         return "fused" if reranks and "reranked" not in ranks else "reranked"
-    return "retrieved" if "dense" in ranks or "sparse" in ranks else "chunked"
+    return "retrieved" if ranks.keys() & RETRIEVERS else "chunked"
 
 
 def outcome(

@@ -14,6 +14,7 @@ from ragkit.config.schema import Config
 from ragkit.embed import make_token_counter
 from ragkit.gateway.prices import nano, price_of
 from ragkit.generate.prompt import neutralise
+from ragkit.retrieve.lists import by_splade
 from ragkit.types import Attempt, CostLine, Usage
 
 _MS_AN_HOUR = Decimal(3_600_000)
@@ -21,7 +22,7 @@ _WRITTEN = 512  # tokens of another wording or an imagined passage, at most
 _FURTHER = ["word " * _WRITTEN] * 8  # the most and the longest that transforms embed beside the question
 _AROUND = 1024  # tokens of a prompt beside question, system prompt and context: tags, template, what a transform says
 
-STAGES = ("rewrite", "embed", "rerank", "generate")
+STAGES = ("rewrite", "embed", "splade", "rerank", "generate")
 """Stages that run a model, as `timings_ms` names them; `rewrite` does so only where a language model writes."""
 
 
@@ -94,6 +95,8 @@ def worst_case(config: Config, question: str, stages: Collection[str] = STAGES) 
     timings = {"generate": generation.timeout_s * 1e3}
     if retrieval.strategy != "sparse":
         timings["embed"] = embedding.timeout_s * 1e3
+    if by_splade(retrieval):
+        timings["splade"] = embedding.timeout_s * 1e3
     if retrieval.reranking.backend != "none":
         timings["rerank"] = max(retrieval.reranking.timeout_s, generation.timeout_s) * 1e3
     if retrieval.transforms:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from ragkit.embed import Embedder
 from ragkit.ingest.vectors import VectorJournal
 
 if TYPE_CHECKING:
@@ -17,13 +16,23 @@ _SLICE = 128
 """Texts that go to the model at once: what a killed run loses at most."""
 
 
+class PassageEmbedder(Protocol):
+    """Of an `Embedder` or a `SpladeEncoder` what an index run needs."""
+
+    def embed_passages(self, texts: Sequence[str]) -> Iterable[NDArray[np.float32]]:
+        """A vector a text."""
+        ...
+
+
 class RunEmbedder:
     """`reuse` are vectors of before (of edited and moved documents), by text; `journal` those of a run cut off.
 
     `embedded` and `reused` count distinct texts, `repeated` what stands more than once in a run.
     """
 
-    def __init__(self, embedder: Embedder, journal: VectorJournal, reuse: Mapping[str, NDArray[np.float32]]) -> None:
+    def __init__(
+        self, embedder: PassageEmbedder, journal: VectorJournal, reuse: Mapping[str, NDArray[np.float32]]
+    ) -> None:
         self._embedder = embedder
         self._journal = journal
         self._reuse = reuse
@@ -34,8 +43,10 @@ class RunEmbedder:
 
     def embed(self, texts: Sequence[str], told: Callable[[float], None] | None = None) -> NDArray[np.float32]:
         """One row a text, in order. `told` hears from time to time which share of them, 0 to 1, is done."""
-        if not texts:
-            return np.zeros((0, 0), dtype=np.float32)
+        return np.stack(self.each(texts, told)) if texts else np.zeros((0, 0), dtype=np.float32)
+
+    def each(self, texts: Sequence[str], told: Callable[[float], None] | None = None) -> list[NDArray[np.float32]]:
+        """The same for vectors that differ in length. A sparse one of shape (2, n) may come back as (2 * n,)."""
         known = {text: self._reuse[text] for text in texts if text in self._reuse}
         if self._resumes:
             known |= self._journal.get([text for text in texts if text not in known])
@@ -52,4 +63,4 @@ class RunEmbedder:
         distinct = len(set(texts))
         self.reused += distinct - len(fresh)
         self.repeated += len(texts) - distinct
-        return np.stack([known[text] for text in texts])
+        return [known[text] for text in texts]

@@ -6,14 +6,15 @@ killed leaves it as it was, and the next run does not embed again what this one 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ragkit.config.schema import Chunking, Config
 from ragkit.embed import Embedder, make_embedder
+from ragkit.embed.splade import make_splade
 from ragkit.embed.tokens import TokenCounter
 from ragkit.errors import ParseError
 from ragkit.ingest.chunk import chunk_document
@@ -37,7 +38,7 @@ from ragkit.ingest.vectors import VectorJournal
 from ragkit.ingest.workers import parse_sources
 from ragkit.ingest.write import Chunked, count_terms, delete, reweigh, write_batch
 from ragkit.store.bm25 import Bm25Encoder, rounded_average_length
-from ragkit.store.folder import VECTORS, collect_garbage, discard_building, writer_lock
+from ragkit.store.folder import SPLADE_VECTORS, VECTORS, collect_garbage, discard_building, writer_lock
 from ragkit.store.manifest import Failure
 from ragkit.store.open import Edit, editing, open_manifest
 
@@ -125,8 +126,8 @@ class _Run:
 
     def bring_in(self, edit: Edit, plan: Plan, progress: Progress | None) -> None:
         """Parse, chunk, embed and write everything of the plan, then take out what is gone."""
-        with closing(self._journal()) as journal:
-            vectors = RunEmbedder(self._embedder, journal, _vectors_of_before(edit, plan))
+        with closing(self._journal()) as journal, self._splade_of_run(edit, plan) as splade:
+            vectors = RunEmbedder(self._embedder, journal, _of_before(edit, plan, edit.store.vectors_of))
             average: float | None = edit.manifest.meta("average_length")
             written_with: float | None = None
             total = len(plan.to_parse())
@@ -136,14 +137,21 @@ class _Run:
 
                 def told(share: float, before: int = before, here: int = len(batch)) -> None:
                     if progress:
-                        progress(before + int(share * here), total, vectors.embedded)
+                        progress(before + int(share * here / (2 if splade else 1)), total, vectors.embedded)
+
+                def told_later(share: float, told: Callable[[float], None] = told) -> None:
+                    told(1 + share)
 
                 told(0)
                 average = average or rounded_average_length(count_terms(chunks, self._bm25), len(chunks))
                 with self._watch.measure("embed"):
                     rows = vectors.embed([chunk.indexed_text for chunk in chunks], told)
+                weights: list[NDArray[np.float32]] | None = None
+                if splade:
+                    with self._watch.measure("splade"):
+                        weights = splade.each([chunk.indexed_text for chunk in chunks], told_later)
                 with self._watch.measure("store"):
-                    write_batch(edit, batch, rows, self._bm25, average)
+                    write_batch(edit, batch, rows, self._bm25, average, weights)
                 written_with = average
                 self._report.embedded, self._report.reused = vectors.embedded, vectors.reused
                 self._report.repeated = vectors.repeated
@@ -168,6 +176,19 @@ class _Run:
             self._config.ingestion.store.path / VECTORS,
             model=repr(embedding.model_dump(include={"backend", "model", "dimensions", "passage_prefix"})),
         )
+
+    @contextmanager
+    def _splade_of_run(self, edit: Edit, plan: Plan) -> Generator[RunEmbedder | None]:
+        """The sparse model with what is known already, as for the vectors; None where the index has no such vectors."""
+        encoder = make_splade(self._config)
+        if encoder is None:
+            yield None
+            return
+        journal = VectorJournal(
+            self._config.ingestion.store.path / SPLADE_VECTORS, model=self._config.retrieval.splade_model
+        )
+        with closing(journal):
+            yield RunEmbedder(encoder, journal, _of_before(edit, plan, edit.store.splade_of))
 
     def _chunked(self, plan: Plan) -> Iterator[Chunked]:
         """Each readable source as a document with its chunks; the others go into the report."""
@@ -201,13 +222,16 @@ def _batches(documents: Iterable[Chunked]) -> Iterator[list[Chunked]]:
         yield batch
 
 
-def _vectors_of_before(edit: Edit, plan: Plan) -> dict[str, NDArray[np.float32]]:
+def _of_before(
+    edit: Edit, plan: Plan, vectors_of: Callable[[str], dict[str, NDArray[np.float32]]]
+) -> dict[str, NDArray[np.float32]]:
     """Vectors of documents that are about to be replaced or were moved, by the text they stand for."""
     before = [document_id(source.name) for source in plan.edited] + [entry.id for entry in plan.moved.values()]
     reuse: dict[str, NDArray[np.float32]] = {}
     for identity in before:
-        vectors = edit.store.vectors_of(identity)
-        reuse |= {chunk.indexed_text: vectors[chunk.id] for chunk in edit.store.chunks_of(identity)}
+        vectors = vectors_of(identity)
+        chunks = edit.store.chunks_of(identity)
+        reuse |= {chunk.indexed_text: vectors[chunk.id] for chunk in chunks if chunk.id in vectors}
     return reuse
 
 

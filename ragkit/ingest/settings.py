@@ -20,7 +20,7 @@ from ragkit.store import bm25
 PARSER_VERSION = 3
 """Raise it when the same bytes begin to give other text, or the index another form: older ones are then refused."""
 
-_UNRECORDED = {"ingestion.parsing.pdf_layout": True}
+_UNRECORDED = {"ingestion.parsing.pdf_layout": True, "retrieval.sparse": "bm25"}
 
 
 def index_settings_of(config: Config) -> dict[str, Any]:
@@ -46,6 +46,11 @@ def as_indexed(config: Config) -> Config:
             check_dimensions(embedding, model_dimensions(folder))
         with written_at(config, "ingestion.embedding.max_tokens"):
             check_window(embedding, model_positions(folder))
+    if config.retrieval.sparse != "bm25":
+        from ragkit.embed.splade import splade_folder
+
+        with written_at(config, "retrieval.splade_model", "retrieval.sparse"):
+            splade_folder(config.retrieval.splade_model)
     chunking = fitted_chunking(config, tokens)
     return config.model_copy(update={"ingestion": config.ingestion.model_copy(update={"chunking": chunking})})
 

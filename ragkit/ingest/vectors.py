@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,8 +50,9 @@ class VectorJournal:
                 found[text] = np.frombuffer(row[0], dtype=np.float32)
         return found
 
-    def put(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
-        """Keep vectors; they are on disk when the call returns, as far as a killed process is concerned."""
+    def put(self, texts: Sequence[str], vectors: Iterable[NDArray[np.float32]]) -> None:
+        """Keep vectors, of any shape, which `get` gives back flat; they are on disk when the call returns, as far as a
+        killed process is concerned."""
         self._db.execute("BEGIN")
         self._db.executemany(
             "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)",

@@ -26,7 +26,12 @@ class Chunked:
 
 
 def write_batch(
-    edit: Edit, batch: Sequence[Chunked], vectors: NDArray[np.float32], bm25: Bm25Encoder, average: float
+    edit: Edit,
+    batch: Sequence[Chunked],
+    vectors: NDArray[np.float32],
+    bm25: Bm25Encoder,
+    average: float,
+    splade: Sequence[NDArray[np.float32]] | None = None,
 ) -> None:
     """Write whole documents: noted as pending, written, freed of the chunks of their old versions, noted as done."""
     counts = {
@@ -38,7 +43,7 @@ def write_batch(
         for item in batch
     }
     edit.manifest.begin([(item.document, item.root) for item in batch], counts)
-    edit.store.upsert([chunk for item in batch for chunk in item.chunks], vectors, average)
+    edit.store.upsert([chunk for item in batch for chunk in item.chunks], vectors, average, splade)
     keep = {item.document.id: [chunk.id for chunk in item.chunks] for item in batch}
     edit.store.delete_documents(list(keep), keep)
     edit.manifest.set_state(list(keep), "done")

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from ragkit.config.schema import Feedback, Filter, Retrieval
 from ragkit.retrieve.fusion import Fused
+from ragkit.retrieve.lists import by_bm25
 from ragkit.store import Hit, StoreReader, WeightedTerms
 from ragkit.store.bm25 import Bm25Encoder
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 def by_words(retrieval: Retrieval) -> bool:
     """Whether the words are searched a second time."""
-    return retrieval.feedback.method in ("rm3", "both") and retrieval.strategy != "dense"
+    return retrieval.feedback.method in ("rm3", "both") and by_bm25(retrieval)
 
 
 def by_meaning(retrieval: Retrieval) -> bool:

@@ -19,17 +19,17 @@ from ragkit.store import Hit
 Fused = list[tuple[str, float]]
 
 
-def fuse(dense: Sequence[Hit], sparse: Sequence[Hit], fusion: Fusion) -> Fused:
-    """Both lists as one, by the method of the config.
+def fuse(dense: Sequence[Hit], sparse: Sequence[Hit], fusion: Fusion, *further: Sequence[Hit]) -> Fused:
+    """All lists as one, by the method of the config; `further` are sparse lists beside the first.
 
     >>> fuse([Hit("a", 0.9), Hit("b", 0.5)], [Hit("b", 7.0)], Fusion(method="rrf"))[0][0]
     'b'
     """
     if fusion.method == "rrf":
-        return reciprocal_rank_fusion(dense, sparse, k=fusion.k)
+        return reciprocal_rank_fusion(dense, sparse, *further, k=fusion.k)
     if fusion.method == "dbsf":
-        return distribution_based_fusion(dense, sparse)
-    return weighted_fusion(dense, sparse, fusion.alpha)
+        return distribution_based_fusion(dense, sparse, *further)
+    return weighted_fusion(dense, sparse, fusion.alpha, *further)
 
 
 def join(lists: Sequence[list[Hit]], fusion: Fusion) -> list[Hit]:
@@ -60,13 +60,16 @@ def reciprocal_rank_fusion(*lists: Sequence[Hit], k: int = 60) -> Fused:
     return _sorted(scores)
 
 
-def weighted_fusion(dense: Sequence[Hit], sparse: Sequence[Hit], alpha: float = 0.5) -> Fused:
-    """alpha * dense + (1 - alpha) * sparse, each list brought to 0..1 by its own least and greatest score.
+def weighted_fusion(dense: Sequence[Hit], sparse: Sequence[Hit], alpha: float = 0.5, *further: Sequence[Hit]) -> Fused:
+    """alpha * dense + (1 - alpha) * sparse, each list brought to 0..1 by its own least and greatest score. Several
+    sparse lists share (1 - alpha) evenly.
 
     Bruch, Gai, Ingber (2023), "An Analysis of Fusion Functions for Hybrid Retrieval": a convex combination beats RRF.
     What one list lacks counts there as its least score.
     """
-    return _sum((dense, alpha, _min_max(dense)), (sparse, 1.0 - alpha, _min_max(sparse)))
+    lists = (sparse, *further)
+    share = (1.0 - alpha) / len(lists)
+    return _sum((dense, alpha, _min_max(dense)), *((hits, share, _min_max(hits)) for hits in lists))
 
 
 def distribution_based_fusion(*lists: Sequence[Hit]) -> Fused:

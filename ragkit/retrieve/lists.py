@@ -19,16 +19,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Lists:
-    """For each query what each retriever found, best first; empty lists for a retriever that was not asked."""
+    """For each query what each retriever found, best first; empty lists for a retriever that was not asked.
+
+    `sparse` are those of BM25; `splade` is empty where `retrieval.sparse` leaves SPLADE out.
+    """
 
     dense: tuple[list[Hit], ...]
     sparse: tuple[list[Hit], ...]
+    splade: tuple[list[Hit], ...] = ()
 
     def joined(self, retrieval: Retrieval) -> tuple[list[Hit], list[Hit]]:
         """One dense and one sparse list: of each query the first `candidates`, joined by the configured fusion."""
         kept = retrieval.candidates
         dense, sparse = ([hits[:kept] for hits in lists] for lists in (self.dense, self.sparse))
         return join(dense, retrieval.fusion), join(sparse, retrieval.fusion)
+
+    def joined_splade(self, retrieval: Retrieval) -> list[Hit]:
+        """The same for SPLADE."""
+        lists = [hits[: retrieval.candidates] for hits in self.splade]
+        return join(lists, retrieval.fusion) if lists else []
 
 
 def embed_query(query: Query, embedder: Embedder) -> NDArray[np.float32]:
@@ -59,11 +68,31 @@ def search(
     return Lists(tuple(dense for dense, _ in found), tuple(sparse for _, sparse in found))
 
 
-def ranking(dense: Sequence[Hit], sparse: Sequence[Hit], retrieval: Retrieval) -> Fused:
+def search_splade(
+    queries: Sequence[Query], store: StoreReader, limit: int, conditions: Sequence[Filter]
+) -> tuple[list[Hit], ...]:
+    """The best `limit` chunks for each query by SPLADE."""
+    return tuple(store.search_splade(limit, query.text, conditions) for query in queries)
+
+
+def by_bm25(retrieval: Retrieval) -> bool:
+    """Whether the strategy has a list of BM25."""
+    return retrieval.strategy != "dense" and retrieval.sparse != "splade"
+
+
+def by_splade(retrieval: Retrieval) -> bool:
+    """Whether the strategy has a list of SPLADE."""
+    return retrieval.strategy != "dense" and retrieval.sparse != "bm25"
+
+
+def ranking(dense: Sequence[Hit], sparse: Sequence[Hit], retrieval: Retrieval, splade: Sequence[Hit] = ()) -> Fused:
     """The chunks of the lists that the strategy uses, best first."""
+    if retrieval.strategy == "dense":
+        return [(hit.chunk_id, hit.score) for hit in dense]
+    used = [hits for hits, asked in ((sparse, by_bm25(retrieval)), (splade, by_splade(retrieval))) if asked]
     if retrieval.strategy == "hybrid":
-        return fuse(dense, sparse, retrieval.fusion)
-    return [(hit.chunk_id, hit.score) for hit in (dense if retrieval.strategy == "dense" else sparse)]
+        return fuse(dense, used[0], retrieval.fusion, *used[1:])
+    return [(hit.chunk_id, hit.score) for hit in join([[*hits] for hits in used], retrieval.fusion)]
 
 
 def kept_by_fusion(retrieval: Retrieval, *, reranks: bool) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ragkit.config.schema import Filter, Retrieval
@@ -19,7 +19,16 @@ from ragkit.rerank import Reranker
 from ragkit.retrieve import feedback
 from ragkit.retrieve.blend import blended
 from ragkit.retrieve.fusion import Fused
-from ragkit.retrieve.lists import embed_query, kept_by_fusion, kept_by_rerank, ranking, search
+from ragkit.retrieve.lists import (
+    by_bm25,
+    by_splade,
+    embed_query,
+    kept_by_fusion,
+    kept_by_rerank,
+    ranking,
+    search,
+    search_splade,
+)
 from ragkit.retrieve.mmr import diversified
 from ragkit.retrieve.neighbours import exchange
 from ragkit.retrieve.query_transforms import Query, Rewriter, Rewritten
@@ -33,7 +42,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Retrieved:
-    """Ranked chunks, and milliseconds by stage (`embed` is the model's share, the others are ragkit's).
+    """Ranked chunks, and milliseconds by stage (`embed` is the model's share, `splade` holds the sparse model's, the
+    others are ragkit's).
 
     `ranked` has for each stage that ran the ids of all chunks that it ranked, best first. `queries` are what was really
     searched, the question's own wording first; `usage` is what a language model took for them, None if none was asked.
@@ -80,27 +90,29 @@ def retrieve(
         with _timed(timings, "embed"):
             vectors = [embed_query(query, embedder) for query in queries]
     with _timed(timings, "search"):
-        by_words = retrieval.strategy != "dense"
+        by_words = by_bm25(retrieval)
         found = search(queries, vectors, store, retrieval.candidates, conditions, by_words=by_words)
+    if by_splade(retrieval):
+        with _timed(timings, "splade"):
+            found = replace(found, splade=search_splade(queries, store, retrieval.candidates, conditions))
     with _timed(timings, "fuse"):
         dense, sparse = found.joined(retrieval)
-        ranked = ranking(dense, sparse, retrieval)
+        splade = found.joined_splade(retrieval)
+        ranked = ranking(dense, sparse, retrieval, splade)
     if feedback.by_words(retrieval) or feedback.by_meaning(retrieval):
         with _timed(timings, "feedback"):
             texts, known = [query.text for query in queries], [vector for vector in vectors if vector is not None]
             again = feedback.SecondSearch(texts, known, store, conditions, retrieval.candidates)(ranked, retrieval)
             dense, sparse = again[0] or dense, again[1] or sparse
-            ranked = ranking(dense, sparse, retrieval)
+            ranked = ranking(dense, sparse, retrieval, splade)
     if retrieval.neighbours.method == "smooth":
         with _timed(timings, "neighbours"):
             ranked = exchange(ranked, store, retrieval.neighbours)
     stages: dict[Stage, tuple[str, ...]] = {"fused": tuple(chunk_id for chunk_id, _ in ranked)}
-    lists: tuple[tuple[Stage, list[Hit]], ...] = (("dense", dense), ("sparse", sparse))
+    lists: tuple[tuple[Stage, list[Hit]], ...] = (("dense", dense), ("sparse", sparse), ("splade", splade))
     stages |= {stage: tuple(hit.chunk_id for hit in hits) for stage, hits in lists if hits}
     with _timed(timings, "fetch"):
-        results = _scored_chunks(
-            ranked[: kept_by_fusion(retrieval, reranks=reranker is not None)], dense, sparse, store
-        )
+        results = _scored_chunks(ranked[: kept_by_fusion(retrieval, reranks=reranker is not None)], lists, store)
     tell(Ranked("retrieved", results))
     if reranker is not None:
         with _timed(timings, "rerank"):
@@ -126,10 +138,9 @@ def _check(filters: Sequence[Filter], retrieval: Retrieval, rewriter: Rewriter |
         )
 
 
-def _scored_chunks(ranked: Fused, dense: list[Hit], sparse: list[Hit], store: StoreReader) -> list[ScoredChunk]:
+def _scored_chunks(ranked: Fused, lists: Sequence[tuple[Stage, list[Hit]]], store: StoreReader) -> list[ScoredChunk]:
     chunks = store.chunks([chunk_id for chunk_id, _ in ranked])
     stages: dict[str, dict[Stage, StageScore]] = {chunk_id: {} for chunk_id, _ in ranked}
-    lists: tuple[tuple[Stage, list[Hit]], ...] = (("dense", dense), ("sparse", sparse))
     for stage, hits in lists:
         for rank, hit in enumerate(hits, start=1):
             if hit.chunk_id in stages:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ragkit.config.schema import Retrieval
 from ragkit.retrieve.feedback import by_meaning, by_words
 from ragkit.retrieve.fusion import Fused, join
-from ragkit.retrieve.lists import Lists, kept_by_rerank, ranking
+from ragkit.retrieve.lists import Lists, by_bm25, by_splade, kept_by_rerank, ranking
 from ragkit.store import Hit
 
 DEEPEST = 10_000
@@ -47,6 +47,11 @@ class DeepLists:
     smooth: Smooth
     diversify: Diversify
 
+    def splade(self, retrieval: Retrieval) -> list[Hit]:
+        """The list of SPLADE with these settings, followed by what stands further down."""
+        deep = join(self.found.splade, retrieval.fusion) if self.found.splade else []
+        return _followed(self.found.joined_splade(retrieval), deep)
+
     def dense(self, retrieval: Retrieval) -> list[Hit]:
         """The dense list with these settings, followed by what stands further down."""
         return self._lists(retrieval)[0]
@@ -57,7 +62,7 @@ class DeepLists:
 
     def _lists(self, retrieval: Retrieval) -> tuple[list[Hit], list[Hit]]:
         dense, sparse = self.found.joined(retrieval)
-        again = self.feed_back(ranking(dense, sparse, retrieval), retrieval)
+        again = self.feed_back(ranking(dense, sparse, retrieval, self.found.joined_splade(retrieval)), retrieval)
         return (
             again[0] or _followed(dense, join(self.found.dense, retrieval.fusion)),
             again[1] or _followed(sparse, join(self.found.sparse, retrieval.fusion)),
@@ -70,7 +75,7 @@ class DeepLists:
             dense = self.dense(retrieval)[: retrieval.candidates]
         if by_words(retrieval):
             sparse = self.sparse(retrieval)[: retrieval.candidates]
-        return self.smooth(ranking(dense, sparse, retrieval), retrieval)
+        return self.smooth(ranking(dense, sparse, retrieval, self.found.joined_splade(retrieval)), retrieval)
 
     def results(self, ranked: Fused, retrieval: Retrieval) -> list[str]:
         """What is left of the ranking of the stage before."""
@@ -82,8 +87,12 @@ class DeepLists:
         """The best of the chunk's ranks in the lists that the strategy uses: so many candidates bring it in."""
         dense = (self.dense(retrieval),) if by_meaning(retrieval) else self.found.dense
         sparse = (self.sparse(retrieval),) if by_words(retrieval) else self.found.sparse
-        used = {"dense": dense, "sparse": sparse, "hybrid": (*dense, *sparse)}
-        ranks = [rank_in([hit.chunk_id for hit in hits], chunk_id) for hits in used[retrieval.strategy]]
+        used = (
+            *(dense if retrieval.strategy != "sparse" else ()),
+            *(sparse if by_bm25(retrieval) else ()),
+            *(self.found.splade if by_splade(retrieval) else ()),
+        )
+        ranks = [rank_in([hit.chunk_id for hit in hits], chunk_id) for hits in used]
         return min((place for place in ranks if place is not None), default=None)
 
 
@@ -115,6 +124,7 @@ def changes(chunk_id: str, lists: DeepLists, retrieval: Retrieval, rerank: Reran
     tried = [
         _deeper(chunk_id, lists, retrieval, rerank),
         *_other_strategies(chunk_id, lists, retrieval, rerank),
+        _other_sparse(chunk_id, lists, retrieval, rerank),
         _other_fusion(chunk_id, lists, retrieval, rerank),
     ]
     if rerank is not None:
@@ -192,6 +202,15 @@ def _other_strategies(chunk_id: str, lists: DeepLists, retrieval: Retrieval, rer
             rank = _outcome(chunk_id, lists, retrieval.model_copy(update={"strategy": strategy}), rerank)
             if rank is not None:
                 yield Change({"retrieval.strategy": strategy}, rank)
+
+
+def _other_sparse(chunk_id: str, lists: DeepLists, retrieval: Retrieval, rerank: Rerank | None) -> Change | None:
+    """With BM25 beside SPLADE, or without: the index holds what either needs."""
+    if not by_splade(retrieval):
+        return None
+    sparse = "both" if retrieval.sparse == "splade" else "splade"
+    rank = _outcome(chunk_id, lists, retrieval.model_copy(update={"sparse": sparse}), rerank)
+    return None if rank is None else Change({"retrieval.sparse": sparse}, rank)
 
 
 def _other_fusion(chunk_id: str, lists: DeepLists, retrieval: Retrieval, rerank: Rerank | None) -> Change | None:

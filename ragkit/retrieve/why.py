@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Literal
 
@@ -17,7 +17,15 @@ from ragkit.errors import ConfigError
 from ragkit.retrieve.blend import blended
 from ragkit.retrieve.feedback import SecondSearch, by_meaning, by_words
 from ragkit.retrieve.fusion import Fused
-from ragkit.retrieve.lists import embed_query, kept_by_fusion, kept_by_rerank, search
+from ragkit.retrieve.lists import (
+    by_bm25,
+    by_splade,
+    embed_query,
+    kept_by_fusion,
+    kept_by_rerank,
+    search,
+    search_splade,
+)
 from ragkit.retrieve.mmr import diversified
 from ragkit.retrieve.neighbours import exchange
 from ragkit.retrieve.query_transforms import Query, Rewriter
@@ -146,7 +154,10 @@ def _deep_lists(
         vectors_of = store.vectors([chunk_id for chunk_id, _ in ranked])
         return diversified(ranked, vectors_of, settings.diversity.weight)
 
-    return DeepLists(search(queries, vectors, store, limit, met, by_words=True), feed_back, smooth, diversify)
+    found = search(queries, vectors, store, limit, met, by_words=True)
+    if retrieval.sparse != "bm25":
+        found = replace(found, splade=search_splade(queries, store, limit, met))
+    return DeepLists(found, feed_back, smooth, diversify)
 
 
 def words_of(question: str, chunk: Chunk, bm25: Bm25) -> tuple[Word, ...]:
@@ -205,12 +216,12 @@ def _least_dropped(chunks: list[Chunk], conditions: Sequence[Filter]) -> tuple[l
 def _nearest(chunks: Sequence[Chunk], lists: DeepLists, retrieval: Retrieval) -> Chunk:
     """The chunk that comes nearest to the results: by its fused rank, else by its best rank in any list."""
     fused = _ranks([chunk_id for chunk_id, _ in lists.fused(retrieval)])
-    both = lists.dense(retrieval), lists.sparse(retrieval)
-    dense, sparse = (_ranks([hit.chunk_id for hit in hits]) for hits in both)
+    every = lists.dense(retrieval), lists.sparse(retrieval), lists.splade(retrieval)
+    ranks = [_ranks([hit.chunk_id for hit in hits]) for hits in every]
     nowhere = 10 * DEEPEST
 
     def distance(chunk: Chunk) -> tuple[int, int]:
-        best = min(dense.get(chunk.id, nowhere), sparse.get(chunk.id, nowhere))
+        best = min(each.get(chunk.id, nowhere) for each in ranks)
         return fused.get(chunk.id, nowhere), best
 
     return min(chunks, key=distance)
@@ -231,10 +242,14 @@ def _standings(chunk_id: str, lists: DeepLists, retrieval: Retrieval, rerank: _R
         kept_sparse = retrieval.candidates
     kept = kept_by_fusion(retrieval, reranks=rerank is not None)
     standings = [
-        _standing("sparse", chunk_id, sparse, kept_sparse, used=strategy != "dense"),
+        _standing("sparse", chunk_id, sparse, kept_sparse, used=by_bm25(retrieval)),
         _standing("dense", chunk_id, dense, kept_dense, used=strategy != "sparse"),
         _standing("fused", chunk_id, fused, kept),
     ]
+    if retrieval.sparse != "bm25":
+        splade = [(hit.chunk_id, hit.score) for hit in lists.splade(retrieval)]
+        kept_splade = max(len(lists.found.joined_splade(retrieval)), retrieval.candidates)
+        standings.insert(1, _standing("splade", chunk_id, splade, kept_splade, used=by_splade(retrieval)))
     last = fused[:kept]
     if rerank is not None:
         last = rerank(last, retrieval)

@@ -6,7 +6,7 @@ writer at a time a place to work whose result appears all at once (`qdrant_edge`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A chunk found by one retriever. Dense: cosine, -1 to 1. Sparse: BM25, 0 upwards without a bound."""
+    """A chunk found by one retriever. Dense: cosine, -1 to 1. Sparse: BM25, 0 upwards without a bound; so SPLADE."""
 
     chunk_id: str
     score: float
@@ -28,6 +28,11 @@ class Hit:
 
 WeightedTerms = Mapping[int, float]
 """Terms, as `Bm25Encoder` numbers them, with the weight of each in a question; a text gives each of its terms 1."""
+
+
+QuestionWeights = Callable[[str], "NDArray[np.float32]"]
+"""A question to its SPLADE vector, of shape (2, n): numbers of tokens, and their weights. A store that is opened with
+one has such a vector for its chunks too."""
 
 
 class StoreReader(Protocol):
@@ -43,6 +48,13 @@ class StoreReader(Protocol):
         """The best `limit` chunks by dense (`vector`) and by sparse (`text`) search; a list is empty if not asked for.
 
         Every filter holds for every hit. Sparse hits share at least one term with the text.
+        """
+        ...
+
+    def search_splade(self, limit: int, text: str, filters: Sequence[Filter] = ()) -> list[Hit]:
+        """The best `limit` chunks by the product of SPLADE weights; none if the store was opened without SPLADE.
+
+        Every filter holds for every hit, and every hit shares at least one token with the question's vector.
         """
         ...
 
@@ -66,11 +78,15 @@ class StoreReader(Protocol):
         """The dense vector of each chunk of a document."""
         ...
 
+    def splade_of(self, document_id: str) -> dict[str, NDArray[np.float32]]:
+        """The SPLADE vector of each chunk of a document that has one, of shape (2, n)."""
+        ...
+
     def count(
         self,
         filters: Sequence[Filter] = (),
         document_id: str | None = None,
-        vector: Literal["dense", "bm25"] | None = None,
+        vector: Literal["dense", "bm25", "splade"] | None = None,
     ) -> int:
         """Number of chunks that meet the filters (and belong to the document, and have that vector)."""
         ...
@@ -83,8 +99,18 @@ class StoreReader(Protocol):
 class StoreWriter(StoreReader, Protocol):
     """Changes. Each is idempotent, so that work cut off by a crash can simply be done again."""
 
-    def upsert(self, chunks: Sequence[Chunk], vectors: NDArray[np.float32], average_length: float) -> None:
-        """Write chunks with their vectors; `average_length` is BM25's mean number of terms in a chunk."""
+    def upsert(
+        self,
+        chunks: Sequence[Chunk],
+        vectors: NDArray[np.float32],
+        average_length: float,
+        splade: Sequence[NDArray[np.float32]] | None = None,
+    ) -> None:
+        """Write chunks with their vectors; `average_length` is BM25's mean number of terms in a chunk.
+
+        `splade` has a SPLADE vector for each chunk, of shape (2, n) or (2 * n,): numbers of tokens, then weights. A
+        store that was opened with SPLADE needs it.
+        """
         ...
 
     def delete_documents(self, document_ids: Sequence[str], keep: Mapping[str, Sequence[str]] = ...) -> None:
@@ -92,7 +118,7 @@ class StoreWriter(StoreReader, Protocol):
         ...
 
     def reweigh(self, average_length: float) -> None:
-        """Rewrite every sparse vector for a new average length."""
+        """Rewrite every BM25 vector for a new average length."""
         ...
 
     def finish(self) -> None:

@@ -4,7 +4,7 @@
       CURRENT              name of the generation that readers open
       gen-000007/          manifest.sqlite, shard/, lease
       building/            the next generation, while an indexer works
-      vectors.sqlite       embeddings made by an indexer that has not finished
+      vectors.sqlite       embeddings made by an indexer that has not finished; vectors.sqlite.splade beside it
       writer.lock
 
 A generation never changes after `CURRENT` names it. A writer copies it, changes the copy and publishes that; if it is
@@ -30,6 +30,8 @@ from typing import IO
 from ragkit.errors import IndexLocked, StoreError
 
 MANIFEST, SHARD, VECTORS = "manifest.sqlite", "shard", "vectors.sqlite"
+# Begins like the other, so that it goes with it.
+SPLADE_VECTORS = f"{VECTORS}.splade"
 _CURRENT, _BUILDING, _LOCK, _LEASE = "CURRENT", "building", "writer.lock", "lease"
 _WAIT_S = 0.2
 _COPIED_AT_ONCE = 1 << 20

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ragkit.config.schema import Config
 from ragkit.errors import StoreError
-from ragkit.store import StoreReader, StoreWriter
+from ragkit.store import QuestionWeights, StoreReader, StoreWriter
 from ragkit.store.folder import (
     MANIFEST,
     SHARD,
@@ -96,7 +96,7 @@ def open_snapshot(config: Config) -> Snapshot:
 
         if not (folder / MANIFEST).exists():
             raise NoIndex(f"there is no index at {folder}", mend="run: ragkit index PATH")
-        store = QdrantStore(config.ingestion.store, config.retrieval.bm25)
+        store = QdrantStore(config.ingestion.store, config.retrieval.bm25, splade=_question_weights(config))
         manifest = Manifest(folder / MANIFEST, mode="ro")
         # A missing collection reads as empty; with documents in the manifest that is a wrong name or a lost server.
         if manifest.totals()[1] and not store.exists():
@@ -111,7 +111,7 @@ def open_snapshot(config: Config) -> Snapshot:
 
     generation, lease = held
     manifest = Manifest(generation / MANIFEST, mode="immutable")
-    store = EdgeStore(generation / SHARD, config.retrieval.bm25)
+    store = EdgeStore(generation / SHARD, config.retrieval.bm25, _question_weights(config))
     # A reader that follows the index drops old snapshots while other threads may still search their stores.
     return Snapshot(store, manifest, generation.name, folder, weakref.finalize(store, release, generation, lease))
 
@@ -135,11 +135,11 @@ def open_manifest(config: Config) -> Generator[Manifest | None]:
 def open_edit(config: Config, *, fresh: bool) -> Edit:
     """A place to write; `fresh` starts from nothing. The caller holds `writer_lock` on the folder."""
     folder = config.ingestion.store.path
-    bm25 = config.retrieval.bm25
+    bm25, splade = config.retrieval.bm25, _question_weights(config)
     if config.ingestion.store.backend == "qdrant":
         from ragkit.store.qdrant import QdrantStore
 
-        server = QdrantStore(config.ingestion.store, bm25)
+        server = QdrantStore(config.ingestion.store, bm25, splade=splade)
         if fresh:
             server.drop()
             (folder / MANIFEST).unlink(missing_ok=True)
@@ -148,7 +148,16 @@ def open_edit(config: Config, *, fresh: bool) -> Edit:
 
     collect_garbage(folder)
     building = start_building(folder, fresh)
-    return Edit(EdgeStore(building / SHARD, bm25), Manifest(building / MANIFEST), folder, True)
+    return Edit(EdgeStore(building / SHARD, bm25, splade), Manifest(building / MANIFEST), folder, True)
+
+
+def _question_weights(config: Config) -> QuestionWeights | None:
+    """None, and nothing imported, where `retrieval.sparse` leaves SPLADE out."""
+    if config.retrieval.sparse == "bm25":
+        return None
+    from ragkit.embed.splade import question_weights
+
+    return question_weights(config)
 
 
 @contextmanager

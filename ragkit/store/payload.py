@@ -21,6 +21,29 @@ def vectors_by_id(points: Iterable[tuple[object, Any]], name: str) -> dict[str, 
     return {str(identity): np.asarray(vectors[name], dtype=np.float32) for identity, vectors in points}
 
 
+def sparse_of(vector: NDArray[np.float32]) -> tuple[list[int], list[float]]:
+    """The tokens and the weights of a SPLADE vector, of shape (2, n) or (2 * n,), as an engine takes them.
+
+    >>> import numpy as np
+    >>> sparse_of(np.array([7, 9, 0.5, 2], dtype=np.float32))
+    ([7, 9], [0.5, 2.0])
+    """
+    tokens, weights = vector.reshape(2, -1)
+    return [int(token) for token in tokens], weights.tolist()
+
+
+def splade_by_id(points: Iterable[tuple[object, Any]], name: str) -> dict[str, NDArray[np.float32]]:
+    """The sparse vectors of this name, each of shape (2, n), of points given as id and named vectors; those without
+    one are left out."""
+    import numpy as np
+
+    return {
+        str(identity): np.asarray([vectors[name].indices, vectors[name].values], dtype=np.float32)
+        for identity, vectors in points
+        if name in (vectors or {})
+    }
+
+
 def to_payload(chunk: Chunk) -> dict[str, Any]:
     """Everything of the chunk but its id, and its fields by type for filtering."""
     typed: dict[str, Any] = {kind: fields for kind, fields in typed_payload(chunk).items() if fields}

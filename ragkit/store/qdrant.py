@@ -17,10 +17,10 @@ import numpy as np
 
 from ragkit.config.schema import Bm25, Filter, Store
 from ragkit.errors import ConfigError, MissingExtra
-from ragkit.store import Hit, WeightedTerms
+from ragkit.store import Hit, QuestionWeights, WeightedTerms
 from ragkit.store.bm25 import Bm25Encoder
 from ragkit.store.filters import All, Clause, Kind, Match, Not, Range, clause_of, payload_key
-from ragkit.store.payload import from_payload, is_point_id, to_payload, vectors_by_id
+from ragkit.store.payload import from_payload, is_point_id, sparse_of, splade_by_id, to_payload, vectors_by_id
 from ragkit.types import Chunk
 
 try:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-_DENSE, _SPARSE = "dense", "bm25"
+_DENSE, _SPARSE, _SPLADE = "dense", "bm25", "splade"
 # A point is some 10 kB of JSON, and 100 kB at the worst; the server takes 32 MB in a request.
 _UPSERT_BATCH = 100
 _PAGE = 256
@@ -63,11 +63,14 @@ class QdrantStore:
     Methods raise StoreError if the server is out of reach, refuses, or holds another kind of collection.
     """
 
-    def __init__(self, config: Store, bm25: Bm25, client: QdrantClient | None = None) -> None:
+    def __init__(
+        self, config: Store, bm25: Bm25, client: QdrantClient | None = None, splade: QuestionWeights | None = None
+    ) -> None:
         """`client` stands in for the connection of `config`. Raises ConfigError without a usable `url`."""
         self._config = config
         self._name = config.collection
         self._bm25 = Bm25Encoder(bm25)
+        self._splade = splade
         self._client = client or _connect(config)
         self._collection: _Collection | None = None
 
@@ -99,6 +102,24 @@ class QdrantStore:
         found = [[Hit(str(point.id), point.score) for point in answer.points] for answer in answers]
         return found[0] if vector is not None else [], found[-1] if indices else []
 
+    def search_splade(self, limit: int, text: str, filters: Sequence[Filter] = ()) -> list[Hit]:
+        if self._splade is None or self._known() is None or limit < 1:
+            return []
+        indices, values = sparse_of(self._splade(text))
+        if not indices:
+            return []
+        query = models.SparseVector(indices=indices, values=values)
+        with explained(self._config):
+            found = self._client.query_points(
+                self._name,
+                query=query,
+                using=_SPLADE,
+                limit=limit,
+                query_filter=_condition(filters),
+                with_payload=False,
+            )
+        return [Hit(str(point.id), point.score) for point in found.points]
+
     def chunks(self, chunk_ids: Sequence[str]) -> dict[str, Chunk]:
         known = [chunk_id for chunk_id in chunk_ids if is_point_id(chunk_id)]
         if not known or self._known() is None:
@@ -120,13 +141,19 @@ class QdrantStore:
         return sorted(chunks, key=lambda chunk: (chunk.start, chunk.end))
 
     def vectors_of(self, document_id: str) -> dict[str, NDArray[np.float32]]:
-        return _dense_vectors(self._scroll(_of_documents([document_id]), with_vector=True))
+        return _dense_vectors(self._scroll(_of_documents([document_id]), vector=_DENSE))
+
+    def splade_of(self, document_id: str) -> dict[str, NDArray[np.float32]]:
+        if self._splade is None:
+            return {}
+        records = self._scroll(_of_documents([document_id]), vector=_SPLADE)
+        return splade_by_id(((record.id, record.vector) for record in records), _SPLADE)
 
     def count(
         self,
         filters: Sequence[Filter] = (),
         document_id: str | None = None,
-        vector: Literal["dense", "bm25"] | None = None,
+        vector: Literal["dense", "bm25", "splade"] | None = None,
     ) -> int:
         parts: list[Any] = [] if document_id is None else [_of_documents([document_id])]
         if vector is not None:
@@ -141,17 +168,27 @@ class QdrantStore:
     def close(self) -> None:
         self._client.close()
 
-    def upsert(self, chunks: Sequence[Chunk], vectors: NDArray[np.float32], average_length: float) -> None:
+    def upsert(
+        self,
+        chunks: Sequence[Chunk],
+        vectors: NDArray[np.float32],
+        average_length: float,
+        splade: Sequence[NDArray[np.float32]] | None = None,
+    ) -> None:
         if not chunks:
             return
+        rows = splade if splade is not None else [None] * len(chunks)
         collection = self._known() or self._create(vectors.shape[1])
         self._check_dimensions(vectors.shape[1])
-        for batch in _batches(list(zip(chunks, vectors, strict=True)), _UPSERT_BATCH):
+        for batch in _batches(list(zip(chunks, vectors, rows, strict=True)), _UPSERT_BATCH):
             points: list[models.PointStruct] = []
-            for chunk, vector in batch:
+            for chunk, vector, row in batch:
                 payload = to_payload(chunk)
                 self._index_fields(collection, payload)
                 given: dict[str, Any] = {_DENSE: vector.tolist(), **self._sparse(chunk, average_length)}
+                if row is not None and row.size:
+                    tokens, weights = sparse_of(row)
+                    given[_SPLADE] = models.SparseVector(indices=tokens, values=weights)
                 points.append(models.PointStruct(id=chunk.id, vector=given, payload=payload))
             with explained(self._config):
                 self._client.upsert(self._name, points, wait=True)
@@ -207,11 +244,14 @@ class QdrantStore:
 
     def _create(self, dimensions: int) -> _Collection:
         dense = models.VectorParams(size=dimensions, distance=models.Distance.COSINE)
+        sparse = {_SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)}
+        if self._splade is not None:
+            sparse[_SPLADE] = models.SparseVectorParams()
         with explained(self._config):
             self._client.create_collection(
                 self._name,
                 vectors_config={_DENSE: dense},
-                sparse_vectors_config={_SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+                sparse_vectors_config=sparse,
             )
         self._collection = _Collection(dimensions, set())
         self._index_field(self._collection, "document_id", models.PayloadSchemaType.KEYWORD)
@@ -239,9 +279,9 @@ class QdrantStore:
             self._client.create_payload_index(self._name, key, schema, wait=True)
         collection.indexed.add(_bare(key))
 
-    def _scroll(self, condition: models.Filter | None, with_vector: bool = False) -> Iterator[models.Record]:
+    def _scroll(self, condition: models.Filter | None, vector: str | None = None) -> Iterator[models.Record]:
         offset: Any = None
-        vectors = [_DENSE] if with_vector else False
+        vectors = [vector] if vector else False
         while self._known() is not None:
             with explained(self._config):
                 records, offset = self._client.scroll(

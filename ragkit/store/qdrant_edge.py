@@ -15,17 +15,17 @@ import qdrant_edge as qe
 
 from ragkit.config.schema import Bm25, Filter
 from ragkit.errors import StoreError
-from ragkit.store import Hit, WeightedTerms
+from ragkit.store import Hit, QuestionWeights, WeightedTerms
 from ragkit.store.bm25 import Bm25Encoder
 from ragkit.store.filters import All, Clause, Kind, Match, Not, Range, clause_of, payload_key
-from ragkit.store.payload import from_payload, is_point_id, to_payload, vectors_by_id
+from ragkit.store.payload import from_payload, is_point_id, sparse_of, splade_by_id, to_payload, vectors_by_id
 from ragkit.types import Chunk
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_DENSE, _SPARSE = "dense", "bm25"
+_DENSE, _SPARSE, _SPLADE = "dense", "bm25", "splade"
 _PAGE = 1000
 _MOST_INDEXED_FIELDS = 64
 _HNSW_EF = 128
@@ -39,11 +39,13 @@ _FieldIndex = type[qe.KeywordIndexParams] | type[qe.FloatIndexParams]
 
 
 class EdgeStore:
-    """Reader and writer over a shard folder, which is made when the first vectors come."""
+    """Reader and writer over a shard folder, which is made when the first vectors come; with `splade`, for a SPLADE
+    vector beside them."""
 
-    def __init__(self, folder: Path, bm25: Bm25) -> None:
+    def __init__(self, folder: Path, bm25: Bm25, splade: QuestionWeights | None = None) -> None:
         self._folder = folder
         self._bm25 = Bm25Encoder(bm25)
+        self._splade = splade
         self._opened: qe.EdgeShard | None = None
         self._unsettled = 0
         if folder.exists():
@@ -78,6 +80,15 @@ class EdgeStore:
             sparse = _hits(shard, _request(query, limit, condition, None))
         return dense, sparse
 
+    def search_splade(self, limit: int, text: str, filters: Sequence[Filter] = ()) -> list[Hit]:
+        if self._opened is None or self._splade is None:
+            return []
+        indices, values = sparse_of(self._splade(text))
+        if not indices:
+            return []
+        query = qe.Query.Nearest(qe.SparseVector(indices, values), using=_SPLADE)
+        return _hits(self._opened, _request(query, limit, _condition(filters), None))
+
     def chunks(self, chunk_ids: Sequence[str]) -> dict[str, Chunk]:
         if self._opened is None:
             return {}
@@ -99,11 +110,15 @@ class EdgeStore:
     def vectors_of(self, document_id: str) -> dict[str, NDArray[np.float32]]:
         return _dense_vectors(self._scroll(_of_document([document_id]), with_vector=True))
 
+    def splade_of(self, document_id: str) -> dict[str, NDArray[np.float32]]:
+        records = self._scroll(_of_document([document_id]), with_vector=True)
+        return splade_by_id(((record.id, record.vector) for record in records), _SPLADE)
+
     def count(
         self,
         filters: Sequence[Filter] = (),
         document_id: str | None = None,
-        vector: Literal["dense", "bm25"] | None = None,
+        vector: Literal["dense", "bm25", "splade"] | None = None,
     ) -> int:
         parts: list[Any] = [] if document_id is None else [_of_document([document_id])]
         if vector is not None:
@@ -117,15 +132,22 @@ class EdgeStore:
             self._opened.close()
             self._opened = None
 
-    def upsert(self, chunks: Sequence[Chunk], vectors: NDArray[np.float32], average_length: float) -> None:
+    def upsert(
+        self,
+        chunks: Sequence[Chunk],
+        vectors: NDArray[np.float32],
+        average_length: float,
+        splade: Sequence[NDArray[np.float32]] | None = None,
+    ) -> None:
         if not chunks:
             return
+        rows = splade if splade is not None else [None] * len(chunks)
         shard = self._opened or self._create(vectors.shape[1])
         points: list[qe.Point] = []
-        for chunk, vector in zip(chunks, vectors, strict=True):
+        for chunk, vector, row in zip(chunks, vectors, rows, strict=True):
             payload = to_payload(chunk)
             self._index_fields(shard, payload)
-            points.append(qe.Point(chunk.id, self._vectors(chunk, vector, average_length), payload))
+            points.append(qe.Point(chunk.id, self._vectors(chunk, vector, average_length, row), payload))
         try:
             shard.update(qe.UpdateOperation.upsert_points(points))
         except Exception as error:
@@ -175,15 +197,21 @@ class EdgeStore:
 
     def _create(self, dimensions: int) -> qe.EdgeShard:
         self._folder.mkdir(parents=True)
-        self._opened = qe.EdgeShard.create(str(self._folder), _shard_config(dimensions))
+        self._opened = qe.EdgeShard.create(
+            str(self._folder), _shard_config(dimensions, splade=self._splade is not None)
+        )
         _index_field(self._opened, "document_id", qe.KeywordIndexParams)
         return self._opened
 
-    def _vectors(self, chunk: Chunk, vector: NDArray[np.float32], average_length: float) -> dict[str, Any]:
+    def _vectors(
+        self, chunk: Chunk, vector: NDArray[np.float32], average_length: float, splade: NDArray[np.float32] | None
+    ) -> dict[str, Any]:
         indices, weights = self._bm25.document(chunk.indexed_text, average_length)
         vectors: dict[str, Any] = {_DENSE: vector.tolist()}
         if indices:
             vectors[_SPARSE] = qe.SparseVector(indices, weights)
+        if splade is not None and splade.size:
+            vectors[_SPLADE] = qe.SparseVector(*sparse_of(splade))
         return vectors
 
     def _scroll(self, condition: qe.Filter | None, with_vector: bool = False) -> Iterator[qe.Record]:
@@ -228,10 +256,13 @@ def _index_field(shard: qe.EdgeShard, key: str, kind: _FieldIndex) -> None:
     shard.update(qe.UpdateOperation.create_field_index(key, kind(memory=_MAPPED)))
 
 
-def _shard_config(dimensions: int) -> qe.EdgeConfig:
+def _shard_config(dimensions: int, *, splade: bool) -> qe.EdgeConfig:
+    sparse = {_SPARSE: qe.EdgeSparseVectorParams(modifier=qe.Modifier.Idf, memory=_MAPPED)}
+    if splade:
+        sparse[_SPLADE] = qe.EdgeSparseVectorParams(memory=_MAPPED)
     return qe.EdgeConfig(
         vectors={_DENSE: qe.EdgeVectorParams(size=dimensions, distance=qe.Distance.Cosine)},
-        sparse_vectors={_SPARSE: qe.EdgeSparseVectorParams(modifier=qe.Modifier.Idf, memory=_MAPPED)},
+        sparse_vectors=sparse,
         # Deleted points count in a segment's idf until they are swept out, so sweep always.
         optimizers=qe.EdgeOptimizersConfig(
             deleted_threshold=0.0, vacuum_min_vector_number=0, max_segment_size=_LARGEST_SEGMENT_KB

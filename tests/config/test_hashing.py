@@ -32,6 +32,8 @@ INDEX_KEYS = {
     "ingestion.embedding.dimensions",
     "ingestion.embedding.passage_prefix",
     "ingestion.embedding.max_tokens",
+    "retrieval.sparse",
+    "retrieval.splade_model",
     "retrieval.bm25.k1",
     "retrieval.bm25.b",
     "retrieval.bm25.language",
@@ -97,6 +99,7 @@ FIELDS = fields_of(Config)
 
 # What must be set so that a key is read; the others always are.
 READ_UNDER: dict[str, tuple[str, object]] = {
+    "retrieval.splade_model": ("retrieval.sparse", "both"),
     "retrieval.fusion.k": ("retrieval.fusion.method", "rrf"),
     "retrieval.fusion.alpha": ("retrieval.fusion.method", "weighted"),
     **{f"retrieval.feedback.{name}": ("retrieval.feedback.method", "rm3") for name in READ_BY_FEEDBACK},
@@ -115,6 +118,7 @@ NOT_READ_UNDER: dict[str, tuple[str, object]] = {
     "ingestion.chunking.breakpoint_percentile": ("ingestion.chunking.strategy", "recursive"),
     "ingestion.chunking.window": ("ingestion.chunking.strategy", "fixed_size"),
     "ingestion.chunking.header_tokens": ("ingestion.chunking.contextual_header", False),
+    "retrieval.splade_model": ("retrieval.sparse", "bm25"),
     "retrieval.fusion.method": ("retrieval.strategy", "dense"),
     "retrieval.fusion.k": ("retrieval.fusion.method", "dbsf"),
     "retrieval.fusion.alpha": ("retrieval.fusion.method", "rrf"),
@@ -155,6 +159,11 @@ def test_the_hash_changes_with_every_field_but_runtime_ones(path: tuple[str, ...
         other = changed(base, path, value)
         assert (config_hash(other) == config_hash(base)) == runtime
         assert (index_hash(other) == index_hash(base)) == (".".join(path) not in INDEX_KEYS)
+
+        if path == ("retrieval", "sparse"):
+            # One index does for SPLADE alone and beside BM25.
+            swapped = changed(base, path, {"splade": "both", "both": "splade"}[value])
+            assert index_hash(other) == index_hash(swapped)
 
     check()
 

@@ -33,6 +33,25 @@ def test_weighted_scores_run_from_zero_to_one_in_each_list() -> None:
     assert fused["c"] == pytest.approx(0.0)
 
 
+def test_several_sparse_lists_share_what_dense_leaves() -> None:
+    dense, words, learned = (
+        [Hit("a", 0.9), Hit("b", 0.1)],
+        [Hit("b", 9.0), Hit("c", 1.0)],
+        [Hit("c", 5.0), Hit("a", 1.0)],
+    )
+    fused = dict(fuse(dense, words, Fusion(method="weighted", alpha=0.4), learned))
+    assert fused == pytest.approx({"a": 0.4, "b": 0.3, "c": 0.3})
+
+
+@pytest.mark.parametrize("fusion", METHODS, ids=lambda fusion: fusion.method)
+@given(dense=names, sparse=names, learned=names)
+def test_a_third_list_may_come_in_any_place_behind_dense(
+    fusion: Fusion, dense: list[str], sparse: list[str], learned: list[str]
+) -> None:
+    one, other, third = ranked(dense), ranked(sparse, top=20.0), ranked(learned, top=5.0)
+    assert dict(fuse(one, other, fusion, third)) == pytest.approx(dict(fuse(one, third, fusion, other)))
+
+
 def test_distribution_based_scores_put_the_mean_at_one_half() -> None:
     fused = dict(distribution_based_fusion([Hit("a", 3.0), Hit("b", 2.0), Hit("c", 1.0)], []))
     assert fused["b"] == pytest.approx(0.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,16 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> EdgeStore:
 
     Document a has the even chunks, document b the odd ones; the page of a chunk is its number.
     """
+    chunks = corpus()
+    angles = [0.1 * number for number in range(CHUNKS)]
+    vectors = np.asarray([(math.cos(angle), math.sin(angle)) for angle in angles], dtype=np.float32)
+    store = EdgeStore(tmp_path_factory.mktemp("why") / "shard", Bm25())
+    store.upsert(chunks, vectors, 6.0)
+    store.finish()
+    return store
+
+
+def corpus() -> list[Chunk]:
     chunks: list[Chunk] = []
     for number in range(CHUNKS):
         words = "amber light " * max(0, 11 - number) if 8 <= number <= 10 else "plain grey words"
@@ -63,12 +74,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> EdgeStore:
         name = "ab"[number % 2]
         metadata = {"source_document": f"{name}.md", "page_number": number}
         chunks.append(Chunk(chunk_id(number), name, text, 100 * number, 100 * number + len(text), 5, metadata))
-    angles = [0.1 * number for number in range(CHUNKS)]
-    vectors = np.asarray([(math.cos(angle), math.sin(angle)) for angle in angles], dtype=np.float32)
-    store = EdgeStore(tmp_path_factory.mktemp("why") / "shard", Bm25())
-    store.upsert(chunks, vectors, 6.0)
-    store.finish()
-    return store
+    return chunks
 
 
 def settings(**given: Any) -> Retrieval:
@@ -94,6 +100,51 @@ def test_it_agrees_with_retrieval_on_every_chunk(store: EdgeStore, strategy: str
         found = explain(store, number, retrieval)
         expected = order.index(chunk_id(number)) + 1 if chunk_id(number) in order else None
         assert found.rank == expected
+
+
+@pytest.mark.parametrize("method", ["rrf", "dbsf", "weighted"])
+@pytest.mark.parametrize("sparse", ["splade", "both"])
+@pytest.mark.parametrize("strategy", ["dense", "sparse", "hybrid"])
+def test_it_agrees_with_retrieval_where_splade_searches_too(
+    tmp_path_factory: pytest.TempPathFactory, strategy: str, sparse: str, method: str
+) -> None:
+    store = splade_store(tmp_path_factory.mktemp("splade"))
+    given = {"strategy": strategy, "sparse": sparse, "fusion": {"method": method}}
+    retrieval = settings(top_k=4, candidates=5, **given)
+    results = retrieve(QUESTION, store, Compass(), retrieval).results
+    order = [result.chunk.id for result in results]
+    for number in range(CHUNKS):
+        found = explain(store, number, retrieval)
+        assert found.rank == (order.index(chunk_id(number)) + 1 if chunk_id(number) in order else None)
+        by_stage = {standing.stage: standing for standing in found.standings}
+        assert by_stage["splade"].used == (strategy != "dense")
+        assert by_stage["sparse"].used == (strategy != "dense" and sparse == "both")
+        for change in found.changes:
+            changed = merged(given | {"top_k": 4, "candidates": 5}, change.settings)
+            now = [result.chunk.id for result in retrieve(QUESTION, store, Compass(), settings(**changed)).results]
+            assert now.index(chunk_id(number)) + 1 == change.rank
+    store.close()
+
+
+def merged(given: dict[str, Any], changes: dict[str, object]) -> dict[str, Any]:
+    """The settings with those of a change, whose keys are dotted."""
+    found = dict(given)
+    for key, value in changes.items():
+        head, _, rest = key.removeprefix("retrieval.").partition(".")
+        found[head] = {**found[head], rest: value} if rest else value
+    return found
+
+
+def splade_store(folder: Path) -> EdgeStore:
+    """The chunks of `store`, in which SPLADE finds those from 6 on, the last one best."""
+    store = EdgeStore(folder / "shard", Bm25(), lambda text: np.asarray([[1.0], [2.0]], dtype=np.float32))
+    chunks = corpus()
+    angles = [0.1 * number for number in range(CHUNKS)]
+    vectors = np.asarray([(math.cos(angle), math.sin(angle)) for angle in angles], dtype=np.float32)
+    rows = [np.asarray([[1.0], [n]] if n >= 6 else [[], []], dtype=np.float32) for n in range(CHUNKS)]
+    store.upsert(chunks, vectors, 6.0, rows)
+    store.finish()
+    return store
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])

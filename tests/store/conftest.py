@@ -11,10 +11,11 @@ import pytest
 from qdrant_client import QdrantClient
 
 from ragkit.config.schema import Bm25, Store
-from ragkit.store import Hit, StoreWriter
+from ragkit.store import Hit, QuestionWeights, StoreWriter
 from ragkit.store.qdrant import QdrantStore
 from ragkit.store.qdrant_edge import EdgeStore
 from ragkit.types import Chunk, MetadataValue
+from tests.store.letters import letters
 
 SERVER = os.environ.get("RAGKIT_TEST_QDRANT_URL")
 BACKENDS = ["qdrant_edge", "qdrant_local", *(["qdrant_server"] if SERVER else [])]
@@ -23,6 +24,16 @@ BACKENDS = ["qdrant_edge", "qdrant_local", *(["qdrant_server"] if SERVER else []
 @pytest.fixture(params=BACKENDS)
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], StoreWriter]]:
     """Opens the store of this test; a further call closes it and opens the same place again."""
+    yield from _opening(request.param, tmp_path, None)
+
+
+@pytest.fixture(params=BACKENDS)
+def open_splade_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], StoreWriter]]:
+    """The same for a store with SPLADE, for which `letters` stands in: its weights are known."""
+    yield from _opening(request.param, tmp_path, letters)
+
+
+def _opening(backend: str, tmp_path: Path, splade: QuestionWeights | None) -> Iterator[Callable[[], StoreWriter]]:
     opened: list[StoreWriter] = []
     bm25 = Bm25()
     settings = Store(backend="qdrant", url=SERVER, collection=f"ragkit-test-{uuid.uuid4().hex}")
@@ -30,19 +41,19 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calla
     def open_it() -> StoreWriter:
         while opened:
             opened.pop().close()
-        if request.param == "qdrant_edge":
-            opened.append(EdgeStore(tmp_path / "shard", bm25))
-        elif request.param == "qdrant_local":
+        if backend == "qdrant_edge":
+            opened.append(EdgeStore(tmp_path / "shard", bm25, splade))
+        elif backend == "qdrant_local":
             client = QdrantClient(path=str(tmp_path / "local"))
-            opened.append(QdrantStore(Store(backend="qdrant", collection="test"), bm25, client))
+            opened.append(QdrantStore(Store(backend="qdrant", collection="test"), bm25, client, splade))
         else:
-            opened.append(QdrantStore(settings, bm25))
+            opened.append(QdrantStore(settings, bm25, splade=splade))
         return opened[0]
 
     yield open_it
     while opened:
         opened.pop().close()
-    if request.param == "qdrant_server":
+    if backend == "qdrant_server":
         server = QdrantStore(settings, bm25)
         server.drop()
         server.close()
