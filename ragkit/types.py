@@ -186,7 +186,9 @@ class Attempt:
 class CostLine:
     """Money for one stage in integer nano-dollars; `None` when no price is known (never counted as zero).
 
-    `model` and `usage` are of a model behind an API.
+    `model` and `usage` are of a model behind an API, `endpoint` is its name in `routing`. `saved_nano_usd` is what
+    would have been paid beside `nano_usd` without a cache, or with the dearest endpoint alone: less than 0 where more
+    was paid, 0 where it is not known.
     """
 
     stage: str
@@ -194,6 +196,8 @@ class CostLine:
     detail: str = ""
     model: str = ""
     usage: Usage = Usage()
+    endpoint: str = ""
+    saved_nano_usd: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ app = typer.Typer(**STYLE, help="What answers cost: report, budgets.")
 @app.command()
 def report(
     by: Annotated[
-        Literal["day", "month", "tenant", "key", "model", "stage"], typer.Option("--by", help="What is added up.")
+        Literal["day", "month", "tenant", "key", "model", "endpoint", "stage"],
+        typer.Option("--by", help="What is added up."),
     ] = "day",
     since: Annotated[str, typer.Option("--since", metavar="DATE", help="First day (UTC), as 2026-11-26.")] = "",
     until: Annotated[str, typer.Option("--until", metavar="DATE", help="Last day (UTC).")] = "",
@@ -31,7 +32,7 @@ def report(
     sets: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tokens and dollars by day, month, tenant, key, model or stage."""
+    """Tokens and dollars by day, month, tenant, key, model, endpoint or stage."""
     from ragkit.gateway import cost_report
 
     with _opened(config, sets) as ledger:
@@ -49,17 +50,20 @@ def report(
 
     table = Table()
     table.add_column(by)
-    for heading in ("answers", "input", "cached", "output", "US dollars", "for 1,000"):
+    for heading in ("answers", "input", "cached", "output", "US dollars", "for 1,000", "saved"):
         table.add_column(heading, justify="right")
     for group in [*groups, total]:
         thousand = group.usd / group.calls * 1000 if group.calls else 0.0
         tokens = (group.input_tokens, group.cached_tokens, group.output_tokens)
         style = "bold" if group is total else ""
         name = clean(group.group) or "-"
-        money = (f"{group.usd:.6f}", f"{thousand:.4f}")
+        money = (f"{group.usd:.6f}", f"{thousand:.4f}", f"{group.saved_nano_usd / 1e9:.6f}")
         table.add_row(name, f"{group.calls:,}", *(f"{count:,}" for count in tokens), *money, style=style)
     screen = console()
     screen.print(table)
+    if total.saved_nano_usd:
+        share = total.saved_nano_usd / max(1, total.saved_nano_usd + total.nano_usd)
+        screen.print(f"saved {share:.0%} of what answers without the cache, by the dearest endpoint, would have cost")
     if total.unpriced:
         screen.print(
             f"{total.unpriced:,} lines have no known price and are in no sum; set costs.prices", style="yellow"

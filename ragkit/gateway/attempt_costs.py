@@ -1,6 +1,8 @@
 """What the tries of several endpoints cost: each has a line of its own, and a budget is reserved for the worst of them.
 
-A try that an endpoint refused costs nothing. One whose tokens nobody knows has a line without an amount; a budget is
+A try that an endpoint refused costs nothing. The line of the try that answered says what all tries together saved
+against one of the dearest endpoint with the same tokens; nothing is known of that where sentences of the documents were
+the answer, for they have no tokens. One whose tokens nobody knows has a line without an amount; a budget is
 charged for it with the most that it can have cost.
 """
 
@@ -25,7 +27,13 @@ def attempt_lines(config: Config, attempts: Sequence[Attempt]) -> list[CostLine]
     >>> [line.nano_usd for line in attempt_lines(config, [Attempt("a", "m", "HTTP 429", 0.1, Usage())])]
     [0]
     """
-    return [_line(config, attempt) for attempt in attempts]
+    lines = [_line(config, attempt) for attempt in attempts]
+    answered = next((place for place, attempt in enumerate(attempts) if attempt.outcome == "answered"), None)
+    paid = [line.nano_usd for line in lines]
+    if answered is not None and None not in paid and (usage := attempts[answered].usage):
+        saved = _dearest(config, usage, attempts[answered].seconds) - sum(nano or 0 for nano in paid)
+        lines[answered] = replace(lines[answered], saved_nano_usd=saved)
+    return lines
 
 
 def rewrite_line(config: Config, milliseconds: float, usage: Usage) -> CostLine:
@@ -64,10 +72,18 @@ def _line(config: Config, attempt: Attempt) -> CostLine:
     endpoint = _named(config, attempt.endpoint)
     told = attempt.endpoint if attempt.outcome == "answered" else f"{attempt.endpoint}, {attempt.outcome}"
     if attempt.usage == Usage() and attempt.outcome != "answered":
-        return CostLine("generate", 0, told, attempt.model)
+        return CostLine("generate", 0, told, attempt.model, endpoint=attempt.endpoint)
     timings = {"generate": attempt.seconds * 1e3}
     [line] = cost_lines(_at(config, endpoint), (), timings, attempt.model, attempt.usage)
-    return replace(line, detail=f"{told}: {line.detail}")
+    return replace(line, detail=f"{told}: {line.detail}", endpoint=attempt.endpoint)
+
+
+def _dearest(config: Config, usage: Usage, seconds: float) -> int:
+    """What the same tokens cost at the dearest endpoint whose price is known."""
+    timings = {"generate": seconds * 1e3}
+    endpoints = config.routing.endpoints
+    lines = [cost_lines(_at(config, each), (), timings, each.model, usage)[0] for each in endpoints]
+    return max((line.nano_usd or 0 for line in lines), default=0)
 
 
 def _at(config: Config, endpoint: Endpoint | None) -> Config:

@@ -319,7 +319,7 @@ class AnswerCache:
             results=tuple(results),
             ranked=retrieved.ranked,
             usage=Usage(),
-            cost=(*lines, cache_line(self.config, timings["cache"], f"{hit.tier} hit")),
+            cost=(*lines, cache_line(self.config, timings["cache"], f"{hit.tier} hit", entry.nano_usd)),
             cache=hit.tier,
             cached=Cached(entry.question, hit.similarity, entry.created, entry.nano_usd, entry.answer.usage),
             trace_id=told,

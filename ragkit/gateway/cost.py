@@ -70,14 +70,15 @@ def cost_lines(
     return tuple(lines)
 
 
-def cache_line(config: Config, milliseconds: float, detail: str) -> CostLine:
-    """The line of looking for an answer that was given before, and of keeping one.
+def cache_line(config: Config, milliseconds: float, detail: str, saved: int | None = 0) -> CostLine:
+    """The line of looking for an answer that was given before, and of keeping one; `saved` is what a kept answer cost
+    when it was made, None if that is not known.
 
     >>> line = cache_line(Config(), 4.0, "exact hit")
     >>> line.stage, line.nano_usd, line.detail
     ('cache', 0, 'exact hit')
     """
-    return replace(_by_seconds(config, "cache", milliseconds), detail=detail)
+    return replace(_by_seconds(config, "cache", milliseconds), detail=detail, saved_nano_usd=saved or 0)
 
 
 def worst_case(config: Config, question: str, stages: Collection[str] = STAGES) -> tuple[int, bool]:

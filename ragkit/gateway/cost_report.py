@@ -1,4 +1,4 @@
-"""What was spent, added up from the ledger: by day, month, tenant, key, model or stage."""
+"""What was spent, added up from the ledger: by day, month, tenant, key, model, endpoint or stage."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal, cast
 
 from ragkit.gateway.ledger import Ledger
 
-By = Literal["day", "month", "tenant", "key", "model", "stage"]
+By = Literal["day", "month", "tenant", "key", "model", "endpoint", "stage"]
 
 _COLUMNS: dict[By, str] = {
     "day": "day",
@@ -18,13 +18,17 @@ _COLUMNS: dict[By, str] = {
     "tenant": "tenant",
     "key": "key",
     "model": "model",
+    "endpoint": "endpoint",
     "stage": "stage",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """One group: its answers, tokens and nano-dollars. `unpriced` lines have no known price and are in no sum."""
+    """One group: its answers, tokens and nano-dollars. `unpriced` lines have no known price and are in no sum.
+
+    `saved_nano_usd` is what was not paid, since an answer was given before or by a cheaper endpoint than the dearest.
+    """
 
     group: str
     calls: int
@@ -33,6 +37,7 @@ class Spent:
     output_tokens: int
     nano_usd: int
     unpriced: int
+    saved_nano_usd: int
 
     @property
     def usd(self) -> float:
@@ -42,28 +47,30 @@ class Spent:
 def spent_by(ledger: Ledger, by: By, since: str = "", until: str = "9") -> list[Spent]:
     """The groups in the order of their names, of the days from `since` to `until` (as "2026-11-26"), both included."""
     sums = ("input_tokens", "cached_tokens", "output_tokens", "nano_usd")
+    saved = "COALESCE(SUM(saved_nano_usd), 0)"
     columns = ", ".join(f"COALESCE(SUM({name}), 0)" for name in sums)
     # An answer without a line was no model's; it counts all the same.
     query = (
-        f"SELECT {_COLUMNS[by]} AS grouped, COUNT(DISTINCT id), {columns}, SUM(call IS NOT NULL AND nano_usd IS NULL)"
+        f"SELECT {_COLUMNS[by]} AS grouped, COUNT(DISTINCT id), {columns}, SUM(call IS NOT NULL AND nano_usd IS NULL),"
+        f" {saved}"
         " FROM calls LEFT JOIN lines ON call = id WHERE day >= ? AND day <= ? GROUP BY grouped ORDER BY grouped"
     )
     rows = ledger.rows(query, (since, until))
-    return [Spent(str(row[0] or ""), *cast("tuple[int, int, int, int, int, int]", row[1:])) for row in rows]
+    return [Spent(str(row[0] or ""), *cast("tuple[int, int, int, int, int, int, int]", row[1:])) for row in rows]
 
 
 def total_of(groups: Sequence[Spent]) -> Spent:
     """The sum; an answer counts once for each of its groups, so count it over groups that share none, such as days."""
-    numbers = [list(asdict(group).values())[1:] for group in groups] or [[0] * 6]
+    numbers = [list(asdict(group).values())[1:] for group in groups] or [[0] * 7]
     return Spent("total", *(sum(column) for column in zip(*numbers, strict=True)))
 
 
 def as_csv(groups: Sequence[Spent]) -> str:
     """A header and a line for each group; money in nano-dollars, which are whole.
 
-    >>> print(as_csv([Spent("2026-11-26", 1, 2, 0, 3, 4, 0)]), end="")
-    group,calls,input_tokens,cached_tokens,output_tokens,nano_usd,unpriced
-    2026-11-26,1,2,0,3,4,0
+    >>> print(as_csv([Spent("2026-11-26", 1, 2, 0, 3, 4, 0, 5)]), end="")
+    group,calls,input_tokens,cached_tokens,output_tokens,nano_usd,unpriced,saved_nano_usd
+    2026-11-26,1,2,0,3,4,0,5
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

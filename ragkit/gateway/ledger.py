@@ -33,7 +33,8 @@ CREATE INDEX IF NOT EXISTS calls_by_day ON calls (day, tenant, key);
 CREATE TABLE IF NOT EXISTS lines (
     call INTEGER NOT NULL REFERENCES calls (id), position INTEGER NOT NULL, stage TEXT NOT NULL, model TEXT NOT NULL,
     nano_usd INTEGER, input_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
-    detail TEXT NOT NULL, PRIMARY KEY (call, position)
+    detail TEXT NOT NULL, endpoint TEXT NOT NULL DEFAULT '', saved_nano_usd INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (call, position)
 );
 -- spent: of all settled calls in the scope; held: of those under way. A scope has a row once a budget asked for it.
 CREATE TABLE IF NOT EXISTS accounts (scope TEXT PRIMARY KEY, spent INTEGER NOT NULL, held INTEGER NOT NULL);
@@ -41,6 +42,8 @@ CREATE TABLE IF NOT EXISTS holds (
     id TEXT NOT NULL, scope TEXT NOT NULL, nano_usd INTEGER NOT NULL, until REAL NOT NULL, PRIMARY KEY (id, scope)
 );
 """
+_LATER = {"endpoint": "TEXT NOT NULL DEFAULT ''", "saved_nano_usd": "INTEGER NOT NULL DEFAULT 0"}
+"""Columns of `lines` that the first files did not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,15 @@ class Ledger:
         with self._said():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db.executescript(_SCHEMA)
+            self._bring_up_to_date()
+
+    def _bring_up_to_date(self) -> None:
+        """Add the columns that a file of an earlier version lacks."""
+        with self._transaction() as db:
+            there = {name for _, name, *_ in db.execute("PRAGMA table_info(lines)")}
+            for name, kind in _LATER.items():
+                if name not in there:
+                    db.execute(f"ALTER TABLE lines ADD COLUMN {name} {kind}")
 
     def _start(self) -> None:
         """Begin without connections: in the constructor, and in a process that was forked off."""
@@ -258,7 +270,7 @@ def _settle(db: sqlite3.Connection, call: Call, hold: Hold | None, now: float) -
     )
     rows = [_columns(line) for line in call.lines]
     db.executemany(
-        "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [(written.lastrowid, position, *row) for position, row in enumerate(rows)],
     )
     total = sum(min(line.nano_usd or 0, _MOST) for line in call.lines)
@@ -285,7 +297,9 @@ def _columns(line: CostLine) -> tuple[object, ...]:
     usage = line.usage
     tokens = (min(count, _MOST) for count in (usage.input_tokens, usage.cached_tokens, usage.output_tokens))
     nano = None if line.nano_usd is None else min(line.nano_usd, _MOST)
-    return (line.stage, whole_characters(line.model), nano, *tokens, whole_characters(line.detail))
+    saved = max(-_MOST, min(line.saved_nano_usd, _MOST))
+    told = (whole_characters(line.detail), whole_characters(line.endpoint), saved)
+    return (line.stage, whole_characters(line.model), nano, *tokens, *told)
 
 
 def _account(db: sqlite3.Connection, scope: Scope) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from ragkit.gateway.ledger import Call, Ledger, Payer
@@ -46,7 +47,22 @@ def test_people_read_a_table_and_are_told_what_has_no_price(ragkit: Run, tmp_pat
     said = ragkit("cost", "report", "--by", "tenant", *where)
     assert "umbrella" in said
     assert "1 lines have no known price" in said
-    assert ragkit("cost", "report", "--by", "model", "--csv", *where).splitlines()[2] == "m,3,300,120,60,4000000,1"
+    assert ragkit("cost", "report", "--by", "model", "--csv", *where).splitlines()[2] == "m,3,300,120,60,4000000,1,0"
+
+
+def test_savings_are_set_against_what_would_have_been_paid(ragkit: Run, tmp_path: Path) -> None:
+    where = filled(tmp_path)
+    with closing(Ledger(tmp_path / "ledger.sqlite")) as ledger:
+        lines = [
+            CostLine("generate", 1_000_000, "", "small", Usage(100), "cheap", 9_000_000),
+            CostLine("cache", 0, "exact hit", saved_nano_usd=4_000_000),
+        ]
+        ledger.settle(Call(Payer("acme"), "t5", "c", lines), at=DAY)
+    found = json.loads(ragkit("cost", "report", "--by", "endpoint", *where, "--json"))
+    saved = {group["group"]: group["saved_nano_usd"] for group in found["groups"]}
+    assert saved == {"": 4_000_000, "cheap": 9_000_000}
+    # 13 of 13 + 8 millionths were not paid.
+    assert "saved 62% of what answers" in ragkit("cost", "report", *where)
 
 
 def test_budgets_show_what_is_left(ragkit: Run, tmp_path: Path) -> None:

@@ -335,6 +335,8 @@ def test_the_ledger_has_a_line_for_the_hit_and_no_token(make: Callable[..., Syst
     assert again.cached is not None
     before_cache = [line.nano_usd or 0 for line in made.cost if line.stage != "cache"]
     assert again.cached.nano_usd == sum(before_cache)
+    assert [line.saved_nano_usd for line in again.cost] == [again.cached.nano_usd]
+    assert not any(line.saved_nano_usd for line in made.cost)
     assert again.cached.nano_usd != 0
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -251,3 +252,22 @@ def test_a_kill_loses_no_settled_line_and_no_money(tmp_path: Path) -> None:
     # What the dead had reserved is given back when its time is over.
     ledger.hold([Limit(ALL, limit)], 1, seconds=7200, at=time.time() + 3600)
     assert ledger.account(ALL)[1] == 1
+
+
+def test_a_file_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(
+            "CREATE TABLE lines (call INTEGER NOT NULL, position INTEGER NOT NULL, stage TEXT NOT NULL, model TEXT NOT"
+            " NULL, nano_usd INTEGER, input_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL, output_tokens"
+            " INTEGER NOT NULL, detail TEXT NOT NULL, PRIMARY KEY (call, position))"
+        )
+        db.execute("INSERT INTO lines VALUES (99, 0, 'generate', 'm', 7, 1, 0, 1, '')")
+        db.commit()
+    for _ in range(2):
+        with closing(Ledger(path)) as ledger:
+            ledger.settle(Call(NOBODY, "t", "c", [CostLine("generate", 5, endpoint="a", saved_nano_usd=3)]))
+    with closing(Ledger(path)) as ledger:
+        rows = list(ledger.rows("SELECT nano_usd, endpoint, saved_nano_usd FROM lines ORDER BY nano_usd"))
+    assert rows[-1] == (7, "", 0)
+    assert set(rows[:-1]) == {(5, "a", 3)}

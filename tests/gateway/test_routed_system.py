@@ -13,6 +13,7 @@ import pytest
 from ragkit import Answer, Config, Ragkit
 from ragkit.errors import StreamCut
 from ragkit.gateway.cost import worst_case
+from ragkit.gateway.cost_report import spent_by
 from ragkit.gateway.ledger import Ledger, Payer, Scope
 from tests.gateway.fault_server import Fault, FaultServer
 
@@ -66,6 +67,17 @@ def test_the_answer_names_the_model_that_gave_it_and_what_each_try_cost(
     assert [(each.endpoint, each.outcome) for each in answer.attempts] == [("a", "empty"), ("b", "answered")]
     generated = [line for line in answer.cost if line.stage == "generate"]
     assert [(line.model, line.nano_usd) for line in generated] == [("model-a", 134_000), ("model-b", 1_340_000)]
+    assert [(line.endpoint, line.saved_nano_usd) for line in generated] == [("a", 0), ("b", -134_000)]
+
+
+def test_what_a_cheap_endpoint_saves_is_set_against_the_dearest(
+    index: Path, servers: tuple[FaultServer, FaultServer], tmp_path: Path
+) -> None:
+    with Ragkit(config_in(index, *servers, ledger=tmp_path / "ledger.sqlite")) as rag:
+        rag.ask(QUESTION)
+    with closing(Ledger(tmp_path / "ledger.sqlite")) as ledger:
+        by_endpoint = {group.group: (group.nano_usd, group.saved_nano_usd) for group in spent_by(ledger, "endpoint")}
+    assert by_endpoint["a"] == (134_000, 1_340_000 - 134_000)
 
 
 def test_when_all_are_down_every_way_of_asking_gets_the_documents_and_pays_nothing(
