@@ -31,6 +31,8 @@ def test_the_wheel_holds_the_package_its_types_and_its_licence(wheel: Path) -> N
     assert not [name for name in names if name.startswith(("tests/", "eval/", "scripts/"))]
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "ragkit").rglob("*.py")}
     assert modules <= set(names)
+    pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "ragkit/serve/pages").iterdir()}
+    assert pages <= set(names)
 
 
 @pytest.mark.integration

@@ -24,6 +24,7 @@ def serve(
     except ImportError as error:
         raise MissingExtra(error.name or "fastapi", "serve") from None
     from ragkit.config import Config
+    from ragkit.config.load import DEFAULT_FILE
     from ragkit.observe.logs import log_to_stderr
 
     given = {"serve.host": host, "serve.port": port}
@@ -34,4 +35,4 @@ def serve(
 
     loaded = source()
     log_to_stderr(loaded.serve.log)
-    run(loaded, source)
+    run(loaded, source, config or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None))

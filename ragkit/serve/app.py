@@ -32,8 +32,22 @@ from ragkit.serve.envelope import Envelope
 from ragkit.serve.gate import Gate
 from ragkit.serve.indexer import Indexer
 from ragkit.serve.keys import Keys
+from ragkit.serve.outcomes import Outcomes
 from ragkit.serve.problems import handle_problems
-from ragkit.serve.routes import ask, cases, documents, feedback, health, me, openai, pages, sheets, why
+from ragkit.serve.routes import (
+    ask,
+    cases,
+    dashboard,
+    documents,
+    feedback,
+    health,
+    me,
+    openai,
+    pages,
+    playground,
+    sheets,
+    why,
+)
 from ragkit.serve.server import Server
 from ragkit.serve.sessions import Sessions
 from ragkit.serve.sheet import Sheets
@@ -48,10 +62,13 @@ _INDEXER_STOPS_S = 1.0
 _PATIENT_THREADS = 32
 
 
-def make_app(system: Config | Ragkit | str | Path | None = None, *, source: Source | None = None) -> FastAPI:
+def make_app(
+    system: Config | Ragkit | str | Path | None = None, *, source: Source | None = None, file: Path | None = None
+) -> FastAPI:
     """The app over a system: a `Ragkit`, a `Config`, or a YAML file.
 
-    `source` reads the config anew for a reload; without it there is none. A `Ragkit` that is given stays open when the
+    `source` reads the config anew for a reload; without it there is none. `file` is the one that it reads, which the
+    playground may write settings into. A `Ragkit` that is given stays open when the
     app ends. Keys, uploads and feedback lie in `serve.folder`. Raises ConfigError.
     """
     rag = system if isinstance(system, Ragkit) else Ragkit.from_config(system)
@@ -61,6 +78,7 @@ def make_app(system: Config | Ragkit | str | Path | None = None, *, source: Sour
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         server = _opened(rag, source, owned=rag is not system)
+        server.config_file = file if source is not None else None
         app.state.server = server
         server.indexer.start()
         # In the background: the server lives while its models load, and /ready says when they are.
@@ -80,7 +98,7 @@ def make_app(system: Config | Ragkit | str | Path | None = None, *, source: Sour
 
     # The pages of FastAPI's documentation load scripts from elsewhere; the document itself is at /openapi.json.
     app = FastAPI(title="ragkit", lifespan=lifespan, docs_url=None, redoc_url=None)
-    for routes in (ask, cases, documents, feedback, health, me, openai, pages, sheets, why):
+    for routes in (ask, cases, dashboard, documents, feedback, health, me, openai, pages, playground, sheets, why):
         app.include_router(routes.router)
     if tools is not None:
         app.router.routes.append(Route("/mcp", tools))
@@ -122,6 +140,7 @@ def _opened(rag: Ragkit, source: Source | None, *, owned: bool) -> Server:
         uploads,
         Indexer(systems, uploads),
         Answers(database),
+        Outcomes(database),
         Sessions(database),
         observed,
         Sheets(),

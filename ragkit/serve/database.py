@@ -1,4 +1,4 @@
-"""What the server keeps: keys, uploads, answers' owners, feedback, sessions.
+"""What the server keeps: keys, uploads, answers' owners, feedback, sessions, how questions ended.
 
 One SQLite file; each write is on the disk when it returns. Several processes may use it at once (`ragkit keys create`
 beside a running server).
@@ -46,6 +46,11 @@ CREATE TABLE IF NOT EXISTS turns (
     question TEXT NOT NULL, answer TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS turns_by_session ON turns (session, number);
+CREATE TABLE IF NOT EXISTS outcomes (
+    number INTEGER PRIMARY KEY, at REAL NOT NULL, tenant TEXT NOT NULL, key TEXT NOT NULL, outcome TEXT NOT NULL,
+    ms REAL NOT NULL, cache TEXT NOT NULL, degraded INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS outcomes_by_time ON outcomes (at, tenant);
 CREATE INDEX IF NOT EXISTS feedback_by_tenant ON feedback (tenant, id);
 """
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any, Literal
 
 from ragkit.config.schema import Filter
 from ragkit.observe.stages import Notice, Ranked, listening
+from ragkit.serve.access import Caller
 from ragkit.serve.gate import Admitted
 from ragkit.serve.problems import Problem, problem_of
 from ragkit.serve.server import Server
@@ -37,14 +39,29 @@ Event = Found | Token | Answer | Problem
 
 
 async def answered(server: Server, admitted: Admitted, question: str, filters: Sequence[Filter]) -> Answer:
-    """The answer to a question under the conditions of its caller. Raises RagkitError, TimeoutError."""
+    """The answer to a question under the conditions of its caller. Raises Problem."""
     caller, rag = admitted.caller, admitted.rag
     conditions = [*filters, *caller.conditions]
-    with server.observed.question(question, rag.config) as told:
-        async with asyncio.timeout_at(admitted.deadline):
-            told.answer = answer = await rag.aask(question, filters=conditions, payer=caller.payer)
-        await asyncio.to_thread(server.answers.note, caller, answer)
+    began = time.perf_counter()
+    try:
+        with server.observed.question(question, rag.config) as told:
+            async with asyncio.timeout_at(admitted.deadline):
+                told.answer = answer = await rag.aask(question, filters=conditions, payer=caller.payer)
+            await asyncio.to_thread(_note, server, caller, answer)
+    except Exception as error:
+        problem = problem_of(error)
+        await asyncio.to_thread(server.outcomes.failed, caller, problem.code, _ms(began))
+        raise problem from None
     return answer
+
+
+def _note(server: Server, caller: Caller, answer: Answer) -> None:
+    server.answers.note(caller, answer)
+    server.outcomes.answered(caller, answer)
+
+
+def _ms(began: float) -> float:
+    return (time.perf_counter() - began) * 1e3
 
 
 async def events(server: Server, admitted: Admitted, question: str, filters: Sequence[Filter]) -> AsyncGenerator[Event]:
@@ -73,6 +90,7 @@ async def _feed(
             loop.call_soon_threadsafe(queue.put_nowait, Found(notice.stage, notice.results))
 
     conditions = [*filters, *caller.conditions]
+    began = time.perf_counter()
     try:
         with server.observed.question(question, rag.config) as told, listening(hear):
             async with asyncio.timeout_at(admitted.deadline):
@@ -83,10 +101,12 @@ async def _feed(
                         queue.put_nowait(Token(piece))
             if told.answer is None:
                 raise RuntimeError("a stream ended without its Answer")
-            await asyncio.to_thread(server.answers.note, caller, told.answer)
+            await asyncio.to_thread(_note, server, caller, told.answer)
         queue.put_nowait(told.answer)
     except Exception as error:
-        queue.put_nowait(problem_of(error))
+        problem = problem_of(error)
+        await asyncio.to_thread(server.outcomes.failed, caller, problem.code, _ms(began))
+        queue.put_nowait(problem)
 
 
 def encoded(data: Any, name: str = "") -> bytes:

@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 from contextlib import closing
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -29,15 +30,16 @@ _LONGEST_STOP_S = 9.5
 """After that long the process ends, whatever still runs: all that it keeps survives a kill."""
 
 
-def run(config: Config, source: Source) -> None:
-    """Serve until a signal: SIGTERM and SIGINT drain and stop, SIGHUP reads the config again.
+def run(config: Config, source: Source, file: Path | None = None) -> None:
+    """Serve until a signal: SIGTERM and SIGINT drain and stop, SIGHUP reads the config again. `file` is what `source`
+    reads.
 
     Raises ConfigError for an address that others reach while no API key was made, and one that cannot be had.
     """
     open_to_anybody = check_address(config.serve)
     listening = _socket(config.serve)
     try:
-        app = make_app(config, source=source)
+        app = make_app(config, source=source, file=file)
         settings = uvicorn.Config(
             app,
             lifespan="on",

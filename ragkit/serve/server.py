@@ -8,6 +8,7 @@ import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, ParamSpec, TypeVar
 
 from fastapi import Depends, Request, Security
@@ -20,6 +21,7 @@ from ragkit.serve.database import Database
 from ragkit.serve.gate import Admitted
 from ragkit.serve.indexer import Indexer
 from ragkit.serve.keys import Keys, Role
+from ragkit.serve.outcomes import Outcomes
 from ragkit.serve.problems import Problem, ProblemBody
 from ragkit.serve.sessions import Sessions
 from ragkit.serve.sheet import Sheets
@@ -39,12 +41,15 @@ class Server:
     uploads: Uploads
     indexer: Indexer
     answers: Answers
+    outcomes: Outcomes
     sessions: Sessions
     observed: Observer
     sheets: Sheets
     cases: CaseFile
     patient: ThreadPoolExecutor
     """Threads for what may wait long (a model that writes, the writer lock): searches have others, and never wait."""
+    config_file: Path | None = None
+    """What the playground writes settings into."""
     warming: asyncio.Task[None] | None = None
 
     async def patiently(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:

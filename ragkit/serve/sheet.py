@@ -73,10 +73,10 @@ def draw(path: Path, page: int, width: int) -> bytes:
     import pypdfium2 as pdfium
 
     with pdfium.PdfDocument(path) as document:
-        drawn = document[page - 1]
+        drawn: Any = document[page - 1]
         across, down = drawn.get_size()
         scale = min(width / across, (_MOST_PIXELS / (across * down)) ** 0.5)
-        image: Any = drawn.render(scale=scale).to_pil()
+        image = drawn.render(scale=scale).to_pil()
     out = io.BytesIO()
     image.save(out, "PNG")
     return out.getvalue()

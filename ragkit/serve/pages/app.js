@@ -3,13 +3,17 @@
 import { ApiError, forget, get, key, remember, whenRefused } from "./api.js";
 import { el, field, fill, say, trouble } from "./dom.js";
 import * as ask from "./ask.js";
+import * as dashboard from "./dashboard.js";
 import * as document_ from "./document.js";
 import * as library from "./library.js";
+import * as playground from "./playground.js";
 
 const ROLES = ["read", "write", "admin"];
 const PAGES = {
   ask: { title: "Ask", role: "read", page: ask },
   library: { title: "Library", role: "read", page: library },
+  playground: { title: "Playground", role: "write", page: playground },
+  dashboard: { title: "Dashboard", role: "admin", page: dashboard },
   document: { title: "Document", role: "read", page: document_, hidden: true },
 };
 

@@ -1,0 +1,130 @@
+"""Retrieval with other settings than those in force: for one question, and how many saved cases it finds.
+
+Only what changes no index, loads no model and calls no language model may be tried, in bounds that keep a run no dearer
+than a search.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic import BaseModel, ValidationError
+
+from ragkit.config.edit import Scalar
+from ragkit.config.schema import Filter, Retrieval, Transform
+from ragkit.errors import ConfigError
+from ragkit.evaluate.cases import Case
+from ragkit.evaluate.gold import GoldFinder
+from ragkit.retrieve.retriever import Retrieved, retrieve
+from ragkit.serve.access import Caller
+from ragkit.store.filters import parse_filter
+from ragkit.system import Ragkit
+
+if TYPE_CHECKING:
+    from ragkit.rerank import Reranker
+    from ragkit.retrieve.query_transforms import Rewriter
+
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "strategy": ("retrieval", "strategy"),
+    "candidates": ("retrieval", "candidates"),
+    "top_k": ("retrieval", "top_k"),
+    "fusion": ("retrieval", "fusion", "method"),
+    "rrf_k": ("retrieval", "fusion", "k"),
+    "alpha": ("retrieval", "fusion", "alpha"),
+    "rerank_candidates": ("retrieval", "reranking", "candidates"),
+    "rerank_weight": ("retrieval", "reranking", "weight"),
+    "feedback": ("retrieval", "feedback", "method"),
+    "neighbours": ("retrieval", "neighbours", "method"),
+    "diversity": ("retrieval", "diversity", "method"),
+    "diversity_weight": ("retrieval", "diversity", "weight"),
+}
+"""What may be tried, and the key of the config that it is."""
+MOST_CASES = 200
+_BY_RULE: frozenset[Transform] = frozenset({"spelling", "acronyms"})
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A saved case and the rank of the first passage that holds its evidence; None if none does."""
+
+    id: str
+    question: str
+    rank: int | None
+
+
+class Trial:
+    """One choice of settings over the index as it is. Raises ConfigError for values that the config does not take."""
+
+    def __init__(self, rag: Ragkit, caller: Caller, settings: Mapping[str, Scalar], rerank: bool) -> None:
+        self._rag, self._caller = rag, caller
+        self._snapshot = rag.snapshot()
+        self.retrieval = changed(rag.config.retrieval, settings)
+        self._reranker: Reranker | None = rag.reranker if rerank else None
+        by_rule = rag.config.model_copy(update={"retrieval": self.retrieval})
+        self._rewriter: Rewriter | None = rag.rewriter(by_rule)
+
+    def search(self, question: str, filters: Sequence[Filter]) -> Retrieved:
+        """The best passages of those that the caller sees."""
+        conditions = [*filters, *self._caller.conditions]
+        store, embedder = self._snapshot.store, self._rag.embedder
+        return retrieve(question, store, embedder, self.retrieval, self._reranker, conditions, self._rewriter)
+
+    def recall(self, cases: Sequence[Case], filters: Sequence[Filter], until: float) -> list[Found]:
+        """The cases with evidence, each with the rank of the first passage that holds it; as many of them as there is
+        time for (`until` on the monotonic clock)."""
+        finder = GoldFinder(self._snapshot.manifest, self._snapshot.store)
+        found: list[Found] = []
+        for case in cases:
+            if time.monotonic() > until:
+                break
+            chunks = {chunk for gold in finder.find(case) for chunk in gold.chunks}
+            own = [*filters, *map(parse_filter, case.filters)]
+            results = self.search(case.question, own).results
+            rank = next((at for at, result in enumerate(results, start=1) if result.chunk.id in chunks), None)
+            found.append(Found(case.id, case.question, rank))
+        return found
+
+
+def in_force(retrieval: Retrieval) -> dict[str, Scalar]:
+    """The values that may be changed, as they are."""
+    values: dict[str, Scalar] = {}
+    for name, (_, *path) in KEYS.items():
+        value: Any = retrieval
+        for step in path:
+            value = getattr(value, step)
+        values[name] = value
+    return values
+
+
+def changed(retrieval: Retrieval, settings: Mapping[str, Scalar]) -> Retrieval:
+    """The settings with some of `KEYS` replaced, and without transforms that ask a language model.
+
+    >>> new = changed(Retrieval(), {"strategy": "dense", "alpha": 0.25})
+    >>> new.strategy, new.fusion.alpha, new.fusion.method == Retrieval().fusion.method
+    ('dense', 0.25, True)
+    """
+    top: dict[str, Any] = {"transforms": [name for name in retrieval.transforms if name in _BY_RULE]}
+    parts: dict[str, dict[str, Any]] = {}
+    for name, value in settings.items():
+        _, *path = KEYS[name]
+        if len(path) == 1:
+            top[path[0]] = value
+        else:
+            parts.setdefault(path[0], {})[path[1]] = value
+    try:
+        for part, values in parts.items():
+            top[part] = _with(getattr(retrieval, part), values)
+        new = _with(retrieval, top)
+        # As for a search: more results than candidates need more candidates.
+        return _with(new, {"candidates": max(new.candidates, new.top_k)})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+
+
+def _with(part: Any, values: Mapping[str, Any]) -> Any:
+    kind = cast("type[BaseModel]", type(part))
+    return kind.model_validate({name: getattr(part, name) for name in kind.model_fields} | dict(values))
