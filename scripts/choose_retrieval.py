@@ -1,7 +1,7 @@
 """What does each switch of retrieval gain or lose against the defaults? Paired, with intervals, on BEIR folders.
 
     python scripts/choose_retrieval.py DIR [DIR ...] [--only LABEL ...] [--set KEY=VALUE ...] [--sample N]
-        [--halves tuning,test] [--ignore-identical-ids]
+        [--halves tuning,test] [--ignore-identical-ids] [--splade MODEL]
 
 Each DIR is a BEIR folder (scripts/build_retrieval_sets.py makes some). Queries are halved by the document that answers
 them, or by its article where documents are named ARTICLE-PARAGRAPH; clusters of the intervals are the same. Every
@@ -50,6 +50,11 @@ SETTINGS: dict[str, list[str]] = {
     "mmr .9": ["retrieval.diversity.method=mmr", "retrieval.diversity.weight=0.9"],
     "fusion rrf": ["retrieval.fusion.method=rrf"],
     "fusion weighted": ["retrieval.fusion.method=weighted"],
+    "sparse splade": ["retrieval.sparse=splade"],
+    "sparse both": ["retrieval.sparse=both"],
+    "sparse both, rrf": ["retrieval.sparse=both", "retrieval.fusion.method=rrf"],
+    "sparse both, weighted": ["retrieval.sparse=both", "retrieval.fusion.method=weighted"],
+    "splade alone": ["retrieval.sparse=splade", "retrieval.strategy=sparse"],
     "sparse alone": ["retrieval.strategy=sparse"],
     "dense alone": ["retrieval.strategy=dense"],
     "multi_query, llm": ["retrieval.transforms=[multi_query]", *LLM],
@@ -87,11 +92,15 @@ def main() -> None:
     parser.add_argument("--sample", type=int, help="so many queries of each half")
     parser.add_argument("--halves", default="tuning,test")
     parser.add_argument("--ignore-identical-ids", action="store_true")
+    parser.add_argument("--splade", metavar="MODEL", help="the sparse model of the settings that have one")
     given = parser.parse_args()
     labels: list[str] = given.only or ([] if given.given else list(SETTINGS))
     settings = {label: SETTINGS[label] for label in labels}
     if given.given:
         settings[", ".join(given.given)] = given.given
+    if given.splade:
+        model = f"retrieval.splade_model={given.splade}"
+        settings = {label: [*keys, model] if _has_splade(keys) else keys for label, keys in settings.items()}
     embedder = make_embedder(load_config(CONFIG).config.ingestion.embedding)
     for folder in given.datasets:
         data = read_dataset(folder)
@@ -106,6 +115,10 @@ def main() -> None:
             for half in halves:
                 cells = " | ".join(half.difference(before, after, measure) for measure in MEASURES)
                 print(f"| {label} | {folder.name} {half.name} | {cells} | {milliseconds:.0f} |", flush=True)
+
+
+def _has_splade(keys: Sequence[str]) -> bool:
+    return any(key in ("retrieval.sparse=splade", "retrieval.sparse=both") for key in keys)
 
 
 def _halves(data: Dataset, wanted: Sequence[str], sample: int | None) -> Iterator[Half]:
