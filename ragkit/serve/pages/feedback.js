@@ -4,6 +4,8 @@ import * as api from "./api.js";
 import { numbered } from "./answer.js";
 import { el, field, fill, say, trouble } from "./dom.js";
 
+const LONGEST = 20000; // what the server keeps of an answer
+
 export function feedback(context, data) {
   const note = el("p", { class: "quiet" });
   const after = el("div");
@@ -13,7 +15,7 @@ export function feedback(context, data) {
 
   async function judge(chosen, reason = "") {
     try {
-      await api.post("/v1/feedback", { trace_id: data.trace_id, verdict: chosen, reason, question: data.question, answer: data.answer });
+      await api.post("/v1/feedback", { trace_id: data.trace_id, verdict: chosen, reason, question: data.question, answer: data.answer.slice(0, LONGEST) });
     } catch (error) {
       return fill(after, trouble(error));
     }

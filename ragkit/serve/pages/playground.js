@@ -33,6 +33,9 @@ export function make() {
   const note = el("div");
   let columns = [];
   let state = null;
+  let recall = null;
+  let few = null;
+  const counted = () => `Recall on ${state.cases} saved case${state.cases === 1 ? "" : "s"}`;
 
   async function load() {
     try {
@@ -59,10 +62,11 @@ export function make() {
       return say("The results are there.");
     };
     const marks = () => columns.slice(1).forEach((column) => column.compare(columns[0]));
-    const recall = el("button", { type: "button", class: "plain", disabled: state.cases === 0, onclick: async () => {
+    recall = el("button", { type: "button", class: "plain", disabled: state.cases === 0, onclick: async () => {
       await run((column) => column.recall());
       say("The recall of each column is there.");
-    } }, `Recall on ${state.cases} saved case${state.cases === 1 ? "" : "s"}`);
+    } }, counted());
+    few = el("p", { class: "quiet", hidden: state.cases > 0 }, "Recall needs saved cases: on the page Ask, save an answered question as evaluation case.");
     const add = el("button", { type: "button", class: "plain", onclick: () => {
       const made = column(String.fromCharCode(65 + columns.length), state, note, load);
       columns.push(made);
@@ -75,19 +79,45 @@ export function make() {
     return [
       el("form", { onsubmit: compare }, field("Question", question),
         el("div", { class: "row" }, el("button", { type: "submit" }, "Search in every column"), recall, add)),
-      state.cases === 0 && el("p", { class: "quiet" }, "Recall needs saved cases: on the page Ask, save an answered question as evaluation case."),
-      note, row,
+      few, saved(), note, row,
     ];
+  }
+
+  /** The saved cases, to look at and to take out again. */
+  function saved() {
+    const list = el("ul", { class: "uploads" });
+    const line = (one) => el("li", { class: "card" }, el("span", {}, one.question),
+      el("span", { class: "quiet" }, one.answerable ? one.evidence.map((place) => place.document).join(", ") || "no evidence" : "no answer in the documents"),
+      el("button", { type: "button", class: "danger small", "aria-label": `Delete the case: ${one.question}`, onclick: async (event) => {
+        const item = event.currentTarget.closest("li");
+        try {
+          await api.remove(`/v1/cases/${one.id}`);
+        } catch (error) {
+          return item.append(trouble(error));
+        }
+        say("The case is deleted.");
+        item.remove();
+        return refreshed();
+      } }, "Delete"));
+    return el("details", { ontoggle: async (event) => {
+      if (!event.currentTarget.open) return;
+      try {
+        fill(list, (await api.get("/v1/cases")).cases.reverse().map(line));
+      } catch (error) {
+        fill(list, trouble(error));
+      }
+    } }, el("summary", {}, "Saved cases"), list);
   }
   return { node, entered: () => state && refreshed() };
 
   /** Cases may have been saved in the meantime; the columns stay as they are. */
   async function refreshed() {
     const now = await api.get("/v1/playground").catch(() => null);
-    if (now && now.cases !== state.cases) {
-      state = now;
-      fill(body, content());
-    }
+    if (!now || now.cases === state.cases) return;
+    state = { ...state, cases: now.cases };
+    recall.textContent = counted();
+    recall.disabled = state.cases === 0;
+    few.hidden = state.cases > 0;
   }
 }
 

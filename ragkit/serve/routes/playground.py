@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import threading
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
-from ragkit.config.edit import Scalar, change_config
+from ragkit.config.edit import Scalar, change_config, in_words
 from ragkit.config.keys import KeyPath, dotted
 from ragkit.config.schema import Filter
 from ragkit.evaluate.cases import Case
@@ -25,6 +29,9 @@ from ragkit.store.filters import parse_filter
 
 router = APIRouter(prefix="/v1/playground", tags=["playground"], responses=PROBLEMS)
 
+_log = logging.getLogger("ragkit.serve")
+_WRITING = threading.Lock()
+"""Around reading a config, changing it and putting it back: two at once would lose a change."""
 _SHARE_OF_TIME = 0.8
 """Of what a request has left, for the cases; the rest is for the last of them and the answer."""
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -166,15 +173,21 @@ async def write(request: ConfigRequest, admitted: Admin, server: Shared) -> Resp
     if not changes:
         raise Problem(400, "invalid_request", "no setting is given")
     try:
-        await server.patiently(change_config, server.config_file, changes)
+        await server.patiently(_change, server.config_file, changes)
     except OSError as error:
         raise Problem(409, "not_writable", f"the config cannot be written: {error.strerror}") from None
+    _log.info("the key %r wrote into the config: %s", admitted.caller.name, in_words(changes))
     await asyncio.shield(server.systems.reload())
     now = server.systems.current.config.retrieval
     agreed = in_force(now).items() >= request.settings.given.items()
     off = request.rerank or now.reranking.backend == "none"
     written = {dotted(path): value for path, value in changes.items()}
     return Json({"written": written, "in_force": agreed and off})
+
+
+def _change(file: Path, changes: Mapping[KeyPath, Scalar]) -> None:
+    with _WRITING:
+        change_config(file, changes)
 
 
 def _may_write(caller: Caller) -> bool:

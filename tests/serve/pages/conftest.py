@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import pytest
@@ -19,8 +19,9 @@ import yaml
 
 from tests.serve.serving import KETTLE, Words, key, process, service, settings_in, upload
 
-pytest.importorskip("playwright", reason="the pages are tested with playwright: pip install -e '.[dev]'")
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
 
 CHROMIUM = Path(os.environ.get("RAGKIT_CHROMIUM", "/usr/bin/chromium"))
 FLAGS = [
@@ -122,6 +123,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    pytest.importorskip("playwright", reason="the pages are tested with playwright: pip install -e '.[dev]'")
+    from playwright.sync_api import sync_playwright
+
     if not CHROMIUM.exists():
         pytest.skip(f"no Chromium at {CHROMIUM}: apt-get install chromium, or set RAGKIT_CHROMIUM to another one")
     with sync_playwright() as playwright:
@@ -145,7 +149,7 @@ Open = Callable[..., Visit]
 
 
 @pytest.fixture
-def visit(site: Site, browser: Browser, request: pytest.FixtureRequest) -> Iterator[Open]:
+def visit(browser: Browser, site: Site, request: pytest.FixtureRequest) -> Iterator[Open]:
     """Opens the pages signed in with a key; a test that leaves errors behind fails."""
     contexts: list[BrowserContext] = []
     visits: list[Visit] = []

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.serve.pages.conftest import Open, Site, ask, fits, picture, serious
-from tests.serve.serving import process, service, settings_in
+from tests.serve.serving import KETTLE, process, service, settings_in, upload
 
 pytestmark = pytest.mark.integration
 
@@ -59,6 +59,20 @@ def test_without_keys_this_machine_is_not_asked_to_sign_in(tmp_path: Path, visit
             page = visit("", address=address).page
             page.get_by_role("heading", name="Ask", exact=True).wait_for()
             assert "no key needed" in page.locator("#who").inner_text()
+
+
+def test_an_answer_that_stands_in_for_a_models_says_so(tmp_path: Path, visit: Open) -> None:
+    with service() as (url, _):
+        endpoint = {"name": "gone", "backend": "openai", "model": "m", "base_url": "http://127.0.0.1:9/v1"}
+        routing = {"endpoints": [endpoint], "policy": "fallback", "deadline_s": 5.0, "wait_s": 0.5}
+        settings = settings_in(tmp_path, url, routing=routing)
+        (tmp_path / "ragkit.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+        with process(tmp_path) as (_, address), httpx.Client(base_url=address, timeout=120) as client:
+            upload(client, "kettle.md", KETTLE)
+            page = visit("", address=address).page
+            ask(page, "How much water does the kettle hold?")
+            assert "Stand-in:" in page.locator("#answer .notice.warn").first.inner_text()
+            assert "two litres" in page.locator("#answer .answer").inner_text()
 
 
 def test_an_answer_comes_with_citations_marks_and_sources_beside(visit: Open) -> None:

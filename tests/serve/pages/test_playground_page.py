@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import Page
 
 from tests.serve.pages.conftest import Open, Site, fits, picture, serious
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 pytestmark = pytest.mark.integration
 
@@ -45,6 +47,19 @@ def test_settings_are_compared_side_by_side(visit: Open) -> None:
     page.get_by_role("heading", name="Column C").wait_for()
     picture(page, "playground-desktop")
     assert serious(page) == []
+
+
+def test_a_saved_case_can_be_taken_out_again(visit: Open, site: Site) -> None:
+    with site.client("acme") as client:
+        body = {"question": "What does acme sell?", "evidence": [{"document": "acme/plan.md", "quote": "apples"}]}
+        assert client.post("/v1/cases", json=body).status_code == 201
+        page = playground(visit, "acme")
+        assert page.get_by_role("button", name="Recall on 1 saved case").is_enabled()
+        page.get_by_text("Saved cases", exact=True).click()
+        page.get_by_role("button", name="Delete the case: What does acme sell?").click()
+        page.get_by_text("Recall needs saved cases").wait_for()
+        assert page.get_by_role("button", name="Recall on 0 saved cases").is_disabled()
+        assert client.get("/v1/cases").json() == {"cases": []}
 
 
 def test_it_fits_a_phone_in_the_dark(visit: Open) -> None:
