@@ -31,6 +31,7 @@ export function make() {
   const body = el("div", { "aria-busy": "true" }, el("p", { class: "quiet" }, "Loading …"));
   const node = el("div", {}, el("h1", {}, "Playground"), body);
   const note = el("div");
+  const question = el("input", { type: "text", maxlength: 20000, autocomplete: "off" });
   let columns = [];
   let state = null;
   let recall = null;
@@ -50,7 +51,6 @@ export function make() {
   load();
 
   function content() {
-    const question = el("input", { type: "text", maxlength: 20000, autocomplete: "off" });
     const row = el("div", { class: "columns" });
     const run = (work) => Promise.all(columns.map(work));
     const compare = async (event) => {

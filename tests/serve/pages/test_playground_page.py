@@ -73,6 +73,7 @@ def test_it_fits_a_phone_in_the_dark(visit: Open) -> None:
 def test_one_click_writes_a_column_into_the_config(visit: Open, site: Site) -> None:
     page = playground(visit)
     first = page.get_by_role("region", name="Column A")
+    page.get_by_label("Question").fill(QUESTION)
     first.get_by_label("Results").fill("9")
     first.get_by_role("button", name="Write into the config").click()
     dialog = page.get_by_role("dialog")
@@ -80,6 +81,7 @@ def test_one_click_writes_a_column_into_the_config(visit: Open, site: Site) -> N
     dialog.get_by_role("button", name="Write").click()
     page.get_by_text("Written and in force: retrieval.top_k: 9.").wait_for()
     assert page.get_by_role("region", name="Column A").get_by_label("Results").input_value() == "9"
+    assert page.get_by_label("Question").input_value() == QUESTION
     assert (site.folder / "ragkit.yaml").read_text(encoding="utf-8").startswith("# Settings of a test.")
     with site.client("root") as client:
         client.post("/v1/playground/config", json={"settings": {"top_k": 10}})
