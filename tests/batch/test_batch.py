@@ -210,7 +210,8 @@ def test_a_run_that_is_killed_is_taken_up_and_answers_nothing_twice(folder: Path
     lines = [f"How long does the battery of lamp {number} last?" for number in range(300)]
     questions.write_text("\n".join(lines), encoding="utf-8")
     config.write_text(config_in(folder).model_dump_json(include={"ingestion"}), encoding="utf-8")
-    command = [sys.executable, "-m", "ragkit.cli.main", "batch", str(questions), "--out", str(out), "--config", str(config)]
+    options = ["--out", str(out), "--config", str(config)]
+    command = [sys.executable, "-m", "ragkit.cli.main", "batch", str(questions), *options]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     for _ in range(2):
         before = len(out.read_bytes().splitlines()) if out.exists() else 0
