@@ -6,8 +6,9 @@
 Each DIR is a BEIR folder (scripts/build_retrieval_sets.py makes some). Queries are halved by the document that answers
 them, or by its article where documents are named ARTICLE-PARAGRAPH; clusters of the intervals are the same. Every
 setting below, and those of `--set` together as one more, is compared with configs/quickstart.yaml: the difference of
-nDCG@10 and of recall@10 with its 95% interval on each half. Choose by the tuning half; the test half is for the
-report. `ms` is the median time of one query without embedding the question itself, on a machine that may be busy.
+nDCG@10 and of recall@10 with its 95% interval on each half, and over the queries of all folders. Choose by the tuning
+half; the test half is for the report. `ms` is the median time of one query without embedding the question itself (but
+with SPLADE's part of that), on a machine that may be busy.
 Indexes and the vectors of questions come from the evaluation cache of `ragkit eval retrieval`.
 """
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, median
 
@@ -79,9 +80,29 @@ class Half:
     def difference(self, before: PerQuery, after: PerQuery, measure: str) -> str:
         """The mean of the paired differences and its interval, in words."""
         first, second = ([values[measure][query] for query in self.queries] for values in (before, after))
-        found = paired_difference(first, second, clusters=self.clusters)
-        mark = "*" if found.excludes_zero else " "
-        return f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f}){mark}"
+        return in_words(first, second, self.clusters)
+
+
+@dataclass(slots=True)
+class Pool:
+    """All queries of one setting and one half, over the data sets, by measure."""
+
+    before: dict[str, list[float]] = field(default_factory=lambda: {measure: [] for measure in MEASURES})
+    after: dict[str, list[float]] = field(default_factory=lambda: {measure: [] for measure in MEASURES})
+    clusters: list[str] = field(default_factory=list[str])
+
+    def add(self, dataset: str, half: Half, before: PerQuery, after: PerQuery) -> None:
+        self.clusters += [f"{dataset} {cluster}" for cluster in half.clusters]
+        for measure in MEASURES:
+            self.before[measure] += [before[measure][query] for query in half.queries]
+            self.after[measure] += [after[measure][query] for query in half.queries]
+
+
+def in_words(first: Sequence[float], second: Sequence[float], clusters: Sequence[str]) -> str:
+    """A paired difference with its interval; a star where that excludes zero."""
+    found = paired_difference(first, second, clusters=clusters)
+    mark = "*" if found.excludes_zero else " "
+    return f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f}){mark}"
 
 
 def main() -> None:
@@ -102,6 +123,7 @@ def main() -> None:
         model = f"retrieval.splade_model={given.splade}"
         settings = {label: [*keys, model] if _has_splade(keys) else keys for label, keys in settings.items()}
     embedder = make_embedder(load_config(CONFIG).config.ingestion.embedding)
+    pools: dict[tuple[str, str], Pool] = {}
     for folder in given.datasets:
         data = read_dataset(folder)
         halves = list(_halves(data, given.halves.split(","), given.sample))
@@ -115,6 +137,10 @@ def main() -> None:
             for half in halves:
                 cells = " | ".join(half.difference(before, after, measure) for measure in MEASURES)
                 print(f"| {label} | {folder.name} {half.name} | {cells} | {milliseconds:.0f} |", flush=True)
+                pools.setdefault((label, half.name), Pool()).add(folder.name, half, before, after)
+    for (label, name), pool in pools.items() if len(given.datasets) > 1 else ():
+        cells = " | ".join(in_words(pool.before[m], pool.after[m], pool.clusters) for m in MEASURES)
+        print(f"| {label} | all {name}, {len(pool.clusters)} queries | {cells} | |", flush=True)
 
 
 def _has_splade(keys: Sequence[str]) -> bool:
