@@ -65,6 +65,7 @@ def examine(config_path: Path | None, overrides: list[str] | tuple[str, ...]) ->
     yield from packages(needed_extras(config))
     checks: tuple[Callable[[Config], Iterator[Finding]], ...] = (
         model,
+        sparse_model,
         reranker,
         reranking,
         reader,
@@ -92,6 +93,8 @@ def needed_extras(config: Config) -> set[str]:
     if config.ingestion.embedding.backend == "sentence_transformers":
         needed.add("local")
     if config.retrieval.reranking.backend == "cross_encoder" and not _version("onnxruntime"):
+        needed.add("local")
+    if config.retrieval.sparse != "bm25":
         needed.add("local")
     if config.ingestion.store.backend == "qdrant":
         needed.add("qdrant")
@@ -162,6 +165,19 @@ def model(config: Config) -> Iterator[Finding]:
         yield Finding("chunk size", "ok", detail)
     except RagkitError as error:
         yield Finding("model", "fail", error.message, error.mend)
+
+
+def sparse_model(config: Config) -> Iterator[Finding]:
+    """The model of SPLADE, where words are searched by one: there, unaltered, and made for that."""
+    if config.retrieval.sparse == "bm25":
+        return
+    from ragkit.embed.splade import splade_folder
+
+    name = config.retrieval.splade_model
+    try:
+        yield Finding("retrieval.splade_model", "ok", f"{name} in {splade_folder(name)}")
+    except RagkitError as error:
+        yield Finding("retrieval.splade_model", "fail", error.message, error.mend)
 
 
 def reranker(config: Config) -> Iterator[Finding]:

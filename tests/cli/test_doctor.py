@@ -69,6 +69,19 @@ def test_a_reranker_is_looked_at(ragkit: Run, tmp_path: Path, monkeypatch: pytes
         assert said in found["detail"]
 
 
+def test_a_sparse_model_is_looked_at(ragkit: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "retrieval.splade_model" not in findings(ragkit("doctor", "--json"))
+    monkeypatch.setenv("RAGKIT_MODELS", str(tmp_path))
+    for name, said in (
+        ("all-MiniLM-L6-v2", "is a model for embedding, not for sparse"),
+        ("splade-tiny", "is not on this machine"),
+    ):
+        chosen = ("--set", "retrieval.sparse=both", "--set", f"retrieval.splade_model={name}")
+        found = findings(ragkit("doctor", *chosen, "--json", code=1))["retrieval.splade_model"]
+        assert found["status"] == "fail"
+        assert said in found["detail"]
+
+
 def test_an_index_of_other_settings_is_a_failure_with_its_mend(ragkit: Run) -> None:
     found = findings(ragkit("doctor", "--set", "ingestion.chunking.chunk_size=64", "--json", code=1))
     assert found["index settings"]["status"] == "fail"
