@@ -48,8 +48,8 @@ def change_config(path: Path, changes: Mapping[KeyPath, Scalar], *, dry_run: boo
             partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-    lines = (text.splitlines() for text in (before, after))
-    return "\n".join(difflib.unified_diff(*lines, path.name, path.name, lineterm="", n=2))
+    names = (path.name, path.name)
+    return "\n".join(difflib.unified_diff(before.splitlines(), after.splitlines(), *names, lineterm="", n=2))
 
 
 def edited(text: str, changes: Mapping[KeyPath, Scalar], source: str = "the config") -> str:

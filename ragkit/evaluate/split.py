@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ragkit.durable import write_whole
 from ragkit.errors import ConfigError
 from ragkit.evaluate.cases import Case, other_names
 
@@ -103,9 +103,9 @@ def write_split(tuning: Sequence[Case], test: Sequence[Case], folder: Path) -> d
     facts: dict[str, str | int] = {}
     for name, part in (("tuning", tuning), ("test", test)):
         text = "".join(f"{case.model_dump_json(exclude_defaults=True)}\n" for case in part)
-        _write(folder / f"{name}.jsonl", text)
+        write_whole(folder / f"{name}.jsonl", text)
         facts |= {f"{name}_questions": len(part), f"{name}_sha256": hashlib.sha256(text.encode()).hexdigest()}
-    _write(folder / "split.json", f"{json.dumps(facts, indent=1)}\n")
+    write_whole(folder / "split.json", f"{json.dumps(facts, indent=1)}\n")
     return facts
 
 
@@ -129,13 +129,3 @@ def check_part(file: Path, part: str) -> None:
             f"{file} is not as ragkit eval split wrote it",
             mend="mend the questions before they are split, and split them again",
         )
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    unfinished = path.with_name(f"{path.name}.part")
-    with unfinished.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.rename(path)

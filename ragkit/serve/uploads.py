@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal
 
+from ragkit.durable import sync
 from ragkit.ingest.owner import NOBODYS, uploads_of
 from ragkit.serve.access import Caller
 from ragkit.serve.database import Database, plain
@@ -135,7 +136,7 @@ class Uploads:
         if place.exists():
             place.replace(self._before(upload))
         waiting.replace(place)
-        _sync(place.parent)
+        sync(place.parent)
         return True
 
     def put_back(self, upload: Upload) -> None:
@@ -233,16 +234,8 @@ def _kept(content: BinaryIO, path: Path) -> int:
             size += file.write(piece)
         file.flush()
         os.fsync(file.fileno())
-    _sync(path.parent)
+    sync(path.parent)
     return size
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _upload(row: sqlite3.Row) -> Upload:

@@ -27,6 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from ragkit.durable import sync
 from ragkit.errors import IndexLocked, StoreError
 
 MANIFEST, SHARD, VECTORS = "manifest.sqlite", "shard", "vectors.sqlite"
@@ -169,20 +170,20 @@ def publish(folder: Path) -> Path:
     building = folder / _BUILDING
     for path in sorted(building.rglob("*")):
         if path.is_file() or path.is_dir():
-            _sync(path)
-    _sync(building)
+            sync(path)
+    sync(building)
     current = current_generation(folder)
     number = int(current.name.removeprefix("gen-")) + 1 if current else 1
     # A killed writer may have renamed its folder and not switched; such a number is free only after removal.
     target = folder / f"gen-{number:06d}"
     shutil.rmtree(target, ignore_errors=True)
     building.rename(target)
-    _sync(folder)
+    sync(folder)
     pointer = folder / f"{_CURRENT}.new"
     pointer.write_text(target.name, encoding="ascii")
-    _sync(pointer)
+    sync(pointer)
     pointer.replace(folder / _CURRENT)
-    _sync(folder)
+    sync(folder)
     for journal in folder.glob(f"{VECTORS}*"):
         journal.unlink()
     collect_garbage(folder)
@@ -219,11 +220,3 @@ def _remove_unless_held(generation: Path) -> None:
         return
     except FileNotFoundError:
         shutil.rmtree(generation, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

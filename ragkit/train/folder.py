@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ragkit.durable import sync, write_whole
 from ragkit.errors import RagkitError
 
 FACTS = "training.json"
@@ -68,9 +68,9 @@ class RunFolder:
         write_whole(model / FACTS, json.dumps({**facts, "key": self.key}, indent=1, default=str))
         for file in model.rglob("*"):
             if file.is_file():
-                _sync(file)
+                sync(file)
         model.replace(self.path)
-        _sync(self.path.parent)
+        sync(self.path.parent)
         shutil.rmtree(self.work)
 
     def describe(self, facts: Mapping[str, Any], card: str) -> None:
@@ -93,24 +93,6 @@ def read_facts(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return facts if isinstance(facts, dict) else {}  # pyright: ignore[reportUnknownVariableType]
-
-
-def write_whole(file: Path, text: str) -> None:
-    """All of the file or none: written beside it, synced, renamed."""
-    partial = file.with_name(f"{file.name}.part")
-    with partial.open("w", encoding="utf-8") as opened:
-        opened.write(text)
-        opened.flush()
-        os.fsync(opened.fileno())
-    partial.replace(file)
-
-
-def _sync(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def card(title: str, says: str, rows: Mapping[str, Any]) -> str:

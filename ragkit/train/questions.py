@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ragkit.durable import write_whole
 from ragkit.errors import RagkitError
 from ragkit.evaluate.cases import Case, Evidence
 from ragkit.evaluate.gold import Gold, GoldFinder
 from ragkit.evaluate.split import split_cases
-from ragkit.train.folder import write_whole
 
 if TYPE_CHECKING:
     from ragkit.store.open import Snapshot
