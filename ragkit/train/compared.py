@@ -77,19 +77,20 @@ class Searched:
 
     def weighing(self, reranker: Reranker | None, weight: float) -> Searched:
         """The same with another reranker, its scores with this weight; None for none."""
-        reranking = (
-            Reranking()
-            if reranker is None
-            else self.retrieval.reranking.model_copy(update={"weight": weight, "top_n": None})
-        )
+        reranking = Reranking() if reranker is None else self.retrieval.reranking.model_copy(update={"weight": weight})
         retrieval = self.retrieval.model_copy(update={"reranking": reranking})
         return replace(self, retrieval=retrieval, reranker=reranker)
 
 
 def values(labelled: Sequence[Labelled], searched: Searched, done: Callable[[], None] | None = None) -> list[float]:
-    """nDCG@10 of each question's labelled places in the last ranking, by chunk, ten results deep whatever `top_k`."""
+    """nDCG@10 of each question's labelled places in the last ranking, by chunk, ten results deep whatever `top_k`.
+
+    Nor does `reranking.top_n` cut the list: cut shorter than ten, a reranker that keeps the order would seem to lose
+    against one whose list is not cut, or against none.
+    """
+    reranking = searched.retrieval.reranking.model_copy(update={"top_n": None})
     top_k = max(10, searched.retrieval.top_k)
-    retrieval = searched.retrieval.model_copy(update={"top_k": top_k})
+    retrieval = searched.retrieval.model_copy(update={"top_k": top_k, "reranking": reranking})
     places = Places(searched.store)
     found: list[float] = []
     for each in labelled:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ragkit import Ragkit
+from ragkit.config.schema import Reranking
 from ragkit.evaluate.cases import read_jsonl
 from ragkit.train.compared import WEIGHTS, KnownScores, Searched, best_weight, gain, values
 from ragkit.train.questions import Labelled, placed
@@ -55,6 +57,27 @@ def test_the_same_ranking_is_no_gain(labelled: list[Labelled], searched: Searche
     same = gain("no reranker", labelled, before, before)
     assert same.difference.mean == 0
     assert not same.shown
+
+
+class InOrder:
+    """Keeps the order that it is given."""
+
+    def scores(self, question: str, texts: Sequence[str]) -> list[float]:
+        return [-float(place) for place in range(len(texts))]
+
+
+@pytest.mark.parametrize("top_n", [1, 3])
+def test_a_reranker_that_keeps_the_order_neither_loses_nor_gains_where_top_n_cuts_its_list(
+    labelled: list[Labelled], searched: Searched, top_n: int
+) -> None:
+    cut = Reranking(backend="cross_encoder", model="present", top_n=top_n)
+    present = replace(searched, retrieval=searched.retrieval.model_copy(update={"reranking": cut}), reranker=InOrder())
+    without, with_present = values(labelled, present.weighing(None, 1.0)), values(labelled, present)
+    assert gain("no reranker", labelled, without, with_present).difference.mean == 0
+    with_candidate = values(labelled, present.weighing(InOrder(), 1.0))
+    candidate = gain("the present one", labelled, with_present, with_candidate)
+    assert candidate.difference.mean == 0
+    assert not candidate.shown
 
 
 def test_few_questions_show_nothing_however_large_the_gain(labelled: list[Labelled]) -> None:
