@@ -1,7 +1,8 @@
 """Where a training run works and what it leaves: a folder that appears whole, its plan, its card.
 
 Beside `NAME` a run works in `NAME.work`: the plan, the checkpoint, the trained weights. A run that was killed finds
-them by the name, a hash of all that the result depends on, and goes on. What is finished is renamed to `NAME`.
+them by the name, a hash of all that the result depends on, and goes on. What is finished is renamed to `NAME`. A folder
+that this run did not make is never emptied, whatever its name.
 """
 
 from __future__ import annotations
@@ -34,13 +35,23 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        """Whether the model is there already. Raises RagkitError if something else is."""
+        """Whether the model is there already. Raises RagkitError if something else is, there or in `work`."""
         facts = read_facts(self.path)
         if facts.get("key") == self.key:
             return True
         if self.path.exists():
             raise RagkitError(f"{self.path} is there already, and is of another run", mend="name another with --out")
+        self._check_work()
         return False
+
+    def _check_work(self) -> None:
+        check_work(self.work)
+        facts = read_facts(self.work)
+        if facts and facts.get("key") != self.key:
+            raise RagkitError(
+                f"{self.work} holds the checkpoint of another run, which other questions or settings began",
+                mend="name another with --out, or delete this folder if that run is not to go on",
+            )
 
     @property
     def reference(self) -> str:
@@ -49,14 +60,10 @@ class RunFolder:
         return text if self.path.is_absolute() or text.startswith(".") else f"./{text}"
 
     def plan(self) -> dict[str, Any]:
-        """What the run that was begun here decided; empty if there was none."""
+        """What the run that was begun here decided; empty if there was none. Raises as `finished` does."""
+        self._check_work()
         self.work.mkdir(parents=True, exist_ok=True)
-        facts = read_facts(self.work)
-        if facts.get("key") != self.key:
-            shutil.rmtree(self.work)
-            self.work.mkdir()
-            return {}
-        return facts
+        return read_facts(self.work)
 
     def decide(self, plan: Mapping[str, Any]) -> None:
         """Keep what this run decided, for one that goes on with it."""
@@ -77,6 +84,26 @@ class RunFolder:
         """Replace card and facts of the finished model, such as with figures of another measurement."""
         write_whole(self.path / "README.md", card)
         write_whole(self.path / FACTS, json.dumps({**facts, "key": self.key}, indent=1, default=str))
+
+
+def check_out(out: Path) -> None:
+    """Raise RagkitError if a folder, or the one beside it that a run works in, holds something that no run made."""
+    if out.exists() and not read_facts(out):
+        raise RagkitError(f"{out} is there already, and is no model of ragkit's", mend="name another with --out")
+    check_work(out.with_name(f"{out.name}.work"))
+
+
+def check_work(work: Path) -> None:
+    """Raise RagkitError if a folder to work in holds something, and that is of no run."""
+    # A run that was killed before its plan was there leaves the folder empty, or with the beginning of the plan.
+    if (
+        work.exists()
+        and not read_facts(work)
+        and not (work.is_dir() and all(file.name == f"{FACTS}.part" for file in work.iterdir()))
+    ):
+        raise RagkitError(
+            f"training works in {work}, which is there already and is not ragkit's", mend="name another with --out"
+        )
 
 
 def run_folder(models: Path, kind: str, out: Path | None, depends_on: Mapping[str, Any]) -> RunFolder:
