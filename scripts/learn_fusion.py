@@ -53,7 +53,7 @@ from ragkit.store.open import open_snapshot
 CONFIG = Path(__file__).parent.parent / "configs" / "quickstart.yaml"
 LISTS = ("dense", "sparse", "rm3", "rocchio", "fused", "neighbours")
 RM3 = Feedback(method="rm3")
-ROCCHIO = Feedback(method="rocchio", documents=3, weight=0.7)
+ROCCHIO = Feedback(method="rocchio")
 LOOKED_AT = 200
 """Chunks of the fused list that the combiner puts in order; below it they keep that of the fusion."""
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)

@@ -146,7 +146,8 @@ def _row(standing: Standing, found: Why) -> tuple[str, str, str, str]:
     passes = "yes" if standing.passed else "no" if standing.used else "not used"
     if standing.rank is not None and standing.used:
         passes += f", first {standing.kept:,}"
-    return STAGE_NAMES[standing.stage], rank, score, passes
+    name = STAGE_NAMES[standing.stage]
+    return (f"{name}, again" if standing.stage in found.searched_again else name), rank, score, passes
 
 
 def _words(found: Why) -> Text:

@@ -30,7 +30,7 @@ _SPLADE = "splade or both"
 _WITH_SPLADE = ("retrieval.sparse", frozenset({"splade", "both", _SPLADE}))
 _WITH_A_MODEL = ("generation.backend", frozenset({"openai", "vllm", "llama_cpp"}))
 _RERANKED = ("retrieval.reranking.backend", frozenset({"cross_encoder", "http"}))
-_FED_BACK = ("retrieval.feedback.method", frozenset({"rm3", "rocchio", "both"}))
+_BY_MEANING_AGAIN = ("retrieval.feedback.method", frozenset({"rocchio", "both"}))
 _BY_WORDS_AGAIN = ("retrieval.feedback.method", frozenset({"rm3", "both"}))
 _SMOOTHED = ("retrieval.neighbours.method", frozenset({"smooth"}))
 _DIVERSE = ("retrieval.diversity.method", frozenset({"mmr"}))
@@ -60,9 +60,11 @@ _READ_IF: Mapping[str, tuple[str, frozenset[Any]]] = {
     "retrieval.fusion.alpha": ("retrieval.fusion.method", frozenset({"weighted"})),
     "retrieval.sparse": ("retrieval.strategy", frozenset({"sparse", "hybrid"})),
     "retrieval.splade_model": _WITH_SPLADE,
-    "retrieval.feedback.documents": _FED_BACK,
+    "retrieval.feedback.documents": _BY_WORDS_AGAIN,
     "retrieval.feedback.terms": _BY_WORDS_AGAIN,
-    "retrieval.feedback.weight": _FED_BACK,
+    "retrieval.feedback.weight": _BY_WORDS_AGAIN,
+    "retrieval.feedback.rocchio_documents": _BY_MEANING_AGAIN,
+    "retrieval.feedback.rocchio_weight": _BY_MEANING_AGAIN,
     "retrieval.neighbours.k": _SMOOTHED,
     "retrieval.neighbours.weight": _SMOOTHED,
     "retrieval.neighbours.among": _SMOOTHED,

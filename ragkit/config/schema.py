@@ -204,13 +204,18 @@ Transform = Literal["spelling", "acronyms", "multi_query", "decompose", "hyde"]
 class Feedback(Part):
     method: Literal["none", "rm3", "rocchio", "both"] = "none"
     """What is searched a second time, with what the first search found. rm3: words, with the terms that stand out
-    there; rocchio: meaning, from a vector between the question and what was found."""
+    there; rocchio: meaning, from a vector between the question and what was found. Neither does anything where the
+    strategy does not search that way."""
     documents: int = Field(default=10, ge=1, le=100)
-    """rm3, rocchio: how many of the best chunks are learned from."""
+    """rm3: how many of the best chunks the terms come from."""
     terms: int = Field(default=30, ge=1, le=1000)
     """rm3: how many terms are added."""
     weight: float = Field(default=0.5, ge=0, le=1)
-    """rm3, rocchio: share of the question itself; 1 adds nothing."""
+    """rm3: share of the question's own terms; 1 adds nothing."""
+    rocchio_documents: int = Field(default=3, ge=1, le=100)
+    """rocchio: how many of the best chunks the vector moves towards."""
+    rocchio_weight: float = Field(default=0.7, ge=0, le=1)
+    """rocchio: share of the question's own vector; 1 moves nothing."""
 
 
 class Neighbours(Part):

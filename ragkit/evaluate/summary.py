@@ -142,12 +142,16 @@ def summarise(records: Sequence[Record], suite: Suite) -> Summary:
 
 
 def reranking_gain(records: Sequence[Record], seed: int = 0) -> Figure | None:
-    """What the reranker adds to the precision@3 of fusion, question by question; None where nothing was reranked."""
+    """What the reranker adds to the precision@3 of fusion, question by question; None where nothing was reranked.
+
+    Questions of which it leaves fewer than three passages (`reranking.top_n`) say nothing: what is cut is no loss of
+    its order.
+    """
     before, after = (f"{stage}.chunk.precision@3" for stage in ("fused", "reranked"))
     gains = [
         (record.metrics[after] - record.metrics[before], record.cluster)
         for record in records
-        if after in record.metrics
+        if after in record.metrics and sum("reranked" in each.ranks for each in record.passages) >= 3
     ]
     return figure_of("gain in precision@3", gains, seed) if gains else None
 

@@ -55,13 +55,13 @@ class SecondSearch:
     def __call__(self, ranked: Fused, retrieval: Retrieval) -> tuple[list[Hit] | None, list[Hit] | None]:
         """The best `limit` chunks by meaning and by words, learned from the first of `ranked`; None for what is not
         searched again."""
-        head = ranked[: retrieval.feedback.documents]
         return (
-            self._by_meaning(head, retrieval.feedback) if by_meaning(retrieval) else None,
-            self._by_words(head, retrieval) if by_words(retrieval) else None,
+            self._by_meaning(ranked, retrieval.feedback) if by_meaning(retrieval) else None,
+            self._by_words(ranked, retrieval) if by_words(retrieval) else None,
         )
 
-    def _by_words(self, head: Fused, retrieval: Retrieval) -> list[Hit]:
+    def _by_words(self, ranked: Fused, retrieval: Retrieval) -> list[Hit]:
+        head = ranked[: retrieval.feedback.documents]
         encoder = Bm25Encoder(retrieval.bm25)
         asked = {term: 1.0 for text in self.texts for term in encoder.terms(text)}
         chunks = self.store.chunks([chunk_id for chunk_id, _ in head])
@@ -73,10 +73,11 @@ class SecondSearch:
         weights = expanded(asked, found, retrieval.feedback)
         return self.store.search(self.limit, None, weights, self.conditions)[1]
 
-    def _by_meaning(self, head: Fused, feedback: Feedback) -> list[Hit]:
+    def _by_meaning(self, ranked: Fused, feedback: Feedback) -> list[Hit]:
+        head = ranked[: feedback.rocchio_documents]
         vectors = self.store.vectors([chunk_id for chunk_id, _ in head])
         found = [(score, vectors[chunk_id]) for chunk_id, score in head if chunk_id in vectors]
-        vector = moved(self.vectors, found, feedback.weight)
+        vector = moved(self.vectors, found, feedback.rocchio_weight)
         return self.store.search(self.limit, vector, None, self.conditions)[0]
 
 

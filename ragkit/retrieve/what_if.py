@@ -209,6 +209,8 @@ def _other_sparse(chunk_id: str, lists: DeepLists, retrieval: Retrieval, rerank:
     if not by_splade(retrieval):
         return None
     sparse = "both" if retrieval.sparse == "splade" else "splade"
+    if sparse == "splade" and retrieval.feedback.method in ("rm3", "both"):
+        return None  # RM3 searches with BM25's terms, and the config says so
     rank = _outcome(chunk_id, lists, retrieval.model_copy(update={"sparse": sparse}), rerank)
     return None if rank is None else Change({"retrieval.sparse": sparse}, rank)
 

@@ -84,6 +84,8 @@ class Why:
     words: tuple[Word, ...]
     dropped_by: tuple[Filter, ...]
     changes: tuple[Change, ...]
+    searched_again: tuple[Stage, ...] = ()
+    """Stages whose ranks are those of a second search (`retrieval.feedback`)."""
 
 
 def why(
@@ -129,7 +131,13 @@ def why(
         words=words_of(queries[0].text, chunk, retrieval.bm25),
         dropped_by=tuple(dropped_by),
         changes=tuple(changes(chunk.id, lists, retrieval, rerank)),
+        searched_again=_searched_again(retrieval),
     )
+
+
+def _searched_again(retrieval: Retrieval) -> tuple[Stage, ...]:
+    stages: tuple[tuple[Stage, bool], ...] = (("dense", by_meaning(retrieval)), ("sparse", by_words(retrieval)))
+    return tuple(stage for stage, again in stages if again)
 
 
 def _deep_lists(
@@ -142,7 +150,8 @@ def _deep_lists(
     fed: dict[str, tuple[list[Hit] | None, list[Hit] | None]] = {}
 
     def feed_back(ranked: Fused, settings: Retrieval) -> tuple[list[Hit] | None, list[Hit] | None]:
-        key = repr((ranked[: settings.feedback.documents], settings.feedback, settings.strategy))
+        read = max(settings.feedback.documents, settings.feedback.rocchio_documents)
+        key = repr((ranked[:read], settings.feedback, settings.strategy))
         if key not in fed:
             fed[key] = again(ranked, settings)
         return fed[key]

@@ -41,6 +41,7 @@ INDEX_KEYS = {
 
 READ_BY_RERANKERS = ("model", "candidates", "weight", "top_n")
 READ_BY_FEEDBACK = ("documents", "terms", "weight")
+READ_BY_ROCCHIO = ("rocchio_documents", "rocchio_weight")
 READ_BY_DIVERSITY = ("weight", "candidates")
 READ_BY_NEIGHBOURS = ("k", "weight", "among")
 READ_BY_MODELS = (
@@ -103,6 +104,7 @@ READ_UNDER: dict[str, tuple[str, object]] = {
     "retrieval.fusion.k": ("retrieval.fusion.method", "rrf"),
     "retrieval.fusion.alpha": ("retrieval.fusion.method", "weighted"),
     **{f"retrieval.feedback.{name}": ("retrieval.feedback.method", "rm3") for name in READ_BY_FEEDBACK},
+    **{f"retrieval.feedback.{name}": ("retrieval.feedback.method", "rocchio") for name in READ_BY_ROCCHIO},
     **{f"retrieval.neighbours.{name}": ("retrieval.neighbours.method", "smooth") for name in READ_BY_NEIGHBOURS},
     **{f"retrieval.diversity.{name}": ("retrieval.diversity.method", "mmr") for name in READ_BY_DIVERSITY},
     "generation.expand_by": ("generation.expand", "window"),
@@ -122,7 +124,8 @@ NOT_READ_UNDER: dict[str, tuple[str, object]] = {
     "retrieval.fusion.method": ("retrieval.strategy", "dense"),
     "retrieval.fusion.k": ("retrieval.fusion.method", "dbsf"),
     "retrieval.fusion.alpha": ("retrieval.fusion.method", "rrf"),
-    **{f"retrieval.feedback.{name}": ("retrieval.feedback.method", "none") for name in READ_BY_FEEDBACK},
+    **{f"retrieval.feedback.{name}": ("retrieval.feedback.method", "rocchio") for name in READ_BY_FEEDBACK},
+    **{f"retrieval.feedback.{name}": ("retrieval.feedback.method", "rm3") for name in READ_BY_ROCCHIO},
     **{f"retrieval.neighbours.{name}": ("retrieval.neighbours.method", "none") for name in READ_BY_NEIGHBOURS},
     **{f"retrieval.diversity.{name}": ("retrieval.diversity.method", "none") for name in READ_BY_DIVERSITY},
     "generation.expand_by": ("generation.expand", "parent"),

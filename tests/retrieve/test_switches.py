@@ -26,7 +26,7 @@ TRANSFORMS: list[Transform] = ["spelling", "acronyms", "multi_query", "decompose
 CHUNKS = 40
 ON: dict[str, Any] = {
     "transforms": TRANSFORMS,
-    "feedback": {"method": "both", "documents": 3, "terms": 5},
+    "feedback": {"method": "both", "documents": 4, "terms": 5, "rocchio_documents": 2},
     "neighbours": {"method": "smooth", "k": 3, "among": 15},
     "diversity": {"method": "mmr", "candidates": 12},
     "reranking": {"weight": 0.3},
@@ -96,7 +96,10 @@ def test_switches_that_change_nothing_give_the_results_of_those_that_are_off(
 ) -> None:
     question = " ".join(words)
     off = found(store, question, {"strategy": strategy})
-    idle = {"feedback": {"method": "both", "weight": 1.0}, "diversity": {"method": "mmr", "weight": 1.0}}
+    idle = {
+        "feedback": {"method": "both", "weight": 1.0, "rocchio_weight": 1.0},
+        "diversity": {"method": "mmr", "weight": 1.0},
+    }
     on = found(store, question, {"strategy": strategy, **idle})
     # Ranks of equal scores may differ by rounding; the scores must not.
     before = {result.chunk.id: result.stages["fused"].score for result in off.results}
@@ -143,10 +146,19 @@ def test_feedback_of_a_kind_that_the_strategy_does_not_search_by_changes_nothing
     assert "feedback" not in fed.timings_ms
 
 
+def test_why_says_which_lists_are_those_of_a_second_search(store: EdgeStore) -> None:
+    for method, again in (("none", ()), ("rm3", ("sparse",)), ("rocchio", ("dense",)), ("both", ("dense", "sparse"))):
+        retrieval = Retrieval.model_validate({"feedback": {"method": method}})
+        identity = "00000000-0000-0000-0000-000000000000"
+        assert why("valve", "a", store, Hashing(), retrieval, chunk_id=identity).searched_again == again
+
+
 def test_feedback_by_meaning_brings_a_question_nearer_to_what_was_found(store: EdgeStore) -> None:
     question = {"strategy": "dense", "top_k": CHUNKS, "candidates": CHUNKS}
     alone = found(store, "valve", question)
-    fed = found(store, "valve", {**question, "feedback": {"method": "rocchio", "documents": 1, "weight": 0.2}})
+    fed = found(
+        store, "valve", {**question, "feedback": {"method": "rocchio", "rocchio_documents": 1, "rocchio_weight": 0.2}}
+    )
     assert ids(fed)[0] == ids(alone)[0]
     assert fed.results[0].score > alone.results[0].score
 

@@ -49,7 +49,8 @@ def check_reranking(records: Sequence[Record], thresholds: Thresholds, seed: int
         first = _figure(records, f"fused.{measure}", seed)
         bounds = (first.mean, first.low, first.high, first.questions) if first else (None, None, None, 0)
         without = Measured("precision@3 without it", *bounds, "for information", "not shown")
-        return Check(4, title, (without,), "no reranker is configured")
+        few = "the reranker leaves fewer than three passages (reranking.top_n), so precision@3 says nothing of it"
+        return Check(4, title, (without,), few if both else "no reranker is configured")
     enough = len(both) >= thresholds.min_questions
     shown = "fail" if gain.high < 0 else "pass" if gain.low > 0 and enough else "not shown"
     improves = Measured(gain.metric, gain.mean, gain.low, gain.high, gain.questions, "above 0", shown)

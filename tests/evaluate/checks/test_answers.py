@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ragkit.evaluate.cases import Case, Evidence
 from ragkit.evaluate.checks.answers import check_latency, check_refusals, check_reranking
-from ragkit.evaluate.record import PlaceRow, Record
+from ragkit.evaluate.record import PassageRow, PlaceRow, Record
 from ragkit.evaluate.remarks import remarks
 from ragkit.evaluate.runs import Run
 from ragkit.evaluate.suite import SHOWN, Suite, Thresholds
-from ragkit.evaluate.summary import summarise
+from ragkit.evaluate.summary import reranking_gain, summarise
 
 
 def record(number: int, label: str, document: str) -> Record:
@@ -24,10 +24,18 @@ def test_a_document_that_labels_call_by_two_names_counts_once() -> None:
     assert check_refusals(short, Thresholds()).parts == check_refusals(whole, Thresholds()).parts
 
 
-def reranked(number: int, before: float, after: float) -> Record:
+def reranked(number: int, before: float, after: float, left: int = 3) -> Record:
+    """A question before and after a reranker that leaves so many passages."""
+    fixed = {"document": "a.md", "page": None, "section": None, "text": "", "score": 1.0, "in_prompt": True}
+    passages = tuple(
+        PassageRow.model_validate(
+            {**fixed, "chunk_id": str(n), "ranks": {"fused": n, "reranked": n}, "labelled": False}
+        )
+        for n in range(1, left + 1)
+    )
     metrics = {"fused.chunk.precision@3": before, "reranked.chunk.precision@3": after}
     case = Case(id=str(number), question="?", evidence=(Evidence(document=f"{number}.md"),))
-    return Record(case=case, metrics=metrics, timings_ms={"rerank": 1.0})
+    return Record(case=case, metrics=metrics, passages=passages, timings_ms={"rerank": 1.0})
 
 
 def test_a_gain_by_reranking_is_not_shown_on_few_questions() -> None:
@@ -50,6 +58,12 @@ def test_a_reranker_that_hurts_is_called_so_with_the_key_that_turns_it_off() -> 
     assert check.note in remarks(run, summary, SHOWN)
     for helps in ([reranked(n, 0.0, (1 + n % 2) / 3) for n in range(60)], [reranked(0, 1.0, 0.0)]):
         assert "turn it off" not in check_reranking(helps, Thresholds()).note
+
+
+def test_what_a_reranker_cuts_off_is_no_loss_of_its_order() -> None:
+    cut = [reranked(n, 2 / 3, 1 / 3, left=1) for n in range(60)]
+    assert reranking_gain(cut) is None
+    assert check_reranking(cut, Thresholds()).verdict != "fail"
 
 
 def timed(number: int, milliseconds: float, *, is_complex: bool = False) -> Record:
