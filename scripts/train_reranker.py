@@ -32,7 +32,7 @@ from ragkit.train.batches import Material, material_of, tokenised
 from ragkit.train.checkpoint import load_trained, save_trained
 from ragkit.train.cross_encoder import Settings, base_network, keep_layers, score_pairs, train
 from ragkit.train.data import READERS, SHARE_ALIKE, TrainingSet, iter_sets, read_set, sentences_as_questions, write_sets
-from ragkit.train.embedding import embedded
+from ragkit.train.encode import embedded
 from ragkit.train.mining import Numbers, lexical_ranking, mine
 
 FREE = tuple(name for name in READERS if name not in SHARE_ALIKE)
