@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file beside the one of this name, sync it, and put it in its place.
+def write_whole(path: Path, content: str | bytes, *, private: bool = False) -> None:
+    """Write a file beside the one of this name, sync it, and put it in its place; a `private` one nobody else reads.
 
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp()) / "state.json"
@@ -16,7 +16,10 @@ def write_whole(path: Path, content: str | bytes) -> None:
     '{}'
     """
     partial = path.with_name(f"{path.name}.part")
-    with partial.open("wb") as file:
+    if private:
+        partial.unlink(missing_ok=True)  # one that a kill left keeps its mode
+    mode = 0o600 if private else 0o666
+    with open(partial, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())

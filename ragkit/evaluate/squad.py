@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
+from ragkit.durable import write_whole
 from ragkit.errors import ParseError, RagkitError
 from ragkit.evaluate.cases import Case, Evidence, Questions
 from ragkit.evaluate.validation import in_words
@@ -80,7 +81,8 @@ def read_squad(path: Path, documents: Path) -> Questions:
     if not cases:
         raise RagkitError(f"{path} holds no question")
     documents.parent.mkdir(parents=True, exist_ok=True)
-    documents.write_text("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows), encoding="utf-8")
+    text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+    write_whole(documents, text, private=True)  # documents word for word, beside whatever is open to others
     lost = f"{len(displaced)} answers do not stand at their characters, the first is one of question {displaced[:1]}"
     return Questions(_with_distinct_ids(cases), documents, (f"{path}: {lost}",) if displaced else ())
 

@@ -30,6 +30,7 @@ def test_paragraphs_become_documents_and_answers_places(tmp_path: Path) -> None:
         Evidence(document="set.jsonl#0-0", start=9, end=10),
         Evidence(document="set.jsonl#0-0", start=9, end=16),
     )
+    assert documents.stat().st_mode & 0o777 == 0o600
     row = json.loads(documents.read_text(encoding="utf-8"))
     assert row == {"id": "0-0", "text": "It lasts 8 hours.", "metadata": {"title": "Battery"}}
 
