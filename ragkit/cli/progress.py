@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ragkit.evaluate.record import Record
     from ragkit.evaluate.run import Asked
     from ragkit.ingest.index import Progress as Indexing
-    from ragkit.train.reranker import Steps
+    from ragkit.train.course import Steps
 
 
 @contextmanager

@@ -9,7 +9,6 @@ tuned model makes the index useless that the base made: its chunks have to be em
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -27,6 +26,20 @@ from ragkit.errors import ModelError, RagkitError
 from ragkit.store import Hit, StoreReader, WeightedTerms
 from ragkit.train.bi_encoder import Pace, Pairs, train_pairs, true_negatives
 from ragkit.train.compared import Gain, KnownQuestions, Searched, gain, values
+from ragkit.train.course import (
+    PASSES,
+    SAVE_EVERY_S,
+    Steps,
+    Told,
+    card_rows,
+    check_packages,
+    in_time,
+    listed,
+    outcome,
+    planned,
+    time_to_train,
+    trained_in_words,
+)
 from ragkit.train.folder import RunFolder, card, read_facts
 from ragkit.train.mining import lexical_ranking, mine
 from ragkit.train.passages import (
@@ -39,14 +52,11 @@ from ragkit.train.passages import (
     vectors_of,
 )
 from ragkit.train.questions import Asked, Parts
-from ragkit.train.reranker import Steps, Told, in_time
 
 if TYPE_CHECKING:
     from ragkit.system import Ragkit
 
 DEPTH = 10
-_PASSES = 4
-_FEWEST_STEPS = 30
 _AT_ONCE = 256
 
 
@@ -129,6 +139,11 @@ def check_trainable(embedding: Embedding) -> None:
         )
 
 
+def check_embedder_packages() -> None:
+    """Raise MissingExtra for a package that is not installed."""
+    check_packages("torch", "sentence_transformers", extra="local")
+
+
 def train_embedder(
     rag: Ragkit,
     asked: Asked,
@@ -137,25 +152,27 @@ def train_embedder(
     folder: RunFolder,
     told: Told,
     progress: Steps | None = None,
+    save_every_s: float = SAVE_EVERY_S,
 ) -> Tuned:
     """Train and compare; the model is in `folder` afterwards. Neither config nor index is changed here.
 
-    A run that was killed goes on where its last checkpoint was (one a minute). Raises RagkitError without questions to
-    train on, ModelError for a model behind a server, MissingExtra without sentence-transformers.
+    A run that was killed goes on where its last checkpoint was (one every `save_every_s` seconds). Raises RagkitError
+    without questions to train on, ModelError for a model behind a server, MissingExtra without sentence-transformers.
     """
     embedding = rag.config.ingestion.embedding
     check_trainable(embedding)
+    check_embedder_packages()
     facts: dict[str, Any] = {"settings": asdict(settings), "questions": asked.counts, "base": embedding.model}
     if folder.finished:
         facts = read_facts(folder.path)
         told("training", f"{folder.path} was trained before")
         model = folder.path
     else:
-        model, trained = _trained(rag, parts, settings, folder, told, progress)
+        model, trained = _trained(rag, parts, settings, folder, told, progress, save_every_s)
         facts |= trained
     result = _measured(rag, parts, model, folder, settings.seed, told)
     facts |= {"synthetic_test": result.synthetic, "gains": [each.as_dict() for each in result.gains]}
-    said = card("Embedding model", _says(result), _rows(facts))
+    said = card("Embedding model", _says(result), card_rows(facts))
     if folder.finished:
         folder.describe(facts, said)
     else:
@@ -164,34 +181,35 @@ def train_embedder(
 
 
 def _trained(
-    rag: Ragkit, parts: Parts, settings: EmbedderSettings, folder: RunFolder, told: Told, progress: Steps | None
+    rag: Ragkit,
+    parts: Parts,
+    settings: EmbedderSettings,
+    folder: RunFolder,
+    told: Told,
+    progress: Steps | None,
+    save_every_s: float,
 ) -> tuple[Path, dict[str, Any]]:
     pairs, counts = _pairs(rag, parts, settings, told)
     model = _load(rag.config.ingestion.embedding)
-    plan: dict[str, Any] = folder.plan()
-    if plan:
-        told("training", "goes on from its checkpoint")
-    else:
-        step_s = _seconds_of_a_step(model, pairs, settings)
-        passes = max(_FEWEST_STEPS, math.ceil(_PASSES * len(pairs.questions) / settings.batch))
-        steps = settings.steps or max(1, min(passes, int(settings.minutes * 60 / step_s)))
-        plan = {"steps": steps, "seconds_a_step": round(step_s, 3)}
-        folder.decide(plan)
+    plan = planned(
+        folder,
+        settings.steps,
+        settings.minutes,
+        PASSES * len(pairs.questions) / settings.batch,
+        lambda: _seconds_of_a_step(model, pairs, settings),
+        told,
+    )
     chunks = rag.snapshot().store.count()
     forward_s = plan["seconds_a_step"] / (3 * settings.batch) / 3  # three texts a question; of three passes one
-    told(
-        "time",
-        f"about {in_time(plan['steps'] * plan['seconds_a_step'])} to train ({plan['steps']:,} steps of"
-        f" {plan['seconds_a_step']:.2g} s on {model.device.type}), about {in_time(chunks * forward_s)} to embed"
-        f" {chunks:,} chunks for the comparison",
-    )
+    embedding = f"about {in_time(chunks * forward_s)} to embed {chunks:,} chunks for the comparison"
+    told("time", f"{time_to_train(plan, model.device.type)}, {embedding}")
     made, done = folder.work / "model", plan.get("done")
     if done is None or not (made / "modules.json").is_file():
-        pace = Pace(plan["steps"], settings.batch, settings.rate, seed=settings.seed)
-        done = train_pairs(model, pairs, pace, checkpoint=folder.work / "checkpoint", progress=progress)
+        pace = Pace(plan["steps"], settings.batch, settings.rate, seed=settings.seed, save_every_s=save_every_s)
+        done = train_pairs(model, pairs, pace, checkpoint=folder.checkpoint, progress=progress)
         model.save(str(made), create_model_card=False)
         folder.decide({**plan, "done": done})
-    told("trained", f"{done['steps']} steps in {done['seconds'] / 60:.1f} minutes, loss {done['loss']:.3f}")
+    told("trained", trained_in_words(done))
     return made, {**done, "device": model.device.type, "trained_on": counts}
 
 
@@ -241,8 +259,7 @@ def _pairs(rag: Ragkit, parts: Parts, settings: EmbedderSettings, told: Told) ->
             right_vectors.append(vectors[example.positive])
     if len(questions) < 2:
         raise RagkitError("there is no question to train on", mend="name a file (--questions), or add --synthetic 500")
-    listed = ", ".join(f"{count:,} {name}" for name, count in counts.items())
-    told("training on", f"{listed}; {left_out} mined passages left out that the base puts before the right one")
+    told("training on", f"{listed(counts)}; {left_out} mined passages left out that the base puts before the right one")
     return Pairs(questions, passages, wrong, np.stack(asked_vectors), np.stack(right_vectors)), counts
 
 
@@ -296,23 +313,4 @@ def _kept_prefixes(embedding: Embedding) -> dict[KeyPath, Scalar]:
 
 
 def _says(result: Tuned) -> str:
-    helps = "It helps there." if result.helps else "No gain was shown there: do not use it."
-    return f"An embedding model tuned on one index, for that index; its use takes a new index. {helps}"
-
-
-def _rows(facts: dict[str, Any]) -> dict[str, Any]:
-    rows = {
-        "base": facts.get("base"),
-        "trained on": ", ".join(f"{count:,} {name}" for name, count in facts.get("trained_on", {}).items()),
-        "steps": facts.get("steps"),
-        "seconds": f"{facts.get('seconds')} on {facts.get('device')}",
-        "seed": facts["settings"]["seed"],
-        "measured on": "made questions only" if facts["synthetic_test"] else "labelled questions",
-    }
-    for each in facts["gains"]:
-        low, high = each["ci95"]
-        rows[f"nDCG@10 over {each['over']}"] = (
-            f"{each['before']:.3f} to {each['after']:.3f}, {each['difference']:+.3f} ({low:+.3f} to {high:+.3f}),"
-            f" {each['questions']} questions about {each['documents']} documents"
-        )
-    return rows
+    return f"An embedding model tuned on one index, for that index; its use takes a new index. {outcome(result.helps)}"

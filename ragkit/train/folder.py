@@ -34,6 +34,11 @@ class RunFolder:
         return self.path.with_name(f"{self.path.name}.work")
 
     @property
+    def checkpoint(self) -> Path:
+        """Where the state is kept while training; not there before the first time."""
+        return self.work / "checkpoint"
+
+    @property
     def finished(self) -> bool:
         """Whether the model is there already. Raises RagkitError if something else is, there or in `work`."""
         facts = read_facts(self.path)

@@ -9,10 +9,9 @@ right ones nor as wrong ones. The weight is chosen on the tuning part; the test 
 from __future__ import annotations
 
 import copy
-import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ import numpy as np
 
 from ragkit.config.edit import Scalar
 from ragkit.config.keys import KeyPath
-from ragkit.errors import ModelError, RagkitError
+from ragkit.errors import ConfigError, ModelError, RagkitError
 from ragkit.train.batches import CLS, Material, material_of
 from ragkit.train.checkpoint import load_trained, save_trained
 from ragkit.train.compared import (
@@ -32,6 +31,20 @@ from ragkit.train.compared import (
     best_weight,
     gain,
     values,
+)
+from ragkit.train.course import (
+    PASSES,
+    SAVE_EVERY_S,
+    Steps,
+    Told,
+    card_rows,
+    check_packages,
+    in_time,
+    listed,
+    outcome,
+    planned,
+    time_to_train,
+    trained_in_words,
 )
 from ragkit.train.cross_encoder import Settings, base_network, train
 from ragkit.train.data import TrainingSet
@@ -51,16 +64,8 @@ if TYPE_CHECKING:
     from ragkit.rerank import Reranker
     from ragkit.system import Ragkit
 
-Told = Callable[[str, str], None]
-"""Hears what comes out of each step: a word for it, and a line."""
-Steps = Callable[[int, int, float], None]
-"""Told after each step of the training: how many are done, of how many, and the loss (mostly NaN)."""
-
 DEPTH = 30
 """Wrong passages that are kept for each question."""
-_PASSES = 4
-"""How often training sees each question, unless it has no time for that."""
-_FEWEST_STEPS = 30
 _TIMED = 7
 """Questions over which the time of reranking is measured."""
 
@@ -131,21 +136,24 @@ def train_reranker(
     folder: RunFolder,
     told: Told,
     progress: Steps | None = None,
+    save_every_s: float = SAVE_EVERY_S,
 ) -> Result:
     """Train, choose the weight, compare; the model is in `folder` afterwards. The config is not changed here.
 
-    A run that was killed goes on where its last checkpoint was (one a minute). Raises RagkitError without questions to
-    train on, ModelError for a base that is no BERT, MissingExtra without torch or onnx.
+    A run that was killed goes on where its last checkpoint was (one every `save_every_s` seconds). Raises RagkitError
+    without questions to train on, ModelError for a base that is no BERT, ConfigError for layers that it does not have,
+    MissingExtra without torch or onnx.
     """
     base = base_folder(settings.base)
-    _check_packages()
+    check_layers(base, settings.layers)
+    check_reranker_packages()
     facts: dict[str, Any] = {"settings": asdict(settings), "questions": asked.counts}
     if folder.finished:
         facts = read_facts(folder.path)
         told("training", f"{folder.path} was trained before")
         model = folder.path
     else:
-        model, trained = _trained(rag, parts, base, settings, folder, told, progress)
+        model, trained = _trained(rag, parts, base, settings, folder, told, progress, save_every_s)
         facts |= trained
     from ragkit.rerank.cross_encoder import load_cross_encoder
 
@@ -160,17 +168,25 @@ def train_reranker(
     return result
 
 
-def _check_packages() -> None:
-    from importlib.util import find_spec
+def check_reranker_packages() -> None:
+    """Raise MissingExtra for a package that is not installed."""
+    check_packages("torch", "transformers", extra="local")
+    check_packages("onnx", "onnxruntime", extra="train")
 
-    from ragkit.errors import MissingExtra
 
-    for module in ("torch", "transformers"):
-        if find_spec(module) is None:
-            raise MissingExtra(module, "local")
-    for module in ("onnx", "onnxruntime"):
-        if find_spec(module) is None:
-            raise MissingExtra(module, "train")
+def check_layers(base: Path, layers: Sequence[int] | None) -> None:
+    """Raise ConfigError for layers that a base does not have, or that are named twice."""
+    count = _layers_of(base)
+    if layers is None:
+        return
+    named = ",".join(map(str, layers))
+    if wrong := [str(layer) for layer in layers if not 0 <= layer < count]:
+        raise ConfigError(
+            f"--layers {named}: the base has no layer {', '.join(wrong)}",
+            mend=f"its {count} layers are 0 to {count - 1}",
+        )
+    if len(set(layers)) < len(layers) or not layers:
+        raise ConfigError(f"--layers {named}: name each layer once")
 
 
 def _trained(
@@ -181,6 +197,7 @@ def _trained(
     folder: RunFolder,
     told: Told,
     progress: Steps | None,
+    save_every_s: float,
 ) -> tuple[Path, dict[str, Any]]:
     import torch
 
@@ -196,18 +213,18 @@ def _trained(
         rate=settings.rate,
         seed=settings.seed,
         window=_positions_of(base),
+        save_every_s=save_every_s,
     )
     network = base_network(base, layers, settings.seed, dropout=0.1).to(device)
     everything = np.arange(len(material.positives))
-    plan: dict[str, Any] = folder.plan()
-    if not plan:
-        step_s = _seconds_of_a_step(network, material, everything, how)
-        passes = max(_FEWEST_STEPS, math.ceil(_PASSES * len(everything) / settings.lists))
-        steps = settings.steps or max(1, min(passes, int(settings.minutes * 60 / step_s)))
-        plan = {"steps": steps, "seconds_a_step": round(step_s, 3)}
-        folder.decide(plan)
-    else:
-        told("training", "goes on from its checkpoint")
+    plan = planned(
+        folder,
+        settings.steps,
+        settings.minutes,
+        PASSES * len(everything) / settings.lists,
+        lambda: _seconds_of_a_step(network, material, everything, how),
+        told,
+    )
     told("time", _forecast(plan, how, parts, rag.config.retrieval.reranking.candidates, device))
     how = replace(how, steps=plan["steps"])
     weights, model = folder.work / "weights.safetensors", folder.work / "model"
@@ -220,10 +237,10 @@ def _trained(
             if progress is not None:
                 progress(number, plan["steps"], loss)
 
-        done = train(network, material, everything, how, checkpoint=folder.work / "checkpoint", progress=step)
+        done = train(network, material, everything, how, checkpoint=folder.checkpoint, progress=step)
         save_trained(network, weights)
         folder.decide({**plan, "done": done})
-    told("trained", f"{done['steps']} steps in {done['seconds'] / 60:.1f} minutes, loss {done['loss']:.3f}")
+    told("trained", trained_in_words(done))
     export_int8(network, base, model, window=how.window)
     facts = {**done, "device": device, "layers": layers, "trained_on": counts, "base": settings.base}
     return model, facts
@@ -263,7 +280,7 @@ def _material(
     each = float(np.mean(np.concatenate([(pool >= 0).sum(1) for pool in pools])))
     told(
         "training on",
-        f"{_listed(counts)}; {each:.0f} wrong passages each from {len(corpus.chunks):,} chunks of other documents than"
+        f"{listed(counts)}; {each:.0f} wrong passages each from {len(corpus.chunks):,} chunks of other documents than"
         " those it is measured on",
     )
     return material_of(sets, pools, tokenizer), counts
@@ -285,22 +302,8 @@ def _seconds_of_a_step(network: Any, material: Material, allowed: Any, how: Sett
 def _forecast(plan: dict[str, Any], how: Settings, parts: Parts, candidates: int, device: str) -> str:
     pair_s = plan["seconds_a_step"] / (how.lists * (how.wrong + 1)) / 3  # of three passes scoring is one
     held_out = len(parts.tuning) + len(parts.test)
-    training, measuring = plan["steps"] * plan["seconds_a_step"], held_out * candidates * pair_s
-    return (
-        f"about {in_time(training)} to train ({plan['steps']:,} steps of {plan['seconds_a_step']:.2g} s on {device}),"
-        f" at most {in_time(measuring)} to measure on {held_out} held-out questions"
-    )
-
-
-def in_time(seconds: float) -> str:
-    """Rounded for people.
-
-    >>> in_time(8), in_time(95), in_time(1500), in_time(9000)
-    ('8 s', '2 minutes', '25 minutes', '2.5 hours')
-    """
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+    measuring = in_time(held_out * candidates * pair_s)
+    return f"{time_to_train(plan, device)}, at most {measuring} to measure on {held_out} held-out questions"
 
 
 def measured(rag: Ragkit, parts: Parts, reranker: Reranker, folder: RunFolder, seed: int, told: Told) -> Result:
@@ -368,34 +371,17 @@ def _config_of(base: Path) -> dict[str, Any]:
     return json.loads((base / "config.json").read_text(encoding="utf-8"))
 
 
-def _listed(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
-
-
 def _says(result: Result) -> str:
-    helps = "It helps there." if result.helps else "No gain was shown there: do not use it."
     return (
         "A cross-encoder trained on one index, for that index. It holds no text of it, but it learned from all of it. "
-        + helps
+        + outcome(result.helps)
     )
 
 
 def _rows(facts: dict[str, Any]) -> dict[str, Any]:
-    rows = {
-        "base": facts.get("base"),
+    own = {
         "layers": len(facts.get("layers", ())),
-        "trained on": _listed(facts.get("trained_on", {})),
-        "steps": facts.get("steps"),
-        "seconds": f"{facts.get('seconds')} on {facts.get('device')}",
-        "seed": facts["settings"]["seed"],
         "retrieval.reranking.weight": facts["weight"],
         "milliseconds a question": facts["rerank_ms"],
-        "measured on": "made questions only" if facts["synthetic_test"] else "labelled questions",
     }
-    for each in facts["gains"]:
-        low, high = each["ci95"]
-        rows[f"nDCG@10 over {each['over']}"] = (
-            f"{each['before']:.3f} to {each['after']:.3f}, {each['difference']:+.3f} ({low:+.3f} to {high:+.3f}),"
-            f" {each['questions']} questions about {each['documents']} documents"
-        )
-    return rows
+    return card_rows(facts, own)
