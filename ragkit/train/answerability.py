@@ -30,6 +30,8 @@ from ragkit.evaluate.cases import Case
 from ragkit.evaluate.examine import conditions_of
 from ragkit.evaluate.statistics import Interval, clustered_share, paired_difference
 from ragkit.generate.answerability import READ, confidence, least_confidence, scaled
+from ragkit.retrieve.lists import kept_by_rerank
+from ragkit.retrieve.retriever import retrieve
 from ragkit.train.questions import Labelled
 
 if TYPE_CHECKING:
@@ -134,19 +136,32 @@ def rows_of(
             f"{total} labelled questions, {len(labelled)} of them answerable, are too few to calibrate on",
             mend=f"label {LEAST_QUESTIONS}, {LEAST_ANSWERABLE} of them answerable, and name them with --questions",
         )
-    top_k = rag.config.retrieval.top_k
+    retrieval = rag.config.retrieval
+    # `reranking.top_n` would leave next to nothing where documents are taken out: it cuts afterwards here.
+    kept = kept_by_rerank(retrieval) if rag.reranker is not None else retrieval.top_k
+    kept, deep = min(kept, retrieval.top_k), 3 * retrieval.top_k
+    searched = retrieval.model_copy(
+        update={
+            "top_k": deep,
+            "candidates": max(deep, retrieval.candidates),
+            "reranking": retrieval.reranking.model_copy(update={"top_n": None}),
+        }
+    )
+    store, rewriter = rag.snapshot().store, rag.rewriter()
     rows: list[Row] = []
     began = time.perf_counter()
     for number, (case, without) in enumerate(
         [*((each.case, each.documents) for each in labelled), *((case, None) for case in unanswerable)], start=1
     ):
-        found = rag.retrieve(case.question, top_k=3 * top_k, filters=conditions_of(case)).results
+        found = retrieve(
+            case.question, store, rag.embedder, searched, rag.reranker, conditions_of(case), rewriter
+        ).results
         if without is None:
-            rows.append(Row(KINDS[2], _chance(rag, case.question, found[:top_k]), case.cluster))
+            rows.append(Row(KINDS[2], _chance(rag, case.question, found[:kept]), case.cluster))
         else:
             others = [result for result in found if result.chunk.document_id not in without]
-            rows.append(Row(KINDS[0], _chance(rag, case.question, found[:top_k]), case.cluster))
-            rows.append(Row(KINDS[1], _chance(rag, case.question, others[:top_k]), case.cluster))
+            rows.append(Row(KINDS[0], _chance(rag, case.question, found[:kept]), case.cluster))
+            rows.append(Row(KINDS[1], _chance(rag, case.question, others[:kept]), case.cluster))
         if number == 1:  # the first one loads the models
             began = time.perf_counter()
         if number == 1 + _TIMED:

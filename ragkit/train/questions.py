@@ -53,6 +53,8 @@ class Asked:
     """Questions by where they come from, those without a place in the index left out and counted in `notes`."""
 
     labelled: list[Labelled] = field(default_factory=list[Labelled])
+    unanswerable: list[Case] = field(default_factory=list[Case])
+    """Those of a file that are labelled so."""
     counts: dict[str, int] = field(default_factory=dict[str, int])
     notes: list[str] = field(default_factory=list[str])
 
@@ -68,8 +70,8 @@ class Asked:
         return hashlib.sha256(rows.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def collected(rag: Ragkit, file: Path | None, scratch: Path) -> Asked:
-    """The questions of a file and of praised answers that have their place in the index.
+def collected(rag: Ragkit, file: Path | None, scratch: Path, *, praised: bool = True) -> Asked:
+    """The questions of a file, and with `praised` of praised answers, that have their place in the index.
 
     Raises ConfigError or ParseError for a file that cannot be read, as a suite does.
     """
@@ -80,11 +82,11 @@ def collected(rag: Ragkit, file: Path | None, scratch: Path) -> Asked:
     if file is not None:
         found = read_questions(file, scratch / "documents-of-questions.jsonl")
         asked.notes += found.notes
+        asked.unanswerable = [case for case in found.cases if not case.answerable]
         answerable = [case for case in found.cases if case.answerable]
         _add(asked, "of a file", placed(answerable, snapshot), len(answerable))
-    praised = praised_answers(rag)
-    if praised:
-        _add(asked, "of praised answers", placed(praised, snapshot), len(praised))
+    if praised and (answers := praised_answers(rag)):
+        _add(asked, "of praised answers", placed(answers, snapshot), len(answers))
     return asked
 
 
@@ -150,7 +152,8 @@ def praised_answers(rag: Ragkit) -> list[Case]:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Questions for training, for choosing, and for the report. No document is asked about in two of them."""
+    """Questions for training, for choosing (none where nothing is chosen), and for the report. No document is asked
+    about in two of them."""
 
     train: list[Labelled]
     tuning: list[Labelled]
@@ -162,15 +165,18 @@ class Parts:
         return frozenset(document for each in (*self.tuning, *self.test) for document in each.documents)
 
 
-def parted(labelled: Sequence[Labelled]) -> Parts:
-    """The questions by part. Raises RagkitError if one would be empty."""
+def parted(labelled: Sequence[Labelled], *, chooses: bool = True) -> Parts:
+    """The questions by part; without `chooses` there is nothing to choose, and the part for it is trained on.
+
+    Raises RagkitError if a part would be empty that something is measured on.
+    """
     by_id = {each.case.id: each for each in labelled}
     if len(by_id) < len(labelled):
         raise RagkitError("two questions have the same id", mend="give each its own, or leave id out")
     tuning_share, test_share = SHARES_OF_FEW if len(labelled) < FEW_LABELLED else SHARES
     rest, test = split_cases([each.case for each in labelled], test_share) if labelled else ([], [])
-    train, tuning = split_cases(rest, tuning_share / (1 - test_share)) if rest else ([], [])
-    if not (tuning and test):
+    train, tuning = split_cases(rest, tuning_share / (1 - test_share)) if rest and chooses else (rest, [])
+    if not test or (chooses and not tuning):
         raise RagkitError(
             f"{len(labelled)} questions about too few documents: nothing can be held out to measure on",
             mend="add questions about other documents (--questions), or make some (--synthetic N)",
@@ -199,5 +205,5 @@ def made(rag: Ragkit, count: int, seed: int, kept: Path, *, by_model: bool = Tru
         if not cases:
             return []
         kept.mkdir(parents=True, exist_ok=True)
-        write_whole(file, "".join(f"{case.model_dump_json(exclude_defaults=True)}\n" for case in cases))
+        write_whole(file, "".join(f"{case.model_dump_json(exclude_defaults=True)}\n" for case in cases), private=True)
     return read_jsonl(file)

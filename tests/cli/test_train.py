@@ -15,7 +15,12 @@ import pytest
 
 from ragkit import Ragkit
 from ragkit.cli.main import main
+from ragkit.cli.train.common import questions
 from ragkit.config import load_config
+from ragkit.serve.access import Caller
+from ragkit.serve.answers import Answers
+from ragkit.serve.database import Database
+from ragkit.train.questions import praised_answers
 from tests.train.handbook import NAMES, write_handbook
 
 Ask = Callable[..., str]
@@ -44,6 +49,7 @@ retrieval:
     return tmp_path
 
 
+CALIBRATE = ("train", "answerability", "--questions", "asked.jsonl")
 TRAIN = ("train", "reranker", "--questions", "questions.jsonl", "--synthetic", "0")
 
 
@@ -62,6 +68,13 @@ def test_a_reranker_that_helps_is_installed_and_another_run_trains_nothing(
     assert said["gains"][0]["ci95"][0] > 0
     assert "time " in printed.err
     assert "14 steps of" in printed.err
+    # The file does not have top_k: 9, and what helps with it may not help without it.
+    assert main([*TRAIN, "--steps", "14", "--set", "retrieval.top_k=9"]) == 1
+    out = capsys.readouterr().out
+    assert "not installed" in out
+    assert "the figures hold under --set retrieval.top_k, which the file does not have" in out
+    assert "+    model: " in out
+    assert (handbook / "ragkit.yaml").read_text() == before
     assert main([*TRAIN, "--steps", "14"]) == 0
     out = capsys.readouterr().out
     assert "was trained before" in out
@@ -84,7 +97,7 @@ def test_a_reranker_that_helps_is_installed_and_another_run_trains_nothing(
 
 
 @pytest.mark.integration
-def test_a_run_that_was_killed_goes_on_and_one_that_shows_no_gain_changes_nothing(
+def test_a_run_that_was_killed_keeps_its_plan_and_one_that_shows_no_gain_changes_nothing(
     handbook: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (handbook / "ragkit.yaml").read_bytes()
@@ -103,11 +116,11 @@ def test_a_run_that_was_killed_goes_on_and_one_that_shows_no_gain_changes_nothin
     work = next((handbook / ".ragkit/models").glob("*.work"))
     plan = json.loads((work / "training.json").read_text())
     assert plan["steps"] == 400
-    (work / "training.json").write_text(json.dumps({**plan, "steps": 2}))  # as if nearly done
+    (work / "training.json").write_text(json.dumps({**plan, "steps": 2}))  # nobody else would plan so
     capsys.readouterr()
     assert main([*TRAIN, "--steps", "400"]) == 1
     out = capsys.readouterr().out
-    assert "goes on from its checkpoint" in out
+    assert "goes on from its checkpoint" not in out  # it was killed before the first
     assert "2 steps in" in out
     assert "not installed" in out
     assert "ragkit.yaml is as it was" in out
@@ -128,11 +141,64 @@ def test_what_cannot_be_trained_says_why(handbook: Path, capsys: pytest.CaptureF
     assert "9 labelled questions" in said
     assert "too few to calibrate on" in said
     assert "--layers x" in error(*TRAIN, "--layers", "x")
+    assert "the base has no layer 9; its 6 layers are 0 to 5" in error(*TRAIN, "--layers", "0,9")
+    assert "--layers 0,0: name each layer once" in error(*TRAIN, "--layers", "0,0")
+    Path("mine.work").mkdir()
+    Path("mine.work/thesis.txt").write_text("years of work")
+    assert "mine.work, which is there already and is not ragkit's" in error(*TRAIN, "--out", "mine")
+    assert Path("mine.work/thesis.txt").read_text() == "years of work"
     Path("docs/owned.jsonl").write_text(json.dumps({"id": "1", "text": "Ours.", "metadata": {"tenant": "acme"}}))
     assert main(["index", "--json"]) == 0
     assert "documents of tenants" in error(*TRAIN)
     Path("ragkit.yaml").unlink()
     assert "no config file to install a result in; run: ragkit init" in error(*TRAIN)
+
+
+def test_a_missing_package_is_named_before_any_question_is_made(
+    handbook: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capsys.readouterr()
+    for package, kind in (("onnx", "reranker"), ("torch", "reranker"), ("sentence_transformers", "embedding")):
+        with monkeypatch.context() as without:
+            without.setitem(sys.modules, package, None)
+            local = ["--set", "ingestion.embedding.backend=sentence_transformers"] if kind == "embedding" else []
+            assert main(["train", kind, "--synthetic", "40", *local]) == 2
+        printed = capsys.readouterr()
+        assert f"{package} is not installed" in printed.err
+        assert "questions" not in printed.out
+    assert not list(handbook.rglob("made-questions-*"))
+
+
+def test_a_part_to_choose_on_is_kept_only_where_something_is_chosen(handbook: Path) -> None:
+    said: list[str] = []
+    with Ragkit.from_config("ragkit.yaml") as rag:
+        for chooses in (True, False):
+            questions(
+                rag,
+                handbook / "questions.jsonl",
+                0,
+                0,
+                lambda _, line: said.append(line),
+                by_template=True,
+                chooses=chooses,
+            )
+    assert "12 to train, 12 to choose, 24 to report on" in said[0]
+    assert "24 to train, 24 to report on" in said[1]
+
+
+def praise(question: str, answer: str, document: str) -> None:
+    """What `POST /v1/feedback` leaves for an answer that cites a document."""
+    with Ragkit.from_config("ragkit.yaml") as rag:
+        cited = next(entry.name for entry in rag.snapshot().manifest.entries() if entry.name.endswith(document))
+        answer = f"{answer} [Source: {cited}]"
+        database = Database(rag.config.serve.folder)
+        try:
+            database.write("INSERT INTO answers (trace_id, tenant, key, at) VALUES ('t', '', 'k', 0)", ())
+            said = {"trace_id": "t", "verdict": "up", "reason": "", "question": question, "answer": answer}
+            assert Answers(database).judge(Caller("k", "", "read"), said)
+        finally:
+            database.close()
+        assert len(praised_answers(rag)) == 1
 
 
 def test_refusals_are_calibrated_and_the_config_changes_only_if_that_is_better(
@@ -144,9 +210,20 @@ def test_refusals_are_calibrated_and_the_config_changes_only_if_that_is_better(
     # Chances that are far too low on this corpus: nearly every question is refused.
     spoilt = (handbook / "ragkit.yaml").read_text() + "generation: {refusal: {intercept: -6.0}}  # ours\n"
     (handbook / "ragkit.yaml").write_text(spoilt)
+    # An answer that somebody praised is of those that went well: it counts for nothing here.
+    praise(
+        "How long is it?", "Counted from the order it comes to 12 days, holidays and Sundays left aside.", "heron.md"
+    )
     capsys.readouterr()
-    assert main(["train", "answerability", "--questions", "asked.jsonl", "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
+    assert main([*CALIBRATE, "--set", "generation.context_tokens=1000"]) == 1
+    out = capsys.readouterr().out
+    assert "the figures hold under --set generation.context_tokens" in out
+    assert "max_false_refusals no longer" not in out
+    assert (handbook / "ragkit.yaml").read_text() == spoilt
+    assert main([*CALIBRATE, "--json"]) == 0
+    printed = capsys.readouterr()
+    assert "generation.refusal.min_confidence decides from now on: max_false_refusals no longer does" in printed.err
+    said = json.loads(printed.out)
     assert said["counts"] == {"answerable": 48, "document taken out": 48, "labelled unanswerable": 20}
     assert said["squared_error"]["high"] < 0
     assert said["after"]["refused"]["answerable"]["mean"] < said["before"]["refused"]["answerable"]["mean"]
@@ -158,6 +235,6 @@ def test_refusals_are_calibrated_and_the_config_changes_only_if_that_is_better(
     )
     assert (handbook / "ragkit.yaml").read_text().endswith("}}  # ours\n")
     installed = (handbook / "ragkit.yaml").read_bytes()
-    assert main(["train", "answerability", "--questions", "asked.jsonl"]) == 1
+    assert main(CALIBRATE) == 1
     assert "not installed" in capsys.readouterr().out
     assert (handbook / "ragkit.yaml").read_bytes() == installed

@@ -5,16 +5,21 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragkit.config.schema import Generation
+from ragkit import Ragkit
+from ragkit.config.schema import Config, Generation
+from ragkit.evaluate.cases import Case, read_jsonl
 from ragkit.evaluate.statistics import Interval
 from ragkit.generate.answerability import scaled
-from ragkit.train.answerability import KINDS, Row, Scale, calibrate, calibration_error, fit, moved
+from ragkit.train.answerability import KINDS, Row, Scale, calibrate, calibration_error, fit, moved, rows_of
+from ragkit.train.questions import placed
+from tests.train.test_compared import InOrder
 
 
 def rows(shift: float, *, told_apart: float, documents: int = 60, seed: int = 1) -> list[Row]:
@@ -104,3 +109,27 @@ def test_the_threshold_refuses_the_wished_share_of_the_answerable_questions() ->
 def test_the_calibration_error_counts_both_kinds_alike() -> None:
     assert calibration_error(np.array([1.0] * 9), np.array([0.0])) == 0
     assert calibration_error(np.array([0.75] * 9), np.array([0.75])) == pytest.approx(0.25)
+
+
+def test_where_documents_are_taken_out_a_short_list_is_filled_up_from_below(
+    rag: Ragkit, handbook: Path, embedding_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = rag.config.model_dump()
+    config["retrieval"]["reranking"] |= {"top_n": 1}
+    labelled = placed(read_jsonl(handbook / "questions.jsonl"), rag.snapshot())
+    unanswerable = [Case(id=str(n), question=f"Who won the cup in {1950 + n}?", answerable=False) for n in range(2)]
+    monkeypatch.setattr(Ragkit, "reranker", InOrder())
+    read: list[int] = []
+
+    class Reads:
+        def read(self, question: str, passages: list[str]) -> None:
+            read.append(len(passages))
+
+    monkeypatch.setattr(Ragkit, "reader", Reads())
+    with Ragkit(Config.model_validate(config)) as cut:
+        assert len(cut.search(labelled[0].case.question)) == 1
+        read.clear()
+        found = rows_of(cut, labelled, unanswerable, lambda _, __: None)
+    # As in an answer, one passage is read; and another one where those of the labelled document are taken out.
+    assert read == [1] * len(found)
+    assert [row.kind for row in found[:2]] == list(KINDS[:2])

@@ -39,6 +39,7 @@ def test_what_the_index_does_not_have_is_counted_and_left_out(rag: Ragkit, tmp_p
     file.write_text("".join(case.model_dump_json(exclude_defaults=True) + "\n" for case in (here, gone, none)))
     asked = collected(rag, file, tmp_path)
     assert [each.case.id for each in asked.labelled] == ["a"]
+    assert asked.unanswerable == [none]
     assert asked.notes == ["1 of 2 answerable questions of a file have no place in the index"]
 
 
@@ -54,6 +55,15 @@ def test_no_document_is_asked_about_in_two_parts(rag: Ragkit, handbook: Path) ->
     assert parts.held_out == groups[1] | groups[2]
     assert len(parts.train) + len(parts.tuning) + len(parts.test) == 48
     assert len(parts.test) >= 20
+
+
+def test_where_nothing_is_chosen_no_question_is_kept_for_it(rag: Ragkit, handbook: Path) -> None:
+    labelled = placed(read_jsonl(handbook / "questions.jsonl"), rag.snapshot())
+    choosing, all_trained = parted(labelled), parted(labelled, chooses=False)
+    assert all_trained.tuning == []
+    assert all_trained.test == choosing.test
+    assert len(all_trained.train) == len(choosing.train) + len(choosing.tuning)
+    assert not {document for each in all_trained.train for document in each.documents} & all_trained.held_out
 
 
 def test_questions_about_one_document_cannot_be_parted(rag: Ragkit) -> None:
@@ -123,6 +133,7 @@ def test_praise_labels_a_question_by_what_its_answer_cites(rag: Ragkit) -> None:
     assert "comes to 12 days" in chunk.text
     asked = collected(rag, None, Path())
     assert asked.counts == {"of praised answers": 1}
+    assert collected(rag, None, Path(), praised=False).labelled == []
     (rag.config.serve.folder / "serve.sqlite").unlink()
 
 
@@ -131,6 +142,7 @@ def test_made_questions_are_kept_for_a_run_that_goes_on(rag: Ragkit, tmp_path: P
     assert len(first) >= 5
     assert all(case.synthetic and case.id.startswith("made-") for case in first)
     file = next(tmp_path.glob("made-questions-*.jsonl"))
+    assert file.stat().st_mode & 0o777 == 0o600  # it holds sentences of documents
     stamp = file.stat().st_mtime_ns
     assert made(rag, 12, 0, tmp_path) == first
     assert file.stat().st_mtime_ns == stamp

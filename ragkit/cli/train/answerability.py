@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ragkit.cli.options import ConfigOption, JsonOption, SetOption, load_with_origins, print_json
+from ragkit.cli.options import ConfigOption, JsonOption, load_with_origins, print_json
 from ragkit.cli.train.common import (
     DryRunOption,
     SeedOption,
     TenantsOption,
+    TrySetOption,
     config_file,
-    install,
     models_folder,
-    not_installed,
     refuse_mixed_tenants,
+    settle,
     teller,
 )
 
@@ -37,16 +37,18 @@ def answerability(
         ),
     ],
     config: ConfigOption = None,
-    sets: SetOption = None,
+    sets: TrySetOption = None,
     seed: SeedOption = 0,
     dry_run: DryRunOption = False,
     all_tenants: TenantsOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Calibrate on labelled questions when to refuse; install it if the chances get better, else exit with 1."""
+    """Calibrate on labelled questions when to refuse; install it if the chances get better, else exit with 1.
+
+    Questions of praised answers are left out: they are those that went well.
+    """
     from ragkit.cli.printing import console
     from ragkit.cli.progress import question_count
-    from ragkit.evaluate.suite import read_questions
     from ragkit.system import Ragkit
     from ragkit.train.answerability import calibrate, rows_of
     from ragkit.train.questions import collected
@@ -56,27 +58,25 @@ def answerability(
     file = config_file(loaded)
     with Ragkit(loaded.config) as rag:
         refuse_mixed_tenants(rag, all_tenants)
-        asked = collected(rag, questions, models_folder(rag))
-        cases = read_questions(questions, models_folder(rag) / "documents-of-questions.jsonl").cases
-        unanswerable = [case for case in cases if not case.answerable]
+        # Praised answers are a selected sample: their questions are more answerable than those that people ask.
+        asked = collected(rag, questions, models_folder(rag), praised=False)
         for note in asked.notes:
             say("note", note)
         with question_count(quiet=as_json) as progress:
-            rows = rows_of(rag, asked.labelled, unanswerable, say, progress)
+            rows = rows_of(rag, asked.labelled, asked.unanswerable, say, progress)
         found = calibrate(rows, rag.config.generation, seed)
     counts = ", ".join(f"{count} {kind}" for kind, count in found.counts.items() if count)
     say("questions", f"{counts}; about {found.documents} documents")
     if not as_json:
         console().print(_table(found))
-    if found.better:
-        diff = install(file, found.scale.changes, say, dry_run=dry_run)
-    else:
-        diff = ""
-        not_installed(file, found.why_not(), say)
+    ending = settle(file, found.scale.changes, found.why_not(), sets, say, dry_run=dry_run)
+    if ending.installed:
+        say("note", "generation.refusal.min_confidence decides from now on: max_false_refusals no longer does,")
+        say("", "but for what another run of this command aims at")
     if as_json:
-        print_json({**_as_dict(found), "installed": found.better and not dry_run, "diff": diff})
-    if not found.better:
-        raise typer.Exit(1)
+        print_json({**_as_dict(found), "installed": ending.installed, "diff": ending.diff})
+    if ending.code:
+        raise typer.Exit(ending.code)
 
 
 def _table(found: Calibrated) -> Table:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,6 +48,12 @@ StepsOption = Annotated[
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="Another one draws other questions and passages.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what the config would become, and leave it.")]
+TrySetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Set one config key for a try, of which nothing is installed; repeatable."
+    ),
+]
 TenantsOption = Annotated[
     bool, typer.Option("--all-tenants", help="Learn from the documents of all tenants of a shared index.")
 ]
@@ -82,12 +88,20 @@ def models_folder(rag: Ragkit) -> Path:
 
 
 def questions(
-    rag: Ragkit, file: Path | None, synthetic: int | None, seed: int, say: Say, *, by_template: bool
+    rag: Ragkit,
+    file: Path | None,
+    synthetic: int | None,
+    seed: int,
+    say: Say,
+    *,
+    by_template: bool,
+    chooses: bool,
 ) -> tuple[Asked, Parts, int]:
     """The questions, their parts, and how many more are to be made of sentences and headings.
 
-    Labelled questions are what is measured on; made ones are trained on too. Without labelled ones made ones are parted
-    in their place. Raises RagkitError if nothing can be held out.
+    `chooses` says whether a part is needed to choose something on. Labelled questions are what is measured on; made
+    ones are trained on too. Without labelled ones made ones are parted in their place. Raises RagkitError if nothing
+    can be held out.
     """
     from ragkit.cli.printing import counted, loading
     from ragkit.train.questions import collected, made, parted, placed
@@ -102,16 +116,17 @@ def questions(
         cases = made(rag, facts, seed, folder, by_model=not by_template) if facts else []
     more = placed(cases, rag.snapshot())
     if asked.labelled:
-        parts = parted(asked.labelled)
+        parts = parted(asked.labelled, chooses=chooses)
         held_out = parts.held_out
         parts = replace(parts, train=[*parts.train, *(each for each in more if not each.documents & held_out)])
     else:
         asked.labelled = more
-        parts = parted(more)
+        parts = parted(more, chooses=chooses)
     if cases:
         asked.counts["made"] = len(more)
     said = ", ".join(f"{count:,} {source}" for source, count in asked.counts.items())
-    sizes = f"{len(parts.train)} to train, {len(parts.tuning)} to choose, {len(parts.test)} to report on"
+    choice = f"{len(parts.tuning)} to choose, " if chooses else ""
+    sizes = f"{len(parts.train)} to train, {choice}{len(parts.test)} to report on"
     say("questions", f"{said}: {sizes}, no document in two of these")
     for note in asked.notes:
         say("note", note)
@@ -134,17 +149,49 @@ def report(gains: list[Gain], say: Say) -> None:
         say("result", each.in_words())
 
 
-def install(file: Path, changes: Mapping[KeyPath, Scalar], say: Say, *, dry_run: bool) -> str:
-    """Set the keys in the config file, or only show it; prints the change and gives it back."""
+def why_not(gains: Sequence[Gain]) -> str:
+    """Why the result does not help: the first gain that is not shown. Empty if all are."""
+    return next((each.why_not() for each in gains if not each.shown), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What became of a result: whether the config has it now, what changes there, and the exit code of the command."""
+
+    installed: bool
+    diff: str
+    code: int
+
+
+def settle(
+    file: Path,
+    changes: Mapping[KeyPath, Scalar],
+    why_not: str,
+    sets: Sequence[str] | None,
+    say: Say,
+    *,
+    dry_run: bool,
+) -> Ending:
+    """Set the keys in the config file, or show what would be set, or say why neither: `why_not`, empty if it helps.
+
+    With --set nothing is installed: the gain was measured with keys that the file does not have, and might be none
+    without them.
+    """
     from ragkit.config.edit import change_config
 
-    diff = change_config(file, changes, dry_run=dry_run)
-    say("dry run" if dry_run else "installed", f"{file}, {'which stays as it is' if dry_run else 'these lines'}:")
+    if why_not:
+        say("not installed", f"{why_not}; {file} is as it was")
+        return Ending(False, "", 1)
+    installs = not (dry_run or sets)
+    diff = change_config(file, changes, dry_run=not installs)
+    say("installed" if installs else "dry run", f"{file}, {'these lines' if installs else 'which stays as it is'}:")
     for line in diff.splitlines() or ["(it says so already)"]:
         say("", line)
-    return diff
-
-
-def not_installed(file: Path, why: str, say: Say) -> None:
-    """Say that the config stays as it was, and why."""
-    say("not installed", f"{why}; {file} is as it was")
+    if sets:
+        # Names alone: a value may be a secret.
+        names = " ".join(f"--set {each.partition('=')[0]}" for each in sets)
+        say(
+            "not installed",
+            f"the figures hold under {names}, which the file does not have; write it into the file first",
+        )
+    return Ending(installs, diff, 1 if sets else 0)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import typer
 
-from ragkit.cli.options import ConfigOption, JsonOption, SetOption, load_with_origins, print_json
+from ragkit.cli.options import ConfigOption, JsonOption, load_with_origins, print_json
 from ragkit.cli.train.common import (
     DryRunOption,
     MinutesOption,
@@ -17,20 +17,21 @@ from ragkit.cli.train.common import (
     SyntheticOption,
     TemplatesOption,
     TenantsOption,
+    TrySetOption,
     config_file,
-    install,
     models_folder,
-    not_installed,
     questions,
     refuse_mixed_tenants,
     report,
+    settle,
     teller,
+    why_not,
 )
 
 
 def embedding(
     config: ConfigOption = None,
-    sets: SetOption = None,
+    sets: TrySetOption = None,
     questions_file: QuestionsOption = None,
     synthetic: SyntheticOption = None,
     by_template: TemplatesOption = False,
@@ -51,17 +52,22 @@ def embedding(
     from ragkit.cli.progress import training_progress
     from ragkit.evaluate.run import index_fingerprint
     from ragkit.system import Ragkit
-    from ragkit.train.embedder import EmbedderSettings, check_trainable, train_embedder
-    from ragkit.train.folder import run_folder
-    from ragkit.train.reranker import in_time
+    from ragkit.train.course import in_time
+    from ragkit.train.embedder import EmbedderSettings, check_embedder_packages, check_trainable, train_embedder
+    from ragkit.train.folder import check_out, run_folder
 
     say = teller(as_json)
     loaded = load_with_origins(config, sets)
     file = config_file(loaded)
     check_trainable(loaded.config.ingestion.embedding)
+    check_embedder_packages()
+    if out is not None:
+        check_out(out)
     with Ragkit(loaded.config) as rag:
         refuse_mixed_tenants(rag, all_tenants)
-        asked, parts, rest = questions(rag, questions_file, synthetic, seed, say, by_template=by_template)
+        asked, parts, rest = questions(
+            rag, questions_file, synthetic, seed, say, by_template=by_template, chooses=False
+        )
         settings = EmbedderSettings(
             steps=steps, minutes=minutes, sentences=rest - rest // 2, headings=rest // 2, seed=seed
         )
@@ -77,15 +83,12 @@ def embedding(
             result = train_embedder(rag, asked, parts, settings, folder, say, progress)
     report(result.gains, say)
     say("model", f"{folder.reference} (README.md says how it came about)")
-    diff = ""
     rebuild = command_line("index --rebuild", config, sets)
-    if result.helps:
-        diff = install(file, result.changes, say, dry_run=dry_run)
+    ending = settle(file, result.changes, why_not(result.gains), sets, say, dry_run=dry_run)
+    if ending.code == 0:
         say("next", f"{rebuild}   (about {in_time(result.embedding_s)}, {result.chunks:,} chunks)")
         say("", "The index holds vectors of the model before, which mean nothing to this one: until it is made anew,")
         say("", "searches and answers of this config are refused. A server goes on with the old one until it reloads.")
-    else:
-        not_installed(file, next(each.why_not() for each in result.gains if not each.shown), say)
     if as_json:
         print_json(
             {
@@ -93,10 +96,10 @@ def embedding(
                 "gains": [each.as_dict() for each in result.gains],
                 "synthetic": result.synthetic,
                 "helps": result.helps,
-                "installed": result.helps and not dry_run,
+                "installed": ending.installed,
                 "rebuild": rebuild,
-                "diff": diff,
+                "diff": ending.diff,
             }
         )
-    if not result.helps:
-        raise typer.Exit(1)
+    if ending.code:
+        raise typer.Exit(ending.code)

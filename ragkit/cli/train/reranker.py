@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ragkit.cli.options import ConfigOption, JsonOption, SetOption, load_with_origins, print_json
+from ragkit.cli.options import ConfigOption, JsonOption, load_with_origins, print_json
 from ragkit.cli.train.common import (
     DryRunOption,
     MinutesOption,
@@ -18,21 +18,22 @@ from ragkit.cli.train.common import (
     SyntheticOption,
     TemplatesOption,
     TenantsOption,
+    TrySetOption,
     config_file,
-    install,
     models_folder,
-    not_installed,
     questions,
     refuse_mixed_tenants,
     report,
+    settle,
     teller,
+    why_not,
 )
 from ragkit.errors import ConfigError
 
 
 def reranker(
     config: ConfigOption = None,
-    sets: SetOption = None,
+    sets: TrySetOption = None,
     questions_file: QuestionsOption = None,
     synthetic: SyntheticOption = None,
     by_template: TemplatesOption = False,
@@ -57,17 +58,26 @@ def reranker(
     from ragkit.cli.progress import training_progress
     from ragkit.evaluate.run import index_fingerprint
     from ragkit.system import Ragkit
-    from ragkit.train.folder import run_folder
-    from ragkit.train.reranker import RerankerSettings, base_folder, train_reranker
+    from ragkit.train.folder import check_out, run_folder
+    from ragkit.train.reranker import (
+        RerankerSettings,
+        base_folder,
+        check_layers,
+        check_reranker_packages,
+        train_reranker,
+    )
 
     say = teller(as_json)
     loaded = load_with_origins(config, sets)
     file = config_file(loaded)
     kept = _layers(layers)
-    base_folder(base)
+    check_layers(base_folder(base), kept)
+    check_reranker_packages()
+    if out is not None:
+        check_out(out)
     with Ragkit(loaded.config) as rag:
         refuse_mixed_tenants(rag, all_tenants)
-        asked, parts, rest = questions(rag, questions_file, synthetic, seed, say, by_template=by_template)
+        asked, parts, rest = questions(rag, questions_file, synthetic, seed, say, by_template=by_template, chooses=True)
         settings = RerankerSettings(
             base=base,
             layers=kept,
@@ -92,11 +102,7 @@ def reranker(
     if result.present is not None and result.present.difference.high < 0:
         say("warning", f"the reranker that is configured now ranks worse than none: {result.present.in_words()}")
         say("", "to turn it off: retrieval.reranking.backend: none")
-    diff = ""
-    if result.helps:
-        diff = install(file, result.changes, say, dry_run=dry_run)
-    else:
-        not_installed(file, next(each.why_not() for each in result.gains if not each.shown), say)
+    ending = settle(file, result.changes, why_not(result.gains), sets, say, dry_run=dry_run)
     if as_json:
         print_json(
             {
@@ -106,12 +112,12 @@ def reranker(
                 "synthetic": result.synthetic,
                 "rerank_ms": result.milliseconds,
                 "helps": result.helps,
-                "installed": result.helps and not dry_run,
-                "diff": diff,
+                "installed": ending.installed,
+                "diff": ending.diff,
             }
         )
-    if not result.helps:
-        raise typer.Exit(1)
+    if ending.code:
+        raise typer.Exit(ending.code)
 
 
 def _layers(given: str | None) -> tuple[int, ...] | None:
