@@ -93,7 +93,9 @@ class RunFolder:
 
 def check_out(out: Path) -> None:
     """Raise RagkitError if a folder, or the one beside it that a run works in, holds something that no run made."""
-    if out.exists() and not read_facts(out):
+    if read_facts(out):
+        return  # a kill may have left half of the folder that this model was made in
+    if out.exists():
         raise RagkitError(f"{out} is there already, and is no model of ragkit's", mend="name another with --out")
     check_work(out.with_name(f"{out.name}.work"))
 

@@ -67,6 +67,9 @@ def test_a_run_that_was_killed_before_its_plan_was_there_begins_again(tmp_path: 
     check_out(tmp_path / "mine")
     assert folder.plan() == {}
     publish(folder)
+    folder.work.mkdir()
+    (folder.work / "checkpoint").write_text("left by a kill while the folder was removed")
+    check_out(tmp_path / "mine")
     assert folder.finished
 
 

@@ -189,7 +189,7 @@ def settle(
         say("", line)
     if sets:
         # Names alone: a value may be a secret.
-        names = " ".join(f"--set {each.partition('=')[0]}" for each in sets)
+        names = " ".join(f"--set {each.partition('=')[0].strip()}" for each in sets)
         say(
             "not installed",
             f"the figures hold under {names}, which the file does not have; write it into the file first",
