@@ -33,8 +33,8 @@ def answerability(
         typer.Option(
             "--questions",
             metavar="FILE",
-            help="50 or more labelled questions, some with answerable: false: JSON lines, CSV, SQuAD or a BEIR folder. Those"
-            " of praised answers are not added: they are the ones that went well.",
+            help="50 or more labelled questions, some with answerable: false: JSON lines, CSV, SQuAD or a BEIR folder."
+            " Those of praised answers are not added: they are the ones that went well.",
         ),
     ],
     config: ConfigOption = None,
