@@ -26,7 +26,7 @@ COMMANDS = {
     "index": "Read documents into the index.",
     "search": "Find the passages that match a question.",
     "ask": "Answer a question with citations.",
-    "batch": "Answer a file of questions, from here or through a provider's batch interface.",
+    "batch": "Answer a file of questions, here or as a provider's batch.",
     "serve": "Serve questions, search and uploads over HTTP.",
     "mcp": "Give a language model the tools search, ask and get_document.",
     "keys": "API keys of the server: create, list, revoke.",
