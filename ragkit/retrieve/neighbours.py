@@ -8,7 +8,7 @@ towards the mean of those of its nearest chunks:
 Diaz (2005), "Regularizing Ad Hoc Retrieval Scores", smooths like this over the best documents of a question. So here:
 neighbours are looked for among the candidates, when the question is asked, by the vectors that are in the index. There
 is no graph to build, to keep or to bring up to date, and filters hold by themselves. Chunks of the same document are no
-neighbours: they are alike whatever the question is, and lift one another past the one that answers.
+neighbours: they are alike whatever the question is. scripts/neighbour_forms.py compares this form with others.
 """
 
 from __future__ import annotations
