@@ -121,8 +121,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             yield made
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Of a module and no longer: while it is open an event loop runs in this thread, and others can have none."""
     pytest.importorskip("playwright", reason="the pages are tested with playwright: pip install -e '.[dev]'")
     from playwright.sync_api import sync_playwright
 
