@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
@@ -71,12 +72,20 @@ class Router:
         alone = config.generation.without_model()
         self._make_stand_in = lambda: make(alone)
         self._stand_in: Generator | None = None
+        self._loading = threading.Lock()
 
     async def stand_in(self) -> Generator:
         """The generator that needs no model behind an API."""
         if self._stand_in is None:
-            self._stand_in = await asyncio.to_thread(self._make_stand_in)
+            return await asyncio.to_thread(self._loaded_stand_in)
         return self._stand_in
+
+    def _loaded_stand_in(self) -> Generator:
+        """Once, for all requests that come to it at the same time, and for one whose time was over while it loaded."""
+        with self._loading:
+            if self._stand_in is None:
+                self._stand_in = self._make_stand_in()
+            return self._stand_in
 
     def close(self) -> None:
         """Close the connections of callers without an event loop. The router can be used again."""

@@ -8,19 +8,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from ragkit.config.schema import Config
+from ragkit.config.schema import Config, Generation
 from ragkit.errors import ServiceError, StreamCut
 from ragkit.gateway.cost import cost_lines, worst_case
 from ragkit.gateway.deadline import Deadline
-from ragkit.gateway.routing import KEPT, NOTE, STAND_IN, Request, RoutedGenerator
+from ragkit.gateway.routing import KEPT, NOTE, STAND_IN, Request, RoutedGenerator, Router
+from ragkit.generate import Generator as AnswerGenerator
 from ragkit.generate.generated import Generated, whole_of
 from ragkit.types import Attempt, Chunk, ScoredChunk, Usage
 from tests.gateway.fault_server import TEXT, WORDS, Fault, FaultServer
-from tests.gateway.routed import QUESTION, RESULTS, config_over, routed
+from tests.gateway.routed import QUESTION, RESULTS, config_over, embedder, make, routed
 
 DEAD = "http://127.0.0.1:9/v1"  # nobody listens there
 SHORT: dict[str, Any] = {"deadline_s": 3.0, "wait_s": 1.0}
@@ -136,9 +138,30 @@ def test_an_endpoint_that_cannot_be_made_is_passed_over(good: FaultServer) -> No
     assert not generated.degraded
 
 
+def test_what_stands_in_is_made_once_though_many_need_it_at_a_time() -> None:
+    made: list[Generation] = []
+
+    def slowly(generation: Generation) -> AnswerGenerator:
+        made.append(generation)
+        time.sleep(0.2)
+        return make(generation)
+
+    router = Router(config_over({"a": DEAD}), slowly)
+
+    async def all_at_once() -> list[AnswerGenerator]:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.01):  # one whose time is over goes on loading
+                await router.stand_in()
+        return await asyncio.gather(*(router.stand_in() for _ in range(8)))
+
+    found = asyncio.run(all_at_once())
+    assert len(made) == 1
+    assert len(set(map(id, found))) == 1
+
+
 def test_a_request_ends_in_its_time_whatever_its_endpoints_do() -> None:
     with serving("hang") as mute, routed({"a": mute}, deadline_s=30.0) as generator:
-        asked(generator.on_behalf_of(Request(deadline=Deadline.after(0.0))))  # loads what the documents need
+        embedder().embed_question("loads what the documents need")
         deadline = Deadline.after(3.0)
         generated = asked(generator.on_behalf_of(Request(deadline=deadline)))
         assert deadline.left() > 0
