@@ -14,11 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import ValidationError
-
 from ragkit.config.hashing import config_hash
 from ragkit.config.load import load_config
-from ragkit.config.schema import Config, Filter, Generation, Retrieval
+from ragkit.config.schema import Config, Filter, Generation
 from ragkit.config.written_at import written_at
 from ragkit.embed import Embedder, make_embedder
 from ragkit.errors import ConfigError, IndexMismatch, ModelError
@@ -186,10 +184,10 @@ class Ragkit:
         question = _readable(question)
         retrieval = self.config.retrieval
         if top_k is not None:
-            retrieval = _changed(retrieval, {"top_k": top_k})
-            retrieval = _changed(retrieval, {"candidates": max(top_k, retrieval.candidates)})
+            retrieval = retrieval.changed({"top_k": top_k})
+            retrieval = retrieval.changed({"candidates": max(top_k, retrieval.candidates)})
         if strategy is not None:
-            retrieval = _changed(retrieval, {"strategy": strategy})
+            retrieval = retrieval.changed({"strategy": strategy})
         reranker = self.reranker if rerank else None
         store = self.snapshot().store
         return retrieve(question, store, self.embedder, retrieval, reranker, filters, self.rewriter())
@@ -515,13 +513,3 @@ def _readable(question: str) -> str:
     if not question.strip():
         raise ConfigError("the question is empty", mend="write what you want to know")
     return whole_characters(question)
-
-
-def _changed(retrieval: Retrieval, changes: dict[str, object]) -> Retrieval:
-    """The settings with some replaced. Raises ConfigError for a value that the config would not take either."""
-    values = {name: getattr(retrieval, name) for name in Retrieval.model_fields}
-    try:
-        return Retrieval.model_validate({**values, **changes})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None

@@ -27,7 +27,7 @@ from ragkit.config.schema import Config
 from ragkit.embed import Embedder, make_embedder
 from ragkit.evaluate.beir import Dataset, read_dataset
 from ragkit.evaluate.metrics import PerQuery, evaluate_run
-from ragkit.evaluate.retrieval import EmbeddedQuestions, index_of, question_vectors, ranked_documents
+from ragkit.evaluate.retrieval import embedded_questions, index_of, question_vectors, ranked_documents
 from ragkit.evaluate.split import document_clusters, split_queries
 from ragkit.evaluate.statistics import paired_difference
 from ragkit.generate import make_generator
@@ -165,7 +165,7 @@ def measured(
     placed = index_of([data.corpus_path], config)
     build_index(placed, [data.corpus_path], embedder=embedder, wait_s=3600)
     snapshot = open_snapshot(placed)
-    known = EmbeddedQuestions(list(data.queries.values()), embedder, question_vectors(placed))
+    known = embedded_questions(list(data.queries.values()), embedder, question_vectors(placed))
     rewriter = make_rewriter(placed, snapshot.store, lambda: _generator(placed, embedder))
     run: dict[str, list[tuple[str, float]]] = {}
     milliseconds: list[float] = []

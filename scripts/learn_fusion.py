@@ -39,7 +39,7 @@ from ragkit.config.schema import Feedback, Fusion, Neighbours, Retrieval
 from ragkit.embed import make_embedder
 from ragkit.evaluate.beir import read_dataset
 from ragkit.evaluate.metrics import documents_from_chunks, evaluate_run
-from ragkit.evaluate.retrieval import EmbeddedQuestions, index_of, question_vectors
+from ragkit.evaluate.retrieval import embedded_questions, index_of, question_vectors
 from ragkit.evaluate.split import document_clusters, split_queries
 from ragkit.evaluate.statistics import paired_difference
 from ragkit.ingest.index import build_index
@@ -97,7 +97,7 @@ def collect(folder: Path, out: Path) -> None:
     placed = index_of([data.corpus_path], config)
     build_index(placed, [data.corpus_path], embedder=embedder, wait_s=3600)
     snapshot = open_snapshot(placed)
-    known = EmbeddedQuestions(list(data.queries.values()), embedder, question_vectors(placed))
+    known = embedded_questions(list(data.queries.values()), embedder, question_vectors(placed))
     retrieval = placed.retrieval
 
     def fed_by(feedback: Feedback) -> Retrieval:

@@ -32,7 +32,7 @@ from ragkit.config.load import load_config
 from ragkit.embed import make_embedder
 from ragkit.evaluate.beir import Dataset, read_dataset
 from ragkit.evaluate.metrics import PerQuery, documents_from_chunks, evaluate_run
-from ragkit.evaluate.retrieval import EmbeddedQuestions, index_of, question_vectors
+from ragkit.evaluate.retrieval import embedded_questions, index_of, question_vectors
 from ragkit.evaluate.split import document_clusters, split_queries
 from ragkit.evaluate.statistics import Interval, paired_difference
 from ragkit.ingest.index import build_index
@@ -88,7 +88,7 @@ def candidates_of(folder: Path) -> Row:
     embedder = make_embedder(config.ingestion.embedding)
     build_index(placed, [data.corpus_path], embedder=embedder, wait_s=3600)
     retrieval = placed.retrieval.model_copy(update={"top_k": 1000})
-    known = EmbeddedQuestions(list(data.queries.values()), embedder, question_vectors(placed))
+    known = embedded_questions(list(data.queries.values()), embedder, question_vectors(placed))
     texts: dict[str, int] = {}
     queries: list[Row] = []
     snapshot = open_snapshot(placed)

@@ -31,7 +31,7 @@ from ragkit.config.schema import Neighbours
 from ragkit.embed import Embedder, make_embedder
 from ragkit.evaluate.beir import read_dataset
 from ragkit.evaluate.metrics import documents_from_chunks, evaluate_run
-from ragkit.evaluate.retrieval import EmbeddedQuestions, index_of, question_vectors
+from ragkit.evaluate.retrieval import embedded_questions, index_of, question_vectors
 from ragkit.evaluate.split import document_clusters, split_queries
 from ragkit.evaluate.statistics import paired_difference
 from ragkit.ingest.index import build_index
@@ -133,7 +133,7 @@ def collected(folder: Path, embedder: Embedder, sample: int | None) -> Corpus:
     data = read_dataset(folder)
     placed = index_of([data.corpus_path], load_config(CONFIG).config)
     build_index(placed, [data.corpus_path], embedder=embedder, wait_s=3600)
-    known = EmbeddedQuestions(list(data.queries.values()), embedder, question_vectors(placed))
+    known = embedded_questions(list(data.queries.values()), embedder, question_vectors(placed))
     snapshot = open_snapshot(placed)
     try:
         store, retrieval = snapshot.store, placed.retrieval

@@ -27,32 +27,36 @@ from train_reader import held_out
 from ragkit.config.load import load_config
 from ragkit.embed import Embedder, make_embedder
 from ragkit.evaluate.beir import read_dataset
-from ragkit.evaluate.retrieval import EmbeddedQuestions, index_of, question_vectors
+from ragkit.evaluate.retrieval import embedded_questions, index_of, question_vectors
 from ragkit.evaluate.statistics import mean_interval
 from ragkit.generate.extractive import WEIGHTS, rank_sentences
 from ragkit.generate.reader import Reader
 from ragkit.ingest.index import build_index
 from ragkit.ingest.sentences import split_sentences
-from ragkit.ingest.vectors import VectorJournal
 from ragkit.retrieve.retriever import retrieve
 from ragkit.store.open import open_snapshot
 
 CONFIG = Path(__file__).parent.parent / "configs" / "quickstart.yaml"
 
 
-class RememberedPassages(EmbeddedQuestions):
-    """Embeds each sentence once, whatever number of questions look at it."""
+class RememberedPassages:
+    """An embedder that embeds each sentence once, whatever number of questions look at it."""
 
-    def __init__(self, questions: Sequence[str], embedder: Embedder, kept: VectorJournal) -> None:
-        super().__init__(questions, embedder, kept)
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
         self._rows: dict[str, NDArray[np.float32]] = {}
-        self._model = embedder
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         fresh = [text for text in dict.fromkeys(texts) if text not in self._rows]
         if fresh:
-            self._rows.update(zip(fresh, self._model.embed_passages(fresh), strict=True))
+            self._rows.update(zip(fresh, self._embedder.embed_passages(fresh), strict=True))
         return np.stack([self._rows[text] for text in texts])
+
+    def embed_question(self, text: str) -> NDArray[np.float32]:
+        return self._embedder.embed_question(text)
+
+    def embed_questions(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self._embedder.embed_questions(texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,8 @@ def read_questions(folder: Path, reader: Reader | None) -> list[Question]:
     placed = index_of([data.corpus_path], config)
     embedder = make_embedder(config.ingestion.embedding)
     build_index(placed, [data.corpus_path], embedder=embedder, wait_s=3600)
-    known = RememberedPassages(list(data.queries.values()), embedder, question_vectors(config))
+    remembered = RememberedPassages(embedder)
+    known = embedded_questions(list(data.queries.values()), remembered, question_vectors(config))
     answers: dict[str, list[str]] = {
         row["_id"]: row["metadata"]["answers"]
         for line in (folder / "queries.jsonl").read_text(encoding="utf-8").splitlines()

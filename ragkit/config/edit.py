@@ -21,6 +21,7 @@ import yaml
 from ragkit.config.document import Document, read_document, reads_as_text
 from ragkit.config.keys import KeyPath, dotted
 from ragkit.config.load import load_config, merge
+from ragkit.durable import sync
 from ragkit.errors import ConfigError
 
 Scalar = str | int | float | bool | None
@@ -40,12 +41,12 @@ def change_config(path: Path, changes: Mapping[KeyPath, Scalar], *, dry_run: boo
     try:
         with partial.open("w", encoding="utf-8", newline="") as file:
             file.write(after)
-            file.flush()
-            os.fsync(file.fileno())
         load_config(partial)
         if not dry_run:
             shutil.copymode(path, partial)
+            sync(partial)
             partial.replace(path)
+            sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
     names = (path.name, path.name)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from ragkit.errors import ConfigError
 from ragkit.service import http_address
 
 
@@ -26,6 +28,20 @@ class Part(BaseModel):
         allow_inf_nan=False,
         hide_input_in_errors=True,  # an address may carry a password
     )
+
+    def changed(self, values: Mapping[str, object]) -> Self:
+        """The part with some values replaced. Raises ConfigError for a value that the config would not take either.
+
+        >>> from ragkit.config.schema import Retrieval
+        >>> Retrieval().changed({"top_k": 3}).top_k
+        3
+        """
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        try:
+            return type(self).model_validate(fields | dict(values))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ConfigError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
 
 
 PathField = Annotated[Path, Field(strict=False)]

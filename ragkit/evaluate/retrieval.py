@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ragkit.config.hashing import config_hash
 from ragkit.config.schema import Config, Reranking
 from ragkit.embed import Embedder, make_embedder
+from ragkit.embed.known import KnownQuestions
 from ragkit.evaluate.beir import dataset_hash, read_dataset, unusable
 from ragkit.evaluate.metrics import PerQuery, documents_from_chunks, evaluate_run
 from ragkit.evaluate.report import RetrievalReport, retrieval_report
@@ -27,8 +28,7 @@ from ragkit.retrieve.retriever import retrieve
 from ragkit.store.open import Snapshot, open_snapshot
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    pass
 
 Strategy = Literal["dense", "sparse", "hybrid"]
 
@@ -72,7 +72,7 @@ def evaluate_retrieval(
     snapshot = open_snapshot(placed)
     try:
         reranker = make_reranker(config.retrieval.reranking)
-        known = EmbeddedQuestions(list(data.queries.values()), embedder, question_vectors(config, cache))
+        known = embedded_questions(list(data.queries.values()), embedder, question_vectors(config, cache))
         run = ranked_documents(placed, data.queries, snapshot, known, reranker, _rewriter(placed, snapshot, embedder))
     finally:
         snapshot.close()
@@ -155,27 +155,14 @@ def question_vectors(config: Config, cache: Path | None = None) -> VectorJournal
     return VectorJournal((cache or default_cache()) / f"questions-{name}.sqlite", model)
 
 
-class EmbeddedQuestions:
+def embedded_questions(questions: Sequence[str], embedder: Embedder, kept: VectorJournal) -> KnownQuestions:
     """All questions embedded in one go: the measure is of ranking, not of the time for one question. What `kept` has is
     not embedded again. What a question was rewritten to is embedded when it is searched."""
-
-    def __init__(self, questions: Sequence[str], embedder: Embedder, kept: VectorJournal) -> None:
-        self._embedder = embedder
-        self._vectors = kept.get(questions)
-        fresh = sorted({question for question in questions if question not in self._vectors})
-        if fresh:
-            vectors = embedder.embed_questions(fresh)
-            kept.put(fresh, vectors)
-            self._vectors.update(zip(fresh, vectors, strict=True))
-        kept.close()
-
-    def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return self._embedder.embed_passages(texts)
-
-    def embed_question(self, text: str) -> NDArray[np.float32]:
-        if text not in self._vectors:
-            self._vectors[text] = self._embedder.embed_question(text)
-        return self._vectors[text]
-
-    def embed_questions(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return self._embedder.embed_questions(texts)
+    vectors = kept.get(questions)
+    fresh = sorted({question for question in questions if question not in vectors})
+    if fresh:
+        found = embedder.embed_questions(fresh)
+        kept.put(fresh, found)
+        vectors.update(zip(fresh, found, strict=True))
+    kept.close()
+    return KnownQuestions(embedder, vectors)

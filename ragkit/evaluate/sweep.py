@@ -16,12 +16,13 @@ from functools import cache
 from typing import Any
 
 from ragkit.config.schema import Config
+from ragkit.embed.known import KnownQuestions
 from ragkit.errors import ConfigError
 from ragkit.evaluate.cases import Case
 from ragkit.evaluate.examine import conditions_of
 from ragkit.evaluate.gold import Gold, GoldFinder
 from ragkit.evaluate.leakage import Leak, leaks_between, like_documents
-from ragkit.evaluate.retrieval import EmbeddedQuestions, question_vectors
+from ragkit.evaluate.retrieval import embedded_questions, question_vectors
 from ragkit.evaluate.run import indexed_documents, placed_config
 from ragkit.evaluate.stage_metrics import Places, stage_metrics
 from ragkit.evaluate.statistics import Interval, holm, paired_difference, permutation_test
@@ -205,7 +206,7 @@ class _Bench:
     configure: Callable[[Settings], Config]
     metric: str
     systems: dict[str, _System] = field(default_factory=dict[str, Any])
-    vectors: dict[str, EmbeddedQuestions] = field(default_factory=dict[str, EmbeddedQuestions])
+    vectors: dict[str, KnownQuestions] = field(default_factory=dict[str, KnownQuestions])
     embed_ms: dict[str, float] = field(default_factory=dict[str, float])
 
     def trial(self, settings: Settings, cases: Sequence[Case]) -> Trial:
@@ -270,11 +271,11 @@ class _Bench:
             self.embed_ms[key] = statistics.median(measured)
         return self.embed_ms[key]
 
-    def _vectors(self, rag: Ragkit, config: Config) -> EmbeddedQuestions:
+    def _vectors(self, rag: Ragkit, config: Config) -> KnownQuestions:
         key = repr(config.ingestion.embedding)
         if key not in self.vectors:
             questions = [case.question for case in self.loaded.cases]
-            self.vectors[key] = EmbeddedQuestions(questions, rag.embedder, question_vectors(config))
+            self.vectors[key] = embedded_questions(questions, rag.embedder, question_vectors(config))
         return self.vectors[key]
 
 

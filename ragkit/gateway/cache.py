@@ -18,10 +18,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ragkit.config.schema import Config, Filter
+from ragkit.embed.known import KnownQuestions
 from ragkit.gateway.cache_entry import Entry, exact_key, scope_of
 from ragkit.gateway.cache_evidence import (
     Found,
-    KnownQuestion,
     changed,
     documents_of,
     evidence_of,
@@ -261,7 +261,7 @@ class AnswerCache:
             miss.vector = look.embed() if by_meaning else None
             miss.found = search_cheaply(question.text, miss.vector, stages, question.filters)
             if miss.vector is not None:
-                miss.stages = replace(stages, embedder=KnownQuestion(stages.embedder, question.text, miss.vector))
+                miss.stages = replace(stages, embedder=KnownQuestions(stages.embedder, {question.text: miss.vector}))
             self._told(lambda: self.store.count("misses"), None)
         miss.ms += (time.perf_counter() - began) * 1e3
         return miss

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragkit.config.schema import Diversity, Filter, Reranking, Retrieval
+from ragkit.embed.known import KnownQuestions
 from ragkit.gateway.cache_entry import Entry, fingerprint, fingerprints
 from ragkit.gateway.cache_store import CacheStore, bounds_of
 from ragkit.generate.answerability import READ
@@ -29,30 +30,11 @@ if TYPE_CHECKING:
     from ragkit.ask import Stages
     from ragkit.config.caching import Cache
     from ragkit.config.schema import Config
-    from ragkit.embed import Embedder
     from ragkit.store import StoreReader
     from ragkit.types import Answer
 
 _AT_ONCE = 500
 """Chunks that are looked up in one call."""
-
-
-class KnownQuestion:
-    """An embedder that has the vector of one question already, and asks another embedder for everything else."""
-
-    def __init__(self, embedder: Embedder, question: str, vector: NDArray[np.float32]) -> None:
-        self._embedder = embedder
-        self._question = question
-        self._vector = vector
-
-    def embed_question(self, text: str) -> NDArray[np.float32]:
-        return self._vector if text == self._question else self._embedder.embed_question(text)
-
-    def embed_questions(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return self._embedder.embed_questions(texts)
-
-    def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return self._embedder.embed_passages(texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +65,7 @@ def search_cheaply(
             "candidates": max(top_k, retrieval.candidates),
         }
     )
-    embedder = stages.embedder if vector is None else KnownQuestion(stages.embedder, question, vector)
+    embedder = stages.embedder if vector is None else KnownQuestions(stages.embedder, {question: vector})
     found = contextvars.Context().run(retrieve, question, stages.store, embedder, plain, None, filters)
     return Found(found, reach)
 

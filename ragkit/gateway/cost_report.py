@@ -44,8 +44,9 @@ class Spent:
         return self.nano_usd / 1e9
 
 
-def spent_by(ledger: Ledger, by: By, since: str = "", until: str = "9") -> list[Spent]:
-    """The groups in the order of their names, of the days from `since` to `until` (as "2026-11-26"), both included."""
+def spent_by(ledger: Ledger, by: By, since: str = "", until: str = "9", tenant: str | None = None) -> list[Spent]:
+    """The groups in the order of their names, of the days from `since` to `until` (as "2026-11-26"), both included, and
+    of one tenant where it is named."""
     sums = ("input_tokens", "cached_tokens", "output_tokens", "nano_usd")
     saved = "COALESCE(SUM(saved_nano_usd), 0)"
     columns = ", ".join(f"COALESCE(SUM({name}), 0)" for name in sums)
@@ -53,9 +54,10 @@ def spent_by(ledger: Ledger, by: By, since: str = "", until: str = "9") -> list[
     query = (
         f"SELECT {_COLUMNS[by]} AS grouped, COUNT(DISTINCT id), {columns}, SUM(call IS NOT NULL AND nano_usd IS NULL),"
         f" {saved}"
-        " FROM calls LEFT JOIN lines ON call = id WHERE day >= ? AND day <= ? GROUP BY grouped ORDER BY grouped"
+        " FROM calls LEFT JOIN lines ON call = id WHERE day >= ? AND day <= ? AND tenant = COALESCE(?, tenant)"
+        " GROUP BY grouped ORDER BY grouped"
     )
-    rows = ledger.rows(query, (since, until))
+    rows = ledger.rows(query, (since, until, tenant))
     return [Spent(str(row[0] or ""), *cast("tuple[int, int, int, int, int, int, int]", row[1:])) for row in rows]
 
 

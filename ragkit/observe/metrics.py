@@ -59,6 +59,14 @@ class Metrics:
         else:
             self._cost.inc(answer.cost_usd)
 
+    def by_status(self) -> dict[str, int]:
+        """Requests since the start by HTTP status."""
+        counts: dict[str, int] = {}
+        for sample in (each for family in self._requests.collect() for each in family.samples):
+            if sample.name.endswith("_total"):
+                counts[sample.labels["status"]] = counts.get(sample.labels["status"], 0) + int(sample.value)
+        return dict(sorted(counts.items()))
+
     def text(self, uploads: Mapping[str, int]) -> bytes:
         """The text that Prometheus reads, in its format 0.0.4."""
         for state in ("queued", "indexing", "done", "failed", "cancelled"):

@@ -28,16 +28,14 @@ class Lists:
     sparse: tuple[list[Hit], ...]
     splade: tuple[list[Hit], ...] = ()
 
-    def joined(self, retrieval: Retrieval) -> tuple[list[Hit], list[Hit]]:
-        """One dense and one sparse list: of each query the first `candidates`, joined by the configured fusion."""
-        kept = retrieval.candidates
-        dense, sparse = ([hits[:kept] for hits in lists] for lists in (self.dense, self.sparse))
-        return join(dense, retrieval.fusion), join(sparse, retrieval.fusion)
-
-    def joined_splade(self, retrieval: Retrieval) -> list[Hit]:
-        """The same for SPLADE."""
-        lists = [hits[: retrieval.candidates] for hits in self.splade]
-        return join(lists, retrieval.fusion) if lists else []
+    def joined(self, retrieval: Retrieval) -> tuple[list[Hit], list[Hit], list[Hit]]:
+        """One list by meaning, one of BM25 and one of SPLADE: of each query the first `candidates`, joined by the
+        configured fusion."""
+        dense, sparse, splade = (
+            join([hits[: retrieval.candidates] for hits in lists], retrieval.fusion) if lists else []
+            for lists in (self.dense, self.sparse, self.splade)
+        )
+        return dense, sparse, splade
 
 
 def embed_query(query: Query, embedder: Embedder) -> NDArray[np.float32]:

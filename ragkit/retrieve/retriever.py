@@ -96,8 +96,7 @@ def retrieve(
         with _timed(timings, "splade"):
             found = replace(found, splade=search_splade(queries, store, retrieval.candidates, conditions))
     with _timed(timings, "fuse"):
-        dense, sparse = found.joined(retrieval)
-        splade = found.joined_splade(retrieval)
+        dense, sparse, splade = found.joined(retrieval)
         ranked = ranking(dense, sparse, retrieval, splade)
     if feedback.by_words(retrieval) or feedback.by_meaning(retrieval):
         with _timed(timings, "feedback"):

@@ -50,7 +50,7 @@ class DeepLists:
     def splade(self, retrieval: Retrieval) -> list[Hit]:
         """The list of SPLADE with these settings, followed by what stands further down."""
         deep = join(self.found.splade, retrieval.fusion) if self.found.splade else []
-        return _followed(self.found.joined_splade(retrieval), deep)
+        return _followed(self.found.joined(retrieval)[2], deep)
 
     def dense(self, retrieval: Retrieval) -> list[Hit]:
         """The dense list with these settings, followed by what stands further down."""
@@ -61,8 +61,8 @@ class DeepLists:
         return self._lists(retrieval)[1]
 
     def _lists(self, retrieval: Retrieval) -> tuple[list[Hit], list[Hit]]:
-        dense, sparse = self.found.joined(retrieval)
-        again = self.feed_back(ranking(dense, sparse, retrieval, self.found.joined_splade(retrieval)), retrieval)
+        dense, sparse, splade = self.found.joined(retrieval)
+        again = self.feed_back(ranking(dense, sparse, retrieval, splade), retrieval)
         return (
             again[0] or _followed(dense, join(self.found.dense, retrieval.fusion)),
             again[1] or _followed(sparse, join(self.found.sparse, retrieval.fusion)),
@@ -70,12 +70,12 @@ class DeepLists:
 
     def fused(self, retrieval: Retrieval) -> Fused:
         """What retrieval has after fusion, feedback and neighbours with these settings, best first."""
-        dense, sparse = self.found.joined(retrieval)
+        dense, sparse, splade = self.found.joined(retrieval)
         if by_meaning(retrieval):
             dense = self.dense(retrieval)[: retrieval.candidates]
         if by_words(retrieval):
             sparse = self.sparse(retrieval)[: retrieval.candidates]
-        return self.smooth(ranking(dense, sparse, retrieval, self.found.joined_splade(retrieval)), retrieval)
+        return self.smooth(ranking(dense, sparse, retrieval, splade), retrieval)
 
     def results(self, ranked: Fused, retrieval: Retrieval) -> list[str]:
         """What is left of the ranking of the stage before."""

@@ -244,7 +244,8 @@ def _standings(chunk_id: str, lists: DeepLists, retrieval: Retrieval, rerank: _R
     """Every stage in its order, down to the last that runs."""
     fused, strategy = lists.fused(retrieval), retrieval.strategy
     sparse, dense = ([(hit.chunk_id, hit.score) for hit in hits(retrieval)] for hits in (lists.sparse, lists.dense))
-    kept_dense, kept_sparse = (max(len(hits), retrieval.candidates) for hits in lists.found.joined(retrieval))
+    joined = lists.found.joined(retrieval)
+    kept_dense, kept_sparse, kept_splade = (max(len(hits), retrieval.candidates) for hits in joined)
     if by_meaning(retrieval):
         kept_dense = retrieval.candidates
     if by_words(retrieval):
@@ -257,7 +258,6 @@ def _standings(chunk_id: str, lists: DeepLists, retrieval: Retrieval, rerank: _R
     ]
     if retrieval.sparse != "bm25":
         splade = [(hit.chunk_id, hit.score) for hit in lists.splade(retrieval)]
-        kept_splade = max(len(lists.found.joined_splade(retrieval)), retrieval.candidates)
         standings.insert(1, _standing("splade", chunk_id, splade, kept_splade, used=by_splade(retrieval)))
     last = fused[:kept]
     if rerank is not None:

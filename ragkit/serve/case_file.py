@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from ragkit.durable import write_whole
 from ragkit.evaluate.cases import Case, read_jsonl
 from ragkit.ingest.owner import NOBODYS
 from ragkit.serve.access import Caller
@@ -56,16 +56,5 @@ class CaseFile:
         if not cases:
             path.unlink(missing_ok=True)
             return
-        partial = path.with_suffix(".part")
-        with partial.open("w", encoding="utf-8") as file:
-            for case in cases:
-                fields = case.model_dump(mode="json", exclude_defaults=True)
-                file.write(f"{json.dumps(fields, ensure_ascii=False)}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        handle = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        rows = (case.model_dump(mode="json", exclude_defaults=True) for case in cases)
+        write_whole(path, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows), private=True)

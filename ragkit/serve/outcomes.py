@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ragkit.gateway.cost_report import By, Spent, spent_by
 from ragkit.gateway.ledger import Ledger
 from ragkit.serve.access import Caller
 from ragkit.serve.database import Database
@@ -101,21 +102,9 @@ def _asked(rows: Sequence[Any]) -> Asked:
     return Asked(len(rows), len(rows) - answered - failed, failed, sum(row["degraded"] for row in rows), median, p95)
 
 
-def spent(ledger: Ledger, caller: Caller, since_day: str) -> dict[str, list[dict[str, Any]]]:
-    """Calls, tokens and money of the caller's tenant since a day, by key, tenant and model, the dearest first.
-
-    `unpriced` lines have no known price and are in no sum.
-    """
-    return {by: _spent_by(ledger, caller, by, since_day) for by in ("key", "tenant", "model")}
-
-
-def _spent_by(ledger: Ledger, caller: Caller, by: str, since_day: str) -> list[dict[str, Any]]:
-    mine, values = ("AND tenant = ?", [caller.tenant]) if caller.tenant else ("", [])
-    query = (
-        f"SELECT COALESCE({by}, ''), COUNT(DISTINCT id), COALESCE(SUM(input_tokens), 0),"
-        " COALESCE(SUM(output_tokens), 0), COALESCE(SUM(nano_usd), 0) AS spent,"
-        " SUM(call IS NOT NULL AND nano_usd IS NULL)"
-        f" FROM calls LEFT JOIN lines ON call = id WHERE day >= ? {mine} GROUP BY 1 ORDER BY spent DESC, 1 LIMIT ?"
-    )
-    names = ("group", "calls", "input_tokens", "output_tokens", "nano_usd", "unpriced")
-    return [dict(zip(names, row, strict=True)) for row in ledger.rows(query, (since_day, *values, _MOST_GROUPS))]
+def spent(ledger: Ledger, caller: Caller, since_day: str) -> dict[str, list[Spent]]:
+    """What the caller's tenant spent since a day, by key, tenant and model, the dearest first."""
+    kinds: tuple[By, ...] = ("key", "tenant", "model")
+    tenant = caller.tenant or None
+    found = {by: spent_by(ledger, by, since_day, tenant=tenant) for by in kinds}
+    return {by: sorted(groups, key=lambda one: -one.nano_usd)[:_MOST_GROUPS] for by, groups in found.items()}

@@ -9,13 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from ragkit.config.edit import Scalar
 from ragkit.config.schema import Filter, Retrieval, Transform
-from ragkit.errors import ConfigError
 from ragkit.evaluate.cases import Case
 from ragkit.evaluate.gold import GoldFinder
 from ragkit.retrieve.retriever import Retrieved, retrieve
@@ -114,17 +111,7 @@ def changed(retrieval: Retrieval, settings: Mapping[str, Scalar]) -> Retrieval:
             top[path[0]] = value
         else:
             parts.setdefault(path[0], {})[path[1]] = value
-    try:
-        for part, values in parts.items():
-            top[part] = _with(getattr(retrieval, part), values)
-        new = _with(retrieval, top)
-        # As for a search: more results than candidates need more candidates.
-        return _with(new, {"candidates": max(new.candidates, new.top_k)})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
-
-
-def _with(part: Any, values: Mapping[str, Any]) -> Any:
-    kind = cast("type[BaseModel]", type(part))
-    return kind.model_validate({name: getattr(part, name) for name in kind.model_fields} | dict(values))
+    top |= {part: getattr(retrieval, part).changed(values) for part, values in parts.items()}
+    new = retrieval.changed(top)
+    # As for a search: more results than candidates need more candidates.
+    return new.changed({"candidates": max(new.candidates, new.top_k)})

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import os
 from pathlib import Path
 from typing import Any
 
+from ragkit.durable import sync
 from ragkit.errors import ModelError
 
 
@@ -18,15 +17,9 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
     partial = path.with_suffix(".part")
     with partial.open("wb") as file:
         torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
+    sync(partial)
     partial.replace(path)
-    with contextlib.suppress(OSError):
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    sync(path.parent)
 
 
 def save_trained(network: Any, to: Path) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ragkit.config.schema import Reranking, Retrieval
+from ragkit.embed.known import KnownQuestions
 from ragkit.evaluate.examine import conditions_of
 from ragkit.evaluate.stage_metrics import Places, stage_metrics
 from ragkit.evaluate.statistics import FEW, Interval, mean_interval, paired_difference
@@ -30,24 +30,10 @@ WEIGHTS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 """Shares of a reranker's scores that are tried."""
 
 
-class KnownQuestions:
-    """An embedder that embeds each question once."""
-
-    def __init__(self, embedder: Embedder, questions: Sequence[str]) -> None:
-        self._embedder = embedder
-        fresh = sorted(set(questions))
-        self._vectors = dict(zip(fresh, embedder.embed_questions(fresh), strict=True)) if fresh else {}
-
-    def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return self._embedder.embed_passages(texts)
-
-    def embed_question(self, text: str) -> NDArray[np.float32]:
-        if text not in self._vectors:
-            self._vectors[text] = self._embedder.embed_question(text)
-        return self._vectors[text]
-
-    def embed_questions(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return np.stack([self.embed_question(text) for text in texts])
+def known_questions(embedder: Embedder, labelled: Sequence[Labelled]) -> KnownQuestions:
+    """An embedder that has embedded these questions already, in one go."""
+    texts = sorted({each.case.question for each in labelled})
+    return KnownQuestions(embedder, dict(zip(texts, embedder.embed_questions(texts), strict=True)) if texts else {})
 
 
 class KnownScores:

@@ -25,7 +25,7 @@ from ragkit.embed import Embedder, make_embedder
 from ragkit.errors import ModelError, RagkitError
 from ragkit.store import Hit, StoreReader, WeightedTerms
 from ragkit.train.bi_encoder import Pace, Pairs, train_pairs, true_negatives
-from ragkit.train.compared import Gain, KnownQuestions, Searched, gain, values
+from ragkit.train.compared import Gain, Searched, gain, known_questions, values
 from ragkit.train.course import (
     PASSES,
     SAVE_EVERY_S,
@@ -41,16 +41,7 @@ from ragkit.train.course import (
     trained_in_words,
 )
 from ragkit.train.folder import RunFolder, card, read_facts
-from ragkit.train.mining import lexical_ranking, mine
-from ragkit.train.passages import (
-    corpus_of,
-    heading_set,
-    labelled_set,
-    passage_vectors,
-    question_vectors,
-    sentence_set,
-    vectors_of,
-)
+from ragkit.train.passages import Made, mined_sets, vectors_of
 from ragkit.train.questions import Asked, Parts
 
 if TYPE_CHECKING:
@@ -229,38 +220,29 @@ def _load(embedding: Embedding) -> Any:
 
 def _pairs(rag: Ragkit, parts: Parts, settings: EmbedderSettings, told: Told) -> tuple[Pairs, dict[str, int]]:
     embedding = rag.config.ingestion.embedding
-    needed = frozenset(chunk for each in parts.train for chunk in each.chunks)
-    corpus = corpus_of(rag.snapshot().store, parts.held_out, needed, settings.seed)
-    labelled = labelled_set(parts.train, corpus)
-    headings = heading_set(corpus, settings.headings, settings.seed)
-    sentences = sentence_set(corpus, settings.sentences, settings.seed)
-    counts: dict[str, int] = {}
+    made = Made(settings.sentences, settings.headings)
+    _, mined = mined_sets(rag.snapshot().store, rag.embedder, parts, made, DEPTH, settings.seed)
+    counts = {one.examples.name: len(one.examples.examples) for one in mined}
     questions: list[str] = []
     passages: list[str] = []
     wrong: list[list[str]] = []
-    asked_vectors: list[NDArray[np.float32]] = []
     right_vectors: list[NDArray[np.float32]] = []
     left_out = 0
-    for one in (labelled, headings, sentences):
-        if not one.examples or len(one.passages) < 2:
-            continue
-        vectors = passage_vectors(one, rag.embedder) if one is sentences else corpus.vectors
-        asked = question_vectors(one, rag.embedder)
-        pools = mine(one, lexical_ranking(one), vectors, asked, min(DEPTH, len(one.passages) - 1))
-        counts[one.name] = len(one.examples)
-        for example, vector, pool in zip(one.examples, asked, pools, strict=True):
-            own = float(vector @ vectors[example.positive])
-            kept = true_negatives([int(n) for n in pool], own, vector, vectors, one.passages)
+    for one in mined:
+        texts = one.examples.passages
+        for example, vector, pool in zip(one.examples.examples, one.questions, one.wrong, strict=True):
+            right = one.passages[example.positive]
+            kept = true_negatives([int(n) for n in pool], float(vector @ right), vector, one.passages, texts)
             left_out += int((pool >= 0).sum()) - len(kept)
             questions.append(embedding.query_prefix + example.question)
-            passages.append(embedding.passage_prefix + one.passages[example.positive])
+            passages.append(embedding.passage_prefix + texts[example.positive])
             wrong.append([embedding.passage_prefix + text for text in kept])
-            asked_vectors.append(vector)
-            right_vectors.append(vectors[example.positive])
+            right_vectors.append(right)
     if len(questions) < 2:
-        raise RagkitError("there is no question to train on", mend="name a file (--questions), or add --synthetic 500")
+        raise RagkitError("there is one question to train on", mend="name a file (--questions), or add --synthetic 500")
+    asked_vectors = np.concatenate([one.questions for one in mined])
     told("training on", f"{listed(counts)}; {left_out} mined passages left out that the base puts before the right one")
-    return Pairs(questions, passages, wrong, np.stack(asked_vectors), np.stack(right_vectors)), counts
+    return Pairs(questions, passages, wrong, asked_vectors, np.stack(right_vectors)), counts
 
 
 def _seconds_of_a_step(model: Any, pairs: Pairs, settings: EmbedderSettings) -> float:
@@ -301,7 +283,7 @@ def _measured(rag: Ragkit, parts: Parts, model: Path, folder: RunFolder, seed: i
 def _searching(
     rag: Ragkit, parts: Parts, ids: Sequence[str], vectors: NDArray[np.float32], embedder: Embedder
 ) -> Searched:
-    known = KnownQuestions(embedder, [each.case.question for each in parts.test])
+    known = known_questions(embedder, parts.test)
     store = cast("StoreReader", ExactStore(rag.snapshot().store, ids, vectors))
     return Searched(store, known, rag.config.retrieval, rag.reranker, rag.rewriter())
 

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ragkit.errors import RagkitError
 from ragkit.train.data import Example, TrainingSet, sentences_as_questions
-from ragkit.train.questions import Labelled
+from ragkit.train.mining import Numbers, lexical_ranking, mine
+from ragkit.train.questions import Labelled, Parts
 
 if TYPE_CHECKING:
     from ragkit.embed import Embedder
@@ -25,6 +27,14 @@ _SHORTEST = 15
 """Words of a section from which on its heading is taken for a question."""
 
 Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """How many questions are made of the index to train on, beside those with labels; nothing is measured on them."""
+
+    sentences: int
+    headings: int
 
 
 @dataclass(slots=True)
@@ -53,6 +63,43 @@ def vectors_of(store: StoreReader, ids: Sequence[str]) -> Vectors:
         found += [part[each] for each in ids[start : start + 1000]]
     rows = np.asarray(found, dtype=np.float32).reshape(len(ids), -1)
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+
+
+@dataclass(frozen=True, slots=True)
+class MinedSet:
+    """A set to train on: unit vectors of its passages and of its questions, and for each question the numbers of wrong
+    passages, hardest first, -1 where there are fewer (`mine`)."""
+
+    examples: TrainingSet
+    passages: Vectors
+    questions: Vectors
+    wrong: Numbers
+
+
+def mined_sets(
+    store: StoreReader, embedder: Embedder, parts: Parts, made: Made, depth: int, seed: int
+) -> tuple[Corpus, list[MinedSet]]:
+    """All that is trained on, from the chunks of documents that nothing is measured on, and these chunks.
+
+    Raises RagkitError without chunks or without questions.
+    """
+    needed = frozenset(chunk for each in parts.train for chunk in each.chunks)
+    corpus = corpus_of(store, parts.held_out, needed, seed)
+    if len(corpus.chunks) < 2:
+        raise RagkitError("no documents are left to train on", mend="index more documents, or ask about fewer of them")
+    sentences = sentence_set(corpus, made.sentences, seed)
+    sets = (labelled_set(parts.train, corpus), heading_set(corpus, made.headings, seed), sentences)
+    mined: list[MinedSet] = []
+    for one in sets:
+        if not one.examples or len(one.passages) < 2:
+            continue
+        passages = passage_vectors(one, embedder) if one is sentences else corpus.vectors
+        questions = question_vectors(one, embedder)
+        wrong = mine(one, lexical_ranking(one), passages, questions, min(depth, len(one.passages) - 1))
+        mined.append(MinedSet(one, passages, questions, wrong))
+    if not mined:
+        raise RagkitError("there is no question to train on", mend="name a file (--questions), or add --synthetic 500")
+    return corpus, mined
 
 
 def labelled_set(labelled: Sequence[Labelled], corpus: Corpus) -> TrainingSet:

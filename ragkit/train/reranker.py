@@ -20,16 +20,16 @@ import numpy as np
 
 from ragkit.config.edit import Scalar
 from ragkit.config.keys import KeyPath
-from ragkit.errors import ConfigError, ModelError, RagkitError
+from ragkit.errors import ConfigError, ModelError
 from ragkit.train.batches import CLS, Material, material_of
 from ragkit.train.checkpoint import load_trained, save_trained
 from ragkit.train.compared import (
     Gain,
-    KnownQuestions,
     KnownScores,
     Searched,
     best_weight,
     gain,
+    known_questions,
     values,
 )
 from ragkit.train.course import (
@@ -47,17 +47,8 @@ from ragkit.train.course import (
     trained_in_words,
 )
 from ragkit.train.cross_encoder import Settings, base_network, train
-from ragkit.train.data import TrainingSet
 from ragkit.train.folder import RunFolder, card, read_facts
-from ragkit.train.mining import lexical_ranking, mine
-from ragkit.train.passages import (
-    corpus_of,
-    heading_set,
-    labelled_set,
-    passage_vectors,
-    question_vectors,
-    sentence_set,
-)
+from ragkit.train.passages import Made, mined_sets
 from ragkit.train.questions import Asked, Labelled, Parts
 
 if TYPE_CHECKING:
@@ -252,27 +243,10 @@ def _material(
     """All that is trained on, with its wrong passages, as token ids."""
     from tokenizers import Tokenizer
 
-    needed = frozenset(chunk for each in parts.train for chunk in each.chunks)
-    corpus = corpus_of(rag.snapshot().store, parts.held_out, needed, settings.seed)
-    if len(corpus.chunks) < 2:
-        raise RagkitError("no documents are left to train on", mend="index more documents, or ask about fewer of them")
-    labelled = labelled_set(parts.train, corpus)
-    headings = heading_set(corpus, settings.headings, settings.seed)
-    sentences = sentence_set(corpus, settings.sentences, settings.seed)
-    sets: list[TrainingSet] = []
-    pools: list[Any] = []
-    for one in (labelled, headings, sentences):
-        if not one.examples or len(one.passages) < 2:
-            continue
-        vectors = passage_vectors(one, rag.embedder) if one is sentences else corpus.vectors
-        depth = min(DEPTH, len(one.passages) - 1)
-        found = mine(one, lexical_ranking(one), vectors, question_vectors(one, rag.embedder), depth)
-        padded = np.full((len(one.examples), DEPTH), -1, dtype=np.int32)
-        padded[:, :depth] = found
-        sets.append(one)
-        pools.append(padded)
-    if not sets:
-        raise RagkitError("there is no question to train on", mend="name a file (--questions), or add --synthetic 500")
+    made = Made(settings.sentences, settings.headings)
+    corpus, mined = mined_sets(rag.snapshot().store, rag.embedder, parts, made, DEPTH, settings.seed)
+    pools = [np.pad(one.wrong, ((0, 0), (0, DEPTH - one.wrong.shape[1])), constant_values=-1) for one in mined]
+    sets = [one.examples for one in mined]
     tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -310,7 +284,7 @@ def measured(rag: Ragkit, parts: Parts, reranker: Reranker, folder: RunFolder, s
     """Choose the weight on the tuning part, then compare on the test part with no reranker and with the present one."""
     config, snapshot = rag.config, rag.snapshot()
     known = KnownScores(reranker)
-    embedder = KnownQuestions(rag.embedder, [each.case.question for each in (*parts.tuning, *parts.test)])
+    embedder = known_questions(rag.embedder, [*parts.tuning, *parts.test])
     now = Searched(snapshot.store, embedder, config.retrieval, rag.reranker, rag.rewriter())
     without = now.weighing(None, 1.0)
     weight, means = best_weight(parts.tuning, now, known)

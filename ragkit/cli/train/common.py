@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ragkit.config.keys import KeyPath
     from ragkit.system import Ragkit
     from ragkit.train.compared import Gain
+    from ragkit.train.folder import RunFolder
     from ragkit.train.questions import Asked, Parts
 
 ENOUGH_LABELLED = 500
@@ -85,6 +86,23 @@ def refuse_mixed_tenants(rag: Ragkit, agreed: bool) -> None:
 def models_folder(rag: Ragkit) -> Path:
     """Where models go that --out does not place: beside the index."""
     return rag.config.ingestion.store.path.parent / "models"
+
+
+def folder_of_run(
+    rag: Ragkit, kind: str, out: Path | None, asked: Asked, parts: Parts, settings: Mapping[str, Any], **more: str
+) -> RunFolder:
+    """Where a run works, named by all that its result depends on: so a run that was stopped finds what it did."""
+    from ragkit.evaluate.run import index_fingerprint
+    from ragkit.train.folder import run_folder
+
+    depends_on = {
+        **more,
+        "index": index_fingerprint(rag.snapshot().manifest),
+        "questions": asked.digest,
+        "settings": dict(settings),
+        "made": [each.case.id for each in parts.train if each.case.synthetic],
+    }
+    return run_folder(models_folder(rag), kind, out, depends_on)
 
 
 def questions(

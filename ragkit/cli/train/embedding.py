@@ -19,7 +19,7 @@ from ragkit.cli.train.common import (
     TenantsOption,
     TrySetOption,
     config_file,
-    models_folder,
+    folder_of_run,
     questions,
     refuse_mixed_tenants,
     report,
@@ -50,11 +50,10 @@ def embedding(
     """
     from ragkit.cli.printing import command_line
     from ragkit.cli.progress import training_progress
-    from ragkit.evaluate.run import index_fingerprint
     from ragkit.system import Ragkit
     from ragkit.train.course import in_time
     from ragkit.train.embedder import EmbedderSettings, check_embedder_packages, check_trainable, train_embedder
-    from ragkit.train.folder import check_out, run_folder
+    from ragkit.train.folder import check_out
 
     say = teller(as_json)
     loaded = load_with_origins(config, sets)
@@ -71,14 +70,8 @@ def embedding(
         settings = EmbedderSettings(
             steps=steps, minutes=minutes, sentences=rest - rest // 2, headings=rest // 2, seed=seed
         )
-        depends_on = {
-            "base": loaded.config.ingestion.embedding.model,
-            "index": index_fingerprint(rag.snapshot().manifest),
-            "questions": asked.digest,
-            "settings": asdict(settings),
-            "made": [each.case.id for each in parts.train if each.case.synthetic],
-        }
-        folder = run_folder(models_folder(rag), "embedding", out, depends_on)
+        base = loaded.config.ingestion.embedding.model
+        folder = folder_of_run(rag, "embedding", out, asked, parts, asdict(settings), base=base)
         with training_progress(quiet=as_json) as progress:
             result = train_embedder(rag, asked, parts, settings, folder, say, progress)
     report(result.gains, say)

@@ -20,7 +20,7 @@ from ragkit.cli.train.common import (
     TenantsOption,
     TrySetOption,
     config_file,
-    models_folder,
+    folder_of_run,
     questions,
     refuse_mixed_tenants,
     report,
@@ -56,9 +56,8 @@ def reranker(
     A run that was stopped goes on when the same command is given again.
     """
     from ragkit.cli.progress import training_progress
-    from ragkit.evaluate.run import index_fingerprint
     from ragkit.system import Ragkit
-    from ragkit.train.folder import check_out, run_folder
+    from ragkit.train.folder import check_out
     from ragkit.train.reranker import (
         RerankerSettings,
         base_folder,
@@ -87,13 +86,7 @@ def reranker(
             headings=rest // 2,
             seed=seed,
         )
-        depends_on = {
-            "index": index_fingerprint(rag.snapshot().manifest),
-            "questions": asked.digest,
-            "settings": asdict(settings),
-            "made": [each.case.id for each in parts.train if each.case.synthetic],
-        }
-        folder = run_folder(models_folder(rag), "reranker", out, depends_on)
+        folder = folder_of_run(rag, "reranker", out, asked, parts, asdict(settings))
         with training_progress(quiet=as_json) as progress:
             result = train_reranker(rag, asked, parts, settings, folder, say, progress)
     report(result.gains, say)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import closing
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
-from prometheus_client.parser import text_string_to_metric_families
 
+from ragkit.gateway.cost_report import Spent
 from ragkit.gateway.ledger import Ledger
 from ragkit.serve.gate import Admitted
 from ragkit.serve.outcomes import spent
@@ -45,16 +46,6 @@ class KeyLine(AskedLine):
     key: str
 
 
-class SpentLine(Shown):
-    group: str
-    calls: int
-    input_tokens: int
-    output_tokens: int
-    nano_usd: int
-    unpriced: int
-    """Cost lines without a known price, which are in no sum."""
-
-
 class DashboardResponse(Shown):
     """Of the caller's tenant; of all for a key of none."""
 
@@ -65,7 +56,7 @@ class DashboardResponse(Shown):
     failures: dict[str, int]
     cache: dict[str, int]
     """Answers by the tier of the cache that they came from."""
-    spent: dict[str, list[SpentLine]] | None
+    spent: dict[str, list[Spent]] | None
     """By key, tenant and model; null without `costs.ledger`."""
     statuses: dict[str, int] | None
     """Requests by HTTP status since the server started; null for a tenant."""
@@ -84,16 +75,7 @@ def _figures(admitted: Admitted, server: Server, days: int) -> dict[str, Any]:
     costs = None
     if path is not None:
         with closing(Ledger(path)) as ledger:
-            costs = spent(ledger, caller, datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%d"))
+            groups = spent(ledger, caller, datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%d"))
+            costs = {by: [asdict(group) for group in found] for by, found in groups.items()}
     figures = server.outcomes.figures(caller, since)
-    return {**figures, "spent": costs, "statuses": None if caller.tenant else _statuses(server)}
-
-
-def _statuses(server: Server) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for family in text_string_to_metric_families(server.observed.metrics.text({}).decode()):
-        for sample in family.samples:
-            if sample.name == "ragkit_requests_total":
-                status = sample.labels["status"]
-                counts[status] = counts.get(status, 0) + int(sample.value)
-    return dict(sorted(counts.items()))
+    return {**figures, "spent": costs, "statuses": None if caller.tenant else server.observed.metrics.by_status()}
