@@ -97,20 +97,22 @@ def test_there_is_an_end_to_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from ragkit import durable
 from ragkit.evaluate.cases import Case
-from ragkit.serve import case_file
 from ragkit.serve.access import ANYBODY
-cases = case_file.CaseFile(Path(sys.argv[1]))
+from ragkit.serve.case_file import CaseFile
+cases = CaseFile(Path(sys.argv[1]))
 cases.add(ANYBODY, Case(id="1", question="First?"))
-setattr(case_file.os, sys.argv[2], lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+setattr({"file": durable.os, "folder": durable}[sys.argv[2]], {"file": "fsync", "folder": "sync"}[sys.argv[2]],
+        lambda *_: os.kill(os.getpid(), signal.SIGKILL))
 cases.add(ANYBODY, Case(id="2", question="Second?"))
 """
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize(("step", "left"), [("fsync", ["1"]), ("open", ["1", "2"])])
-def test_a_kill_leaves_the_file_of_before_or_the_new_one(tmp_path: Path, step: str, left: list[str]) -> None:
+@pytest.mark.parametrize(("synced", "left"), [("file", ["1"]), ("folder", ["1", "2"])])
+def test_a_kill_leaves_the_file_of_before_or_the_new_one(tmp_path: Path, synced: str, left: list[str]) -> None:
     """Killed before the new file is synced, and after it took its place."""
-    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), step], check=False, env={**os.environ})
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), synced], check=False, env={**os.environ})
     assert done.returncode == -signal.SIGKILL
     assert [case.id for case in CaseFile(tmp_path).cases(ANYBODY)] == left
