@@ -54,6 +54,7 @@ def test_shown_yaml_loads_to_the_same_config(tmp_path: Path) -> None:
             },
             "retrieval": {"filters": filters},
             "generation": {"system_prompt": "one\n two: three\n\n", "model": None},
+            "costs": {"prices": {"mine": {"input": 0.15, "output": 0.6}}},
         }
     )
     assert loaded(resolved_yaml(config), tmp_path) == config
