@@ -45,6 +45,8 @@ _OFF: Mapping[str, Any] = {
     "retrieval.reranking.weight": 1.0,
     "generation.expand": "none",
     "cache.mode": "off",
+    "routing.cascade.scores": {},
+    "routing.cascade.threshold": 0.5,
     "generation.reader": None,
     "generation.refusal.max_false_refusals": 0.05,
     "generation.refusal.slope": 1.0,
@@ -87,6 +89,8 @@ _READ_IF: Mapping[str, tuple[str, frozenset[Any]]] = {
     "routing.rules": ("routing.policy", frozenset({"rules"})),
     "routing.cascade.min_confidence": _IN_CASCADE,
     "routing.cascade.min_groundedness": _IN_CASCADE,
+    "routing.cascade.scores": _IN_CASCADE,
+    "routing.cascade.threshold": _IN_CASCADE,
     "generation.refusal.ask_model": ("generation.backend", frozenset({"llama_cpp"})),
     "generation.max_sentences": ("generation.backend", frozenset({"extractive"})),
 }

@@ -84,13 +84,34 @@ class Breaker(Part):
     open_s: float = runtime(5.0, gt=0, le=86_400, description="How long it is left alone.")
 
 
+class Score(Part):
+    """How likely an endpoint's answer is as good as that of the dearest: a logistic model over what speaks for it.
+
+    The keys are those of `ragkit.gateway.cascade.SIGNALS`.
+    """
+
+    intercept: float = 0.0
+    confidence: float = 0.0
+    margin: float = 0.0
+    groundedness: float = 0.0
+    coverage: float = 0.0
+    agreement: float = 0.0
+    words: float = 0.0
+    context: float = 0.0
+
+
 class Cascade(Part):
-    """cascade: when the answer of the first endpoint, the cheap one, does."""
+    """cascade: when the answer of a cheap endpoint does. `ragkit router fit` finds `scores` and `threshold`."""
 
     min_confidence: float = Field(default=0.3, ge=0, le=1)
     """Chance, estimated from the search, that the evidence answers; below it the cheap endpoint is not asked."""
     min_groundedness: float = Field(default=0.5, ge=0, le=1)
     """Chance that people call the cheap answer's least backed sentence backed; below it the others are asked."""
+    scores: dict[str, Score] = Field(default_factory=dict[str, Score])
+    """For each endpoint whose answer is looked at, by name; they are asked in their order, and `min_confidence` and
+    `min_groundedness` are not read. Without scores it is the first endpoint only."""
+    threshold: float = Field(default=0.5, ge=0, le=1)
+    """With scores: an answer that is less likely as good as that of the dearest endpoint does not do."""
 
 
 class Routing(Part):
@@ -129,4 +150,8 @@ class Routing(Part):
             raise ValueError("policy rules needs rules")
         if self.policy == "cascade" and len(self.endpoints) == 1:
             raise ValueError("policy cascade needs two endpoints, the cheap one first")
+        if stray := set(self.cascade.scores) - set(names):
+            raise ValueError(f"cascade.scores names {min(stray)}, which is none of endpoints")
+        if names and names[-1] in self.cascade.scores:
+            raise ValueError(f"cascade.scores has {names[-1]}, the last endpoint: nobody is left to ask instead")
         return self

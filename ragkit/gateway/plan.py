@@ -52,6 +52,7 @@ class Plan:
     def __init__(self, routing: Routing, order: Sequence[Endpoint], deadline: Deadline, changes: Changes) -> None:
         self.attempts: list[Attempt] = []
         self.order = order
+        self._all = order
         self.changes = changes
         self._routing = routing
         self._deadline = deadline
@@ -155,7 +156,7 @@ class Plan:
             return min(endpoint.settings.timeout_s, left)
         untried = any(
             other.name not in self._tried and other.name not in self._given_up and other is not endpoint
-            for other in self.order
+            for other in self._all
         )
         return min(endpoint.generation.timeout_s, left / 2 if untried else left)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast, runtime_checkable
@@ -168,8 +168,7 @@ class RoutedGenerator:
         return self.router.background.run(self._write(request, max_tokens))
 
     async def _write(self, request: str, max_tokens: int) -> tuple[str, Usage]:
-        plan = self._plan(request, ())
-        plan.going_to([endpoint for endpoint in plan.order if endpoint.generation.backend in WRITERS])
+        plan = self._plan(request, (), WRITERS)
 
         async def written(generator: Generator) -> tuple[str, Usage]:
             return await asyncio.to_thread(cast("_Writer", generator).write, request, max_tokens)
@@ -183,11 +182,15 @@ class RoutedGenerator:
         running.answered(usage, running.endpoint.generation.model or "")
         return text, usage
 
-    def _plan(self, question: str, results: Sequence[ScoredChunk]) -> Plan:
+    def _plan(self, question: str, results: Sequence[ScoredChunk], backends: Collection[str] | None = None) -> Plan:
+        """The plan of a question over the endpoints that its policy allows, or those of them with these backends."""
         router, request = self.router, self._request
         names = policy.order(router.routing, question, results, task=request.task, tenant=request.tenant)
         deadline = request.deadline or Deadline.after(router.routing.deadline_s)
-        return Plan(router.routing, [router.endpoints[name] for name in names], deadline, router.changes)
+        order = [router.endpoints[name] for name in names]
+        if backends is not None:
+            order = [endpoint for endpoint in order if endpoint.generation.backend in backends]
+        return Plan(router.routing, order, deadline, router.changes)
 
     async def _tried(self, plan: Plan, use: Callable[[Generator], Awaitable[T]]) -> tuple[T, Running]:
         """What `use` makes of the first endpoint that works, with the try, which is still to be ended.
@@ -262,23 +265,34 @@ class RoutedGenerator:
         return won
 
     async def _cheap(self, plan: Plan, question: str, results: Sequence[ScoredChunk]) -> tuple[Generated | None, bool]:
-        """The answer of the first endpoint, if it has one, and whether it does; the plan goes on with the others."""
-        first, *others = plan.order
+        """The answer of the first cheap endpoint whose answer does, else that of the last which gave one, and whether
+        it does. Each is tried once; the plan goes on with those whose answers are taken as they are, and behind them
+        with the cheap ones that failed."""
         settings = self.router.routing.cascade
+        judged = [each for each in plan.order if each.name in settings.scores] if settings.scores else plan.order[:1]
+        others = [each for each in plan.order if each not in judged]
+        failed: list[Endpoint] = []
+        given: list[Generated] = []
         try:
             if await asyncio.to_thread(too_hard, question, results, settings):
                 return None, False
-            plan.going_to([first])
-            cheap, running = await self._tried(plan, lambda generator: generator.agenerate(question, results))
-        except (AttemptFailed, Unavailable):
-            return None, False
+            for endpoint in judged:
+                plan.going_to([endpoint])
+                try:
+                    cheap, running = await _attempt(plan, lambda generator: generator.agenerate(question, results))
+                except (AttemptFailed, Unavailable):
+                    failed.append(endpoint)
+                    continue
+                running.answered(cheap.usage, cheap.model)
+                judge = (endpoint.name, question, results, cheap, tuple(given), settings)
+                doubt = await asyncio.to_thread(second_thoughts, *judge)
+                given.append(cheap)
+                if not doubt:
+                    return cheap, True
+                plan.attempts[-1] = replace(plan.attempts[-1], outcome=f"not taken: {doubt}")
         finally:
-            plan.going_to(others)
-        running.answered(cheap.usage, cheap.model)
-        doubt = await asyncio.to_thread(second_thoughts, cheap, settings)
-        if doubt:
-            plan.attempts[-1] = replace(plan.attempts[-1], outcome=f"not taken: {doubt}")
-        return cheap, not doubt
+            plan.going_to([*others, *failed])
+        return (given[-1] if given else None), False
 
     async def _otherwise(
         self, plan: Plan, question: str, results: Sequence[ScoredChunk], cheap: Generated | None

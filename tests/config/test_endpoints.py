@@ -65,6 +65,8 @@ def test_the_key_of_an_endpoint_is_text_and_is_never_shown(tmp_path: Path) -> No
         ("routing: {endpoints: [{name: a}], rules: [{endpoints: [b]}]}", "a rule names b, which is none"),
         ("routing: {endpoints: [{name: a}], policy: rules}", "policy rules needs rules"),
         ("routing: {endpoints: [{name: a}], policy: cascade}", "policy cascade needs two endpoints"),
+        ("routing: {endpoints: [{name: a}, {name: b}], cascade: {scores: {c: {}}}}", "c, which is none of endpoints"),
+        ("routing: {endpoints: [{name: a}, {name: b}], cascade: {scores: {b: {}}}}", "b, the last endpoint"),
     ],
 )
 def test_what_does_not_go_together_is_refused(tmp_path: Path, text: str, message: str) -> None:

@@ -115,6 +115,8 @@ READ_UNDER: dict[str, tuple[str, object]] = {
     "routing.rules": ("routing.policy", "rules"),
     "routing.cascade.min_confidence": ("routing.policy", "cascade"),
     "routing.cascade.min_groundedness": ("routing.policy", "cascade"),
+    "routing.cascade.scores": ("routing.policy", "cascade"),
+    "routing.cascade.threshold": ("routing.policy", "cascade"),
 }
 NOT_READ_UNDER: dict[str, tuple[str, object]] = {
     "ingestion.chunking.breakpoint_percentile": ("ingestion.chunking.strategy", "recursive"),

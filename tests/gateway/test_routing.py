@@ -427,6 +427,37 @@ def test_sentences_of_the_documents_can_be_the_cheap_answer(good: FaultServer) -
     assert good.asked == 0
 
 
+SURE = {"intercept": 9.0}
+UNSURE = {"intercept": -9.0}
+
+
+def test_with_scores_each_cheap_endpoint_is_asked_in_turn_until_an_answer_is_likely_right(good: FaultServer) -> None:
+    quoting = {"quotes": {"backend": "extractive", "base_url": None}}
+    urls = {"quotes": DEAD, "small": good, "large": DEAD}
+    scores = {"quotes": UNSURE, "small": SURE}
+    with routed(urls, quoting, policy="cascade", cascade={"scores": scores}) as generator:
+        generated = asked(generator)
+    assert [attempt.endpoint for attempt in generated.attempts] == ["quotes", "small"]
+    assert generated.attempts[0].outcome == "not taken: right with a chance of 0.00"
+    assert generated.model == "good"
+
+
+def test_a_cheap_endpoint_that_fails_is_tried_once_and_then_stands_behind_the_strong(good: FaultServer) -> None:
+    cascade = {"scores": {"cheap": SURE}}
+    with serving("500") as broken, routed({"cheap": broken, "strong": good}, policy="cascade", cascade=cascade) as two:
+        assert outcomes(asked(two)) == [("cheap", "HTTP 500"), ("strong", "answered")]
+    with serving("500", "ok") as flaky, routed({"cheap": flaky, "strong": DEAD}, policy="cascade", **SHORT) as two:
+        assert asked(two).attempts[-1].endpoint == "cheap"
+
+
+def test_a_cheap_endpoint_that_hangs_leaves_time_for_the_strong(good: FaultServer) -> None:
+    with (
+        serving("hang") as hanging,
+        routed({"cheap": hanging, "strong": good}, policy="cascade", deadline_s=3.0) as generator,
+    ):
+        assert outcomes(asked(generator)) == [("cheap", "timed out"), ("strong", "answered")]
+
+
 # Money
 
 
