@@ -141,6 +141,11 @@ async def astream(question: str, stages: Stages, filters: Sequence[Filter] = ())
     yield await asyncio.to_thread(_verified, asked, stages, whole_of(last))
 
 
+def passages_for(question: str, stages: Stages, filters: Sequence[Filter] = ()) -> list[ScoredChunk]:
+    """What the generator would be given for a question; nothing where it would not be asked."""
+    return _retrieve(question, stages, filters).evidence.passages
+
+
 def _retrieve(question: str, stages: Stages, filters: Sequence[Filter]) -> _Question:
     asked = _Question(question)
     found: Retrieved = retrieve(

@@ -35,6 +35,7 @@ COMMANDS = {
     "delete": "Remove documents from the index.",
     "eval": "Measure retrieval on a data set.",
     "train": "Fit a reranker, an embedding model or refusals to your documents.",
+    "router": "Fit the choice of endpoints to recorded answers.",
     "cost": "Report what answers cost, and what is left of budgets.",
     "cache": "Show, explain and clear answers that are kept.",
     "models": "List, fetch, verify and locate models.",

@@ -62,6 +62,7 @@ def run_suite(
     *,
     part: AskedPart = "test",
     resume: bool = False,
+    again: bool = True,
     concurrency: int = 1,
     indexing: Progress | None = None,
     asked: Asked | None = None,
@@ -71,8 +72,9 @@ def run_suite(
 
     What would make the figures too good (see `leakage`) is looked for first and kept in the run's details. With
     `resume` the latest unfinished run of the same config, questions and documents goes on; packages that have another
-    version now are noted. `told` hears what that came to. `concurrency` questions are asked at once, by threads; more
-    than one is for models behind a server. Raises ConfigError for a concurrency below 1 and a part without questions,
+    version now are noted. Without `again` a run of the same things that is finished is given back as it is. `told`
+    hears what that came to. `concurrency` questions are asked at once, by threads; more than one is for models behind a
+    server. Raises ConfigError for a concurrency below 1 and a part without questions,
     RagkitError when another process works on the run or the suite's budget is used up, and what opening the index
     raises.
     """
@@ -92,6 +94,8 @@ def run_suite(
             "data_hash": loaded.data_hash,
             "index_hash": index_fingerprint(snapshot.manifest),
         }
+        if not again and (finished := runs.finished(**same)):
+            return finished
         found = runs.unfinished(**same) if resume else None
         if resume and told is not None:
             told(f"run {found.id} goes on" if found else "no run of the same things is unfinished: a new one begins")

@@ -191,9 +191,15 @@ class Runs:
 
     def unfinished(self, *, suite: str, config_hash: str, data_hash: str, index_hash: str) -> Run | None:
         """The latest run of the same things that did not end."""
-        values = (suite, config_hash, data_hash, index_hash)
-        same = "WHERE suite = ? AND config_hash = ? AND data_hash = ? AND index_hash = ? AND ended IS NULL"
-        return next(iter(self._runs(f"{same} ORDER BY began DESC, id DESC", *values)), None)
+        return self._latest("ended IS NULL", suite, config_hash, data_hash, index_hash)
+
+    def finished(self, *, suite: str, config_hash: str, data_hash: str, index_hash: str) -> Run | None:
+        """The latest run of the same things that came to its end."""
+        return self._latest("ended IS NOT NULL", suite, config_hash, data_hash, index_hash)
+
+    def _latest(self, state: str, *same: str) -> Run | None:
+        condition = f"WHERE suite = ? AND config_hash = ? AND data_hash = ? AND index_hash = ? AND {state}"
+        return next(iter(self._runs(f"{condition} ORDER BY began DESC, id DESC", *same)), None)
 
     def _runs(self, condition: str, *values: str) -> list[Run]:
         columns = "id, suite, began, ended, config_hash, data_hash, index_hash, seed, questions, details"

@@ -1,0 +1,151 @@
+"""Answers of every endpoint, recorded by runs over real servers: what a cascade is fitted to is what it will see."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from ragkit import Config, Ragkit, load_config
+from ragkit.cli.main import main
+from ragkit.config.routing import Routing, Score
+from ragkit.errors import ConfigError
+from ragkit.evaluate.run import placed_config
+from ragkit.evaluate.runs import Runs
+from ragkit.evaluate.suite import LoadedSuite, load_suite
+from ragkit.gateway.router_fit import chances_of
+from ragkit.gateway.router_log import Logged, logged, record
+from ragkit.gateway.router_replay import replay
+from tests.gateway.fault_server import FaultServer
+
+pytestmark = pytest.mark.integration
+
+THINGS = ("lamp", "kettle", "heater", "fan", "radio", "drill", "toaster", "saw")
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[FaultServer, FaultServer]]:
+    """Two models that say the same of everything; only of the lamp is it right."""
+    says = ("The battery lasts ", "10 hours ", "[Source: lamp.md].")
+    with FaultServer(model="small", says=says) as small, FaultServer(model="large", says=says) as large:
+        yield small, large
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory, servers: tuple[FaultServer, FaultServer]) -> Path:
+    """Eight documents, two questions about each; one in four is to report on. Beside it the config."""
+    folder = tmp_path_factory.mktemp("router")
+    (folder / "docs").mkdir()
+    cases: list[dict[str, object]] = []
+    for number, thing in enumerate(THINGS):
+        text = f"# {thing}\n\nThe battery of the {thing} lasts {10 + number} hours. It weighs {number + 3} kg.\n"
+        (folder / "docs" / f"{thing}.md").write_text(text, encoding="utf-8")
+        for asked, answer in (("How long does the battery of the {} last?", 10), ("How much does the {} weigh?", 3)):
+            case: dict[str, object] = {
+                "id": f"{thing}-{answer}",
+                "question": asked.format(thing),
+                "answers": [str(answer + number)],
+            }
+            cases.append(case | {"evidence": [{"document": f"{thing}.md"}]})
+    for name, rows in (("fit", cases[4:]), ("report", cases[:4])):
+        (folder / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    data = [{"path": "fit.jsonl", "part": "tuning"}, {"path": "report.jsonl"}]
+    (folder / "suite.yaml").write_text(yaml.safe_dump({"name": "things", "corpus": ["docs"], "data": data}))
+    small, large = servers
+    endpoints = [
+        {"name": "documents", "backend": "extractive"},
+        {"name": "small", "model": "small", "base_url": small.url},
+        {"name": "large", "model": "large", "base_url": large.url},
+    ]
+    prices = {"small": {"input": 1, "output": 2}, "large": {"input": 10, "output": 20}}
+    config: dict[str, object] = {
+        "generation": {"backend": "openai", "model": "none", "refusal": {"min_confidence": 0.0}},
+        "routing": {"endpoints": endpoints},
+        "costs": {"prices": prices},
+    }
+    (folder / "ragkit.yaml").write_text(f"# ours\n{yaml.safe_dump(config)}")
+    return folder / "suite.yaml"
+
+
+@pytest.fixture(scope="module")
+def read(suite: Path) -> tuple[LoadedSuite, Config]:
+    return load_suite(suite, suite.parent), load_config(suite.parent / "ragkit.yaml").config
+
+
+@pytest.fixture(scope="module")
+def rows(suite: Path, read: tuple[LoadedSuite, Config]) -> list[Logged]:
+    with Runs(suite.parent / "runs.sqlite", create=True) as runs:
+        return logged(*read, record(*read, runs))
+
+
+def test_every_endpoint_is_asked_alone_once(
+    suite: Path, read: tuple[LoadedSuite, Config], rows: list[Logged], servers: tuple[FaultServer, FaultServer]
+) -> None:
+    assert len(rows) == 2 * len(THINGS)
+    assert [row.right for row in rows if row.id.startswith("report/lamp")] == [(1.0, 1.0, 1.0), (1.0, 0.0, 0.0)]
+    assert {row.nano_usd for row in rows} == {(0, 134_000, 1_340_000)}, "120 tokens in and 7 out, at their prices"
+    before = [server.asked for server in servers]
+    with Runs(suite.parent / "runs.sqlite") as runs:
+        assert logged(*read, record(*read, runs)) == rows
+    assert [server.asked for server in servers] == before, "what was asked is not asked again"
+
+
+def test_the_router_does_what_the_replay_of_the_recorded_answers_says(
+    read: tuple[LoadedSuite, Config], rows: list[Logged], suite: Path
+) -> None:
+    loaded, config = read
+    scores = (Score(coverage=1.0), Score(margin=1.0))
+    chances = chances_of(scores, rows)
+    threshold = float(np.median(chances))
+    route = replay(rows, chances, threshold)
+    assert set(route.by.tolist()) == {0, 1, 2}
+    cascade = {"threshold": threshold, "scores": dict(zip(("documents", "small"), scores, strict=True))}
+    routing = Routing.model_validate(config.routing.model_dump() | {"policy": "cascade", "cascade": cascade})
+    with Ragkit(placed_config(loaded, config.model_copy(update={"routing": routing}))) as rag:
+        for row, by in zip(rows, route.by.tolist(), strict=True):
+            attempts = rag.ask(row.question).attempts
+            assert [attempt.endpoint for attempt in attempts] == ["documents", "small", "large"][: by + 1]
+
+
+def test_one_endpoint_is_no_router(read: tuple[LoadedSuite, Config], tmp_path: Path) -> None:
+    with Runs(tmp_path / "r.sqlite", create=True) as runs, pytest.raises(ConfigError, match="fewer than two"):
+        record(read[0], Config(), runs)
+
+
+def test_the_command_installs_scores_that_keep_the_bound_and_nothing_else(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    suite: Path,
+    rows: list[Logged],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def fitted(*more: str, code: int = 0) -> str:
+        assert main(["router", "fit", *options, *more]) == code
+        return capsys.readouterr().out
+
+    config = suite.parent / "ragkit.yaml"
+    before = config.read_text()
+    models = load_config(config).config.routing.endpoints[1:]
+    options = ["--suite", str(suite), "-c", str(config), "--runs", str(suite.parent / "runs.sqlite")]
+    page = tmp_path / "page.html"
+    alike = "routing.endpoints=" + json.dumps([each.model_dump(mode="json", exclude_defaults=True) for each in models])
+    said = fitted("--most-lost", "0", "--set", alike, code=1)
+    assert "no threshold is shown to lose at most 0 points" in said, "the small model knows no more than the large one"
+    assert config.read_text() == before
+    said = fitted("--most-lost", "5", "--html", str(page))
+    assert "always large" in page.read_text()
+    assert "installed" in said
+    installed = load_config(config).config
+    assert config.read_text().startswith("# ours\n")
+    assert installed.routing.policy == "cascade"
+    assert set(installed.routing.cascade.scores) == {"documents", "small"}
+    assert "by neighbours*" in said
+    again = json.loads(fitted("--most-lost", "5", "--json", "--dry-run"))
+    assert again["fit"]["questions"] == 12
+    assert not again["installed"]
