@@ -2,9 +2,9 @@
 
     python scripts/measure_cascade.py prepare DATA FOLDER     questions, corpus and suite, from XQuAD-en and COVID-QA
 
-DATA holds `xquad-en` (BEIR layout with `answers` in the queries' metadata) and `covid-qa/covidQA.json`. What the cascade
-is fitted to and what is reported are of different articles: of XQuAD-en the articles 0 to 23 and 24 to 47, of COVID-QA
-one half of the articles and the other. FOLDER/suite.yaml then is a suite as any other:
+DATA holds `xquad-en` (BEIR layout with `answers` in the queries' metadata) and `covid-qa/covidQA.json`. What the
+cascade is fitted to and what is reported are of different articles: of XQuAD-en the articles 0 to 23 and 24 to 47, of
+COVID-QA one half of the articles and the other. FOLDER/suite.yaml then is a suite as any other:
 
     ragkit eval run --suite FOLDER/suite.yaml --part all -c eval/cascade/config.yaml \\
         --set routing.policy=single --set 'routing.endpoints=[{name: large, ...}]'
@@ -26,7 +26,7 @@ from ragkit.evaluate.squad import read_squad
 
 FIRST_TEST_ARTICLE = 24
 BLOCKS = 5
-"""The questions stand in so many blocks, each a random part of all, so that a recording that is cut off is of a sample."""
+"""The questions stand in so many blocks, each a random part of all: a recording that is cut off is of a sample."""
 TO_FIT, TO_REPORT = 100, 300
 SEED = 5
 

@@ -354,6 +354,10 @@ class Generation(Part):
     """Budget for the context blocks of the prompt; the lowest ranked are dropped first."""
     context_chunks: int = Field(default=5, ge=1, le=100)
     """Most chunks in the prompt."""
+    packing: Literal["chunks", "sentences"] = "chunks"
+    """What of them: whole chunks, as many as context_tokens has room for; or the sentences nearest to the question, and
+    once what stands twice. In 300 tokens sentences keep about as many answers as whole chunks do in 450 to 550; raise
+    context_chunks with it."""
     expand: Literal["none", "window", "parent"] = "none"
     """What is read of a chunk that was found: itself; with the chunks beside it; or with all of its section. Either way
     no more than context_tokens / context_chunks, and passages that meet become one."""

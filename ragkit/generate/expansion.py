@@ -30,7 +30,12 @@ class Evidence:
 
     def chunk_ids(self, used: Sequence[Chunk]) -> tuple[str, ...]:
         """The chunks of the index that stand, at least with their beginning, in the passages of a prompt."""
-        ids = [part.id for passage in used for part in self._parts_of(passage) if part.start < passage.end]
+        ids = [
+            part.id
+            for passage in used
+            for part in self._parts_of(passage)
+            if part.start < passage.end and passage.start < part.end
+        ]
         return tuple(dict.fromkeys(ids))
 
     def chunk_id_at(self, passage_id: str, start: int, end: int) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ragkit.config.schema import Generation
 from ragkit.errors import ModelError
-from ragkit.generate.prompt import Message, Packed, SplitSentences, build_messages, pack
+from ragkit.generate.packing import packed_for
+from ragkit.generate.prompt import Message, Packed, SplitSentences, build_messages
 from ragkit.generate.sentence_terms import nearest_to
 from ragkit.types import ScoredChunk
 
@@ -28,7 +29,7 @@ def fit(
     """
     style, room, budget = config.citations, window - config.max_tokens, config.context_tokens
     while True:
-        packed = pack(results, budget, config.context_chunks, count, split_sentences, style)
+        packed = packed_for(question, results, config, budget, count, split_sentences)
         nearest = nearest_to(question, packed.chunks, style, split_sentences)
         prompt = encode(build_messages(config, question, packed.chunks, nearest))
         over = len(prompt) - room

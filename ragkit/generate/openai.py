@@ -28,7 +28,8 @@ from ragkit.generate.chat_completion import (
     read_model_names,
 )
 from ragkit.generate.generated import Generated, generated_from
-from ragkit.generate.prompt import Packed, SplitSentences, build_messages, pack, render_blocks
+from ragkit.generate.packing import packed_for
+from ragkit.generate.prompt import Packed, SplitSentences, build_messages, render_blocks
 from ragkit.generate.sentence_terms import nearest_to
 from ragkit.service import OPENAI_URL, async_http_client, checked_key, endpoint, http_client
 from ragkit.types import ScoredChunk, Usage
@@ -189,7 +190,7 @@ class OpenAIGenerator:
     ) -> tuple[dict[str, object], Packed]:
         """The body of a chat completion for this question, and the passages that went into its prompt."""
         config, style = self._config, self._config.citations
-        packed = pack(results, config.context_tokens, config.context_chunks, count_tokens, self._split_sentences, style)
+        packed = packed_for(question, results, config, config.context_tokens, count_tokens, self._split_sentences)
         nearest = nearest_to(question, packed.chunks, style, self._split_sentences)
         request: dict[str, object] = {
             "model": config.model,

@@ -48,6 +48,7 @@ READ_BY_MODELS = (
     "model",
     "system_prompt",
     "reminder",
+    "packing",
     "temperature",
     "max_tokens",
     "stop",
