@@ -19,7 +19,7 @@ from ragkit.cli.options import ConfigOption, JsonOption, SetOption, print_json
 from ragkit.errors import ConfigError, RagkitError
 
 if TYPE_CHECKING:
-    from ragkit.config.schema import Config
+    from ragkit.config.schema import Config, Generation
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -70,6 +70,7 @@ def examine(config_path: Path | None, overrides: list[str] | tuple[str, ...]) ->
         reranking,
         reader,
         generator,
+        prices,
         store,
         keys,
         services,
@@ -101,9 +102,14 @@ def needed_extras(config: Config) -> set[str]:
     if config.generation.reader is not None:
         needed.add("onnx")
     extras = {"llama_cpp": "llama-cpp", "vllm": "vllm"}
-    if config.generation.backend in extras:
-        needed.add(extras[config.generation.backend])
-    return needed
+    return needed | {extras[each.backend] for _, each in answering(config) if each.backend in extras}
+
+
+def answering(config: Config) -> list[tuple[str, Generation]]:
+    """What may write an answer, with the name of its place in the config: each endpoint, or `generation`."""
+    endpoints = config.routing.endpoints
+    several = [(f"routing.endpoints.{each.name}", each.over(config.generation)) for each in endpoints]
+    return several or [("generation", config.generation)]
 
 
 def packages(needed: set[str]) -> Iterator[Finding]:
@@ -241,19 +247,36 @@ def reader(config: Config) -> Iterator[Finding]:
 
 
 def generator(config: Config) -> Iterator[Finding]:
-    """The language model, where one runs on this machine: there, unaltered, and in the format that runs it."""
-    generation = config.generation
-    try:
-        if generation.backend == "llama_cpp":
-            from ragkit.generate.llama_model import gguf_file
+    """The language models that run on this machine: there, unaltered, and in the format that runs them."""
+    for name, generation in answering(config):
+        try:
+            if generation.backend == "llama_cpp":
+                from ragkit.generate.llama_model import gguf_file
 
-            yield Finding("generation.model", "ok", f"{generation.model} in {gguf_file(generation.model or '')}")
-        elif generation.backend == "vllm":
-            from ragkit.generate.vllm import model_folder
+                yield Finding(f"{name}.model", "ok", f"{generation.model} in {gguf_file(generation.model or '')}")
+            elif generation.backend == "vllm":
+                from ragkit.generate.vllm import model_folder
 
-            yield Finding("generation.model", "ok", f"{generation.model} in {model_folder(generation.model or '')}")
-    except RagkitError as error:
-        yield Finding("generation.model", "fail", error.message, error.mend)
+                yield Finding(f"{name}.model", "ok", f"{generation.model} in {model_folder(generation.model or '')}")
+        except RagkitError as error:
+            yield Finding(f"{name}.model", "fail", error.message, error.mend)
+
+
+def prices(config: Config) -> Iterator[Finding]:
+    """Whether the price of each model behind an API is known: without one its costs are not, and no budget takes it."""
+    from ragkit.gateway.prices import price_of
+    from ragkit.types import Usage
+
+    for name, generation in answering(config):
+        if generation.backend != "openai":
+            continue
+        model = generation.model or ""
+        if price_of(model, Usage(1_000_000, 1_000_000), config.costs.prices, generation.base_url) is not None:
+            yield Finding(f"{name} price", "ok", model)
+            continue
+        refused = bool(config.costs.budgets) and not config.costs.allow_unpriced
+        detail = f"the price of {model} is not known" + (", and a budget refuses what has none" if refused else "")
+        yield Finding(f"{name} price", "fail" if refused else "warn", detail, f"write costs.prices.{model}")
 
 
 def prefixes(config: Config) -> Iterator[Finding]:
@@ -316,11 +339,14 @@ def store(config: Config) -> Iterator[Finding]:
 
 def keys(config: Config) -> Iterator[Finding]:
     """Keys of the services in use: whether they are set; their value is never shown."""
-    embedding, generation = config.ingestion.embedding, config.generation
-    reranking, served = config.retrieval.reranking, config.ingestion.store
+    embedding, served = config.ingestion.embedding, config.ingestion.store
+    reranking = config.retrieval.reranking
     used = (
         ("ingestion.embedding.api_key", embedding.backend == "openai", embedding.api_key, embedding.base_url is None),
-        ("generation.api_key", generation.backend == "openai", generation.api_key, generation.base_url is None),
+        *(
+            (f"{name}.api_key", each.backend == "openai", each.api_key, each.base_url is None)
+            for name, each in answering(config)
+        ),
         ("retrieval.reranking.api_key", reranking.backend == "http", reranking.api_key, False),
         ("ingestion.store.api_key", served.backend == "qdrant", served.api_key, False),
     )
@@ -339,10 +365,13 @@ def services(config: Config) -> Iterator[Finding]:
 
     from ragkit.service import OPENAI_URL, http_client, shown_url
 
-    embedding, generation, reranking = config.ingestion.embedding, config.generation, config.retrieval.reranking
+    embedding, reranking = config.ingestion.embedding, config.retrieval.reranking
     used = (
         ("ingestion.embedding.base_url", embedding.backend == "openai", embedding.base_url or OPENAI_URL),
-        ("generation.base_url", generation.backend == "openai", generation.base_url or OPENAI_URL),
+        *(
+            (f"{name}.base_url", each.backend == "openai", each.base_url or OPENAI_URL)
+            for name, each in answering(config)
+        ),
         ("retrieval.reranking.base_url", reranking.backend == "http", reranking.base_url or ""),
     )
     for name, in_use, url in used:

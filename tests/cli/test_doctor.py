@@ -104,6 +104,28 @@ def test_a_missing_key_is_a_failure_only_where_it_is_needed(ragkit: Run) -> None
     assert found["ingestion.embedding.api_key"]["status"] == "ok"  # its service has an address of its own
 
 
+def test_every_endpoint_is_looked_at_and_what_has_no_price_is_told(ragkit: Run) -> None:
+    endpoints = [
+        {"name": "own", "base_url": "http://127.0.0.1:9/v1", "model": "mine"},
+        {"name": "openai", "model": "gpt-4o-mini"},
+        {"name": "local", "backend": "llama_cpp", "model": "nowhere.gguf"},
+        {"name": "documents", "backend": "extractive"},
+    ]
+    model = ("--set", "generation.backend=openai", "--set", "generation.model=none")
+    routed = (*model, "--set", f"routing.endpoints={json.dumps(endpoints)}")
+    found = findings(ragkit("doctor", *routed, "--json", code=1))
+    place = "routing.endpoints"
+    assert "does not answer" in found[f"{place}.own.base_url"]["detail"]
+    assert (found[f"{place}.own price"]["status"], found[f"{place}.openai price"]["status"]) == ("warn", "ok")
+    assert found[f"{place}.openai.api_key"]["status"] == "fail"
+    assert found[f"{place}.local.model"]["status"] == "fail"
+    assert not any("documents" in name for name in found)
+    assert "generation.api_key" not in found, "no question goes there"
+    budget = ("--set", 'costs.budgets=[{"per": "day", "usd": 1}]', "--set", "costs.ledger=l.sqlite")
+    refused = findings(ragkit("doctor", *routed, *budget, "--json", code=1))[f"{place}.own price"]
+    assert (refused["status"], refused["mend"]) == ("fail", "write costs.prices.mine")
+
+
 def test_a_config_that_cannot_be_read_is_a_finding(ragkit: Run) -> None:
     found = findings(ragkit("doctor", "--set", "retrieval.topk=3", "--json", code=1))
     assert found["config"]["status"] == "fail"
