@@ -300,6 +300,14 @@ class Ragkit:
         cache, state, stages = self._opened()
         return [] if cache is None else cache.explain(replace(question, state=state), stages)
 
+    def judge_cached(self, trace_id: str, right: bool | None, *, tenant: str = "") -> int:
+        """Tell the cache whether an answer was right for its question, None if nobody says so any more.
+
+        The number of hits in other words that it was, by trace id: 0 for any other answer. See `cache.max_false_hits`.
+        """
+        cache = self.cache
+        return 0 if cache is None else cache.judge(tenant, trace_id, right)
+
     def document(self, name: str) -> Document | None:
         """A document of the index with its text, by its name; citations' offsets point into this text."""
         manifest = self.snapshot().manifest

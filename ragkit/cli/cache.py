@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -110,12 +110,13 @@ def explain(
 
 @app.command()
 def report(config: ConfigOption = None, sets: SetOption = None, as_json: JsonOption = False) -> None:
-    """Wrong hits among those in other words, by the server's feedback, and the most that their share can be."""
+    """Wrong hits among those in other words, by what people said and by answers made anew beside them; the most that
+    their share can be, and whether it keeps to `cache.max_false_hits`."""
     from ragkit.gateway.cache_report import judged_hits
 
     loaded = load(config, sets)
     with _opened(loaded) as store:
-        found = judged_hits(store, loaded.serve.folder / "serve.sqlite")
+        found = judged_hits(store, loaded.cache.max_false_hits)
     if as_json:
         print_json(asdict(found))
         return
@@ -125,12 +126,29 @@ def report(config: ConfigOption = None, sets: SetOption = None, as_json: JsonOpt
 
     screen = console()
     screen.print(f"{found.hits:,} hits in other words, {found.judged:,} judged by people, {found.wrong:,} called wrong")
+    if found.held or found.doubted:
+        screen.print(
+            f"asked anew: {found.held:,} compared while hits were stopped, {found.differed:,} differed;"
+            f" {found.doubted:,} as their entry was not trusted with them",
+            soft_wrap=True,
+        )
     if found.bound is None:
         screen.print("no bound without a verdict; 299 judged hits without a wrong one show at most 1%")
     else:
         screen.print(f"share of wrong hits: at most {found.bound:.2%} (95%, Clopper and Pearson)")
+    if found.allowed is not None:
+        screen.print(_kept_to(found.allowed, found.stopped), soft_wrap=True)
     for asked, stored in found.pairs:
         screen.print(Text(f"  {clean(asked)} - answered as: {clean(stored)}"), soft_wrap=True)
+
+
+def _kept_to(allowed: float, stopped: Sequence[str]) -> str:
+    from ragkit.cli.printing import clean
+
+    if not stopped:
+        return f"hits in other words are given: no wrong one, or the bound keeps to {allowed:.2%}"
+    whose = "; ".join(f"tenant {clean(tenant)}" if tenant else "questions without a tenant" for tenant in stopped)
+    return f"no hits in other words until the bound is at most {allowed:.2%}: {whose}"
 
 
 @contextmanager

@@ -15,10 +15,11 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from ragkit.config.schema import Config, Filter
 from ragkit.embed.known import KnownQuestions
+from ragkit.gateway.cache_bound import stopped, trusted
 from ragkit.gateway.cache_entry import Entry, exact_key, scope_of
 from ragkit.gateway.cache_evidence import (
     Found,
@@ -29,8 +30,9 @@ from ragkit.gateway.cache_evidence import (
     search_cheaply,
 )
 from ragkit.gateway.cache_flight import Flights, Outcome, await_, wait
-from ragkit.gateway.cache_store import CacheFault, CacheStore, bounds_of
+from ragkit.gateway.cache_store import CacheFault, CacheStore, Hit, bounds_of
 from ragkit.gateway.cost import cache_line, cost_lines
+from ragkit.gateway.same_answer import same_answer
 from ragkit.gateway.same_question import differences
 from ragkit.observe.stages import Ended, Ranked, tell
 from ragkit.observe.trace import trace_id
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from ragkit.ask import Stages
 
 T = TypeVar("T")
+Doubt = Literal["doubted", "held"]
 _CANDIDATES = 16
 """Nearest entries whose questions are read; near vectors are no proof, and a better one may stand behind."""
 _log = logging.getLogger("ragkit.cache")
@@ -96,12 +99,15 @@ class Miss:
     stages: Stages
     vector: NDArray[np.float32] | None = None
     found: Found | None = None
+    doubted: _Near | None = None
+    """The nearest entry that asks the same and was not trusted with it."""
     ms: float = 0.0
     kept: bool = False
 
     def answered(self, answer: Answer, *, as_configured: bool) -> Answer:
         began = time.perf_counter()
         if as_configured and not answer.degraded:
+            self.cache.compare(self, answer)
             self.kept = self.cache.keep(self, answer)
         self.ms += (time.perf_counter() - began) * 1e3
         tell(Ended("cache", self.ms))
@@ -131,6 +137,8 @@ WHY = {
     "index_changed": "the index has changed since, and other wordings of a question are searched",
     "better_evidence": "a new or edited document comes far enough to be read",
     "evidence_changed": "a document that the answer rests on was edited or deleted",
+    "doubted": "by what came of its hits, this entry is right too rarely at this similarity (cache.max_false_hits)",
+    "held": "no answer is given again in other words: too many were wrong (cache.max_false_hits; ragkit cache report)",
 }
 
 
@@ -219,12 +227,27 @@ class AnswerCache:
                 found = search_cheaply(near.entry.question, near.entry.vector, stages, question.filters)
                 why = changed(near.entry, found, stages, question.state)
                 against += [WHY[why]] if why else []
+                against += [WHY[near.doubt]] if near.doubt else []
             verdicts.append(Verdict(near.entry.question, near.tier, near.similarity, tuple(against)))
         return verdicts
 
     def keep(self, miss: Miss, answer: Answer) -> bool:
         """Store an answer for whoever asks again; False if it cannot be."""
         return self._told(lambda: self._keep(miss, answer), False)
+
+    def compare(self, miss: Miss, answer: Answer) -> None:
+        """An entry was not trusted with a question, which was asked anew: whether it would have been right."""
+        near = miss.doubted
+        if near is None or not near.doubt:
+            return
+        right = same_answer(answer, near.entry.answer)
+        asked = miss.question
+        hit = Hit(asked.tenant, "", near.entry.id, asked.text, near.entry.question, near.similarity, near.doubt, right)
+        self._told(lambda: self.store.note_hit(hit), None)
+
+    def judge(self, tenant: str, trace_id: str, right: bool | None) -> int:
+        """What people say of an answer, None if they took it back; the number of hits in other words that it was."""
+        return self._told(lambda: self.store.judge(tenant, trace_id, right), 0)
 
     def _keep(self, miss: Miss, answer: Answer) -> bool:
         evidence = evidence_of(answer, miss.stages)
@@ -256,6 +279,7 @@ class AnswerCache:
         if hit is not None:
             return self._given(hit, look, began)
         miss = before or Miss(self, question, scope, stages)
+        miss.doubted = look.doubted
         if miss.found is None:
             by_meaning = stages.config.retrieval.strategy != "sparse" or self.config.cache.mode == "semantic"
             miss.vector = look.embed() if by_meaning else None
@@ -276,9 +300,12 @@ class AnswerCache:
                 continue
             found = search_cheaply(near.entry.question, near.entry.vector, look.stages, look.question.filters)
             why = changed(near.entry, found, look.stages, look.question.state)
-            if why is None:
+            if why is not None:
+                self.store.drop(near.entry.id, why)
+            elif not near.doubt:
                 return _Hit(near.entry, found, near.tier, near.similarity)
-            self.store.drop(near.entry.id, why)
+            elif look.doubted is None:
+                look.doubted = near
         return None
 
     def _near(self, look: _Look) -> Iterator[_Near]:
@@ -293,7 +320,17 @@ class AnswerCache:
             entry = self.store.get(identity)
             if entry is not None and (exact is None or entry.id != exact.id):
                 against = differences(look.question.text, entry.question)
-                yield _Near(entry, "semantic", similarity, against)
+                doubt = None if against else self._doubt(entry, similarity, look.question.tenant)
+                yield _Near(entry, "semantic", similarity, against, doubt)
+
+    def _doubt(self, entry: Entry, similarity: float, tenant: str) -> Doubt | None:
+        """Why an entry that asks the same is not given all the same."""
+        most, least = self.config.cache.max_false_hits, self.config.cache.min_similarity
+        if most is None:
+            return None
+        if not trusted(similarity, self.store.labels(entry), least, most):
+            return "doubted"
+        return "held" if stopped(*self.store.evidence(tenant), most) else None
 
     def _given(self, hit: _Hit, look: _Look, began: float) -> Answer:
         """The stored answer as that of this question: with its own trace, time and cost, and today's results."""
@@ -304,7 +341,8 @@ class AnswerCache:
         def count() -> None:
             self.store.count_hit(entry, hit.tier)
             if hit.tier != "exact":
-                self.store.note_hit(told, look.question.text, entry.question, hit.similarity)
+                asked = look.question
+                self.store.note_hit(Hit(asked.tenant, told, entry.id, asked.text, entry.question, hit.similarity))
 
         self._told(count, None)
         tell(Ranked("retrieved", results))
@@ -343,6 +381,7 @@ class _Look:
     scope: str
     stages: Stages
     vector: NDArray[np.float32] | None = None
+    doubted: _Near | None = None
     timings: dict[str, float] = field(default_factory=dict[str, float])
 
     def embed(self) -> NDArray[np.float32]:
@@ -355,12 +394,14 @@ class _Look:
 
 @dataclass(frozen=True, slots=True)
 class _Near:
-    """An entry whose question is near; `against` says in which ways it asks something else."""
+    """An entry whose question is near; `against` says in which ways it asks something else, `doubt` why it is not
+    trusted if it asks the same."""
 
     entry: Entry
     tier: str
     similarity: float
     against: tuple[str, ...] = ()
+    doubt: Doubt | None = None
 
 
 @dataclass(frozen=True, slots=True)

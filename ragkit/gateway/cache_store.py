@@ -13,9 +13,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ragkit.errors import RagkitError
 from ragkit.gateway.cache_entry import Entry, packed, placed, unpacked
@@ -32,7 +32,7 @@ class CacheFault(RagkitError):
     """The file of the cache cannot be read or written."""
 
 
-_FORMAT = 1
+_FORMAT = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
     id INTEGER PRIMARY KEY AUTOINCREMENT, scope TEXT NOT NULL, key TEXT NOT NULL, question TEXT NOT NULL, vector BLOB,
@@ -42,13 +42,19 @@ CREATE TABLE IF NOT EXISTS entries (
 CREATE INDEX IF NOT EXISTS entries_by_use ON entries (used);
 CREATE INDEX IF NOT EXISTS entries_in_scope ON entries (scope, id);
 CREATE TABLE IF NOT EXISTS counts (name TEXT PRIMARY KEY, n INTEGER NOT NULL);
--- The last hits of the semantic tier, for what people say of them.
+-- The last hits of the semantic tier, and what would have been some: for what turns out of them. right: 1, 0, or null.
 CREATE TABLE IF NOT EXISTS hits (
-    number INTEGER PRIMARY KEY, trace_id TEXT NOT NULL, asked TEXT NOT NULL, stored TEXT NOT NULL,
-    similarity REAL NOT NULL, at REAL NOT NULL
+    number INTEGER PRIMARY KEY, tenant TEXT NOT NULL, trace_id TEXT NOT NULL, entry INTEGER NOT NULL,
+    asked TEXT NOT NULL, stored TEXT NOT NULL, similarity REAL NOT NULL, kind TEXT NOT NULL, right INTEGER,
+    at REAL NOT NULL
 );
+CREATE INDEX IF NOT EXISTS hits_of_trace ON hits (trace_id);
+CREATE INDEX IF NOT EXISTS labels_of_entry ON hits (entry) WHERE right IS NOT NULL;
+CREATE INDEX IF NOT EXISTS labels_of_tenant ON hits (tenant, kind, right) WHERE right IS NOT NULL;
 """
 _HITS_KEPT = 20_000
+_LABELS_READ = 200
+"""Of one entry, the newest; older ones would change little."""
 _SCOPES_IN_MEMORY = 64
 _OVERHEAD = 200
 """Bytes of a row beside its texts and vector."""
@@ -66,6 +72,25 @@ class Bounds:
 
 def bounds_of(settings: Cache) -> Bounds:
     return Bounds(settings.max_entries, round(settings.max_mb * 1e6), settings.ttl_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A question beside the entry that it was taken for.
+
+    `kind` is "served" for a hit; "held" for what would have been one while none were given, and "doubted" for one that
+    its entry was not trusted with: both were asked anew. `right` is what turned out, None if nothing did.
+    """
+
+    tenant: str
+    trace_id: str
+    entry: int
+    asked: str
+    stored: str
+    similarity: float
+    kind: Literal["served", "held", "doubted"] = "served"
+    right: bool | None = None
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +193,42 @@ class CacheStore:
             _count(db, tier)
             _count(db, "saved_nano_usd", entry.nano_usd or 0)
 
-    def note_hit(self, trace_id: str, asked: str, stored: str, similarity: float, *, at: float | None = None) -> None:
+    def note_hit(self, hit: Hit, *, at: float | None = None) -> None:
         """Remember which question was taken for which."""
         now = time.time() if at is None else at
         with self._transaction() as db:
             db.execute(
-                "INSERT INTO hits (trace_id, asked, stored, similarity, at) VALUES (?, ?, ?, ?, ?)",
-                (trace_id, asked, stored, similarity, now),
+                f"INSERT INTO hits ({_HIT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(hit.tenant, hit.trace_id, hit.entry, hit.asked, hit.stored, hit.similarity, hit.kind),
+                    *(hit.right, now),
+                ),
             )
             db.execute("DELETE FROM hits WHERE number <= (SELECT max(number) FROM hits) - ?", (_HITS_KEPT,))
+
+    def judge(self, tenant: str, trace_id: str, right: bool | None) -> int:
+        """What turned out of the hits of one trace of a tenant, in the place of what was said before; how many."""
+        with self._transaction() as db:
+            return db.execute(
+                "UPDATE hits SET right = ? WHERE trace_id = ? AND tenant = ? AND kind = 'served'",
+                (right, trace_id, tenant),
+            ).rowcount
+
+    def labels(self, entry: Entry) -> list[tuple[float, bool]]:
+        """Of the questions that an entry was taken for: cosine, and whether it was right for them; newest first."""
+        query = "SELECT similarity, right FROM hits WHERE entry = ? AND right IS NOT NULL ORDER BY number DESC LIMIT ?"
+        with self._lock, self._said():
+            return [(row[0], bool(row[1])) for row in self._db.execute(query, (entry.id, _LABELS_READ))]
+
+    def evidence(self, tenant: str) -> tuple[int, int]:
+        """How many hits of a tenant were wrong, and of how many that is known; held ones count as hits."""
+        query = (
+            "SELECT COALESCE(SUM(right = 0), 0), COUNT(*) FROM hits"
+            " WHERE tenant = ? AND kind IN ('served', 'held') AND right IS NOT NULL"
+        )
+        with self._lock, self._said():
+            wrong, judged = self._db.execute(query, (tenant,)).fetchone()
+        return int(wrong), int(judged)
 
     def count(self, name: str) -> None:
         """Something happened once more."""
@@ -206,12 +258,11 @@ class CacheStore:
             rows = self._db.execute(f"SELECT {_COLUMNS} FROM entries ORDER BY id").fetchall()
         return [entry for row in rows if (entry := _read(row)) is not None]
 
-    def hits(self) -> list[dict[str, Any]]:
-        """The last hits of the semantic tier, newest first."""
-        names = ("trace_id", "asked", "stored", "similarity", "at")
+    def hits(self) -> list[Hit]:
+        """The last hits of the semantic tier and what would have been some, newest first."""
         with self._lock, self._said():
-            rows = self._db.execute(f"SELECT {', '.join(names)} FROM hits ORDER BY number DESC").fetchall()
-        return [dict(zip(names, row, strict=True)) for row in rows]
+            rows = self._db.execute(f"SELECT {_HIT_COLUMNS} FROM hits ORDER BY number DESC").fetchall()
+        return [replace(Hit(*row), right=None if row[7] is None else bool(row[7])) for row in rows]
 
     def stats(self) -> Stats:
         with self._lock, self._said():
@@ -267,6 +318,7 @@ class CacheStore:
 
 
 _COLUMNS = "id, question, vector, body, nano_usd, created"
+_HIT_COLUMNS = "tenant, trace_id, entry, asked, stored, similarity, kind, right, at"
 
 
 def _read(row: tuple[Any, ...]) -> Entry | None:

@@ -45,6 +45,13 @@ class Answers:
             )
             return True
 
+    def verdict(self, caller: Caller, trace_id: str) -> str | None:
+        """What the caller's tenant says of an answer: "down" if anybody does; None if nobody said anything."""
+        row = self._database.row(
+            "SELECT min(verdict) AS verdict FROM feedback WHERE trace_id = ? AND tenant = ?", (trace_id, caller.tenant)
+        )
+        return None if row is None else row["verdict"]
+
     def feedback(self, caller: Caller, most: int) -> list[dict[str, Any]]:
         """The last feedback of the caller's tenant, newest first."""
         mine, values = ("tenant = ?", [caller.tenant]) if caller.tenant else ("1", [])

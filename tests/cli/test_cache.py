@@ -8,10 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ragkit.serve.access import ANYBODY
-from ragkit.serve.answers import Answers
-from ragkit.serve.database import Database
-from ragkit.types import Answer
+from ragkit.gateway.cache_store import Bounds, CacheStore
 from tests.cli.conftest import Run
 
 QUESTION = "How many days is the RMA number valid?"
@@ -64,14 +61,26 @@ def test_report_bounds_the_wrong_hits_by_what_people_said(ragkit: Run, system: P
     hits = [json.loads(ragkit("ask", OTHER_WORDS, "--json", *MEANING)) for _ in range(3)]
     assert {hit["cache"] for hit in hits} == {"semantic"}
     assert "3 hits in other words, 0 judged by people, 0 called wrong" in ragkit("cache", "report", *MEANING)
-    with closing(Database(system / "serve")) as database:
-        answers = Answers(database)
-        for hit, verdict in zip(hits, ("up", "down", "up"), strict=True):
-            answers.note(ANYBODY, Answer("", False, (), (), "m", "h", hit["trace_id"], {}))
-            said = {"trace_id": hit["trace_id"], "verdict": verdict, "reason": "", "question": "", "answer": ""}
-            assert answers.judge(ANYBODY, said)
+    with closing(CacheStore(system / "cache.sqlite", Bounds(1000, 10_000_000, None))) as store:
+        for hit, right in zip(hits, (True, False, True), strict=True):
+            assert store.judge("", hit["trace_id"], right) == 1
     told = json.loads(ragkit("cache", "report", "--json", *MEANING))
     assert (told["hits"], told["judged"], told["wrong"]) == (3, 3, 1)
     # Clopper and Pearson: the share p with P(at most 1 of 3) = 5%, which is 1 - (1 - p)^2 (1 + 2p) = 95%.
     assert told["bound"] == pytest.approx(0.8646, abs=1e-4)
     assert told["pairs"] == [[OTHER_WORDS, QUESTION]]
+    assert (told["allowed"], told["stopped"]) == (None, [])
+
+
+def test_report_says_that_hits_are_stopped_and_what_was_asked_anew(ragkit: Run, system: Path) -> None:
+    bound = (*MEANING, "--set", "cache.max_false_hits=0.01")
+    ragkit("ask", QUESTION, *bound)
+    assert "hits in other words are given" in ragkit("cache", "report", *bound)
+    hit = json.loads(ragkit("ask", OTHER_WORDS, "--json", *bound))
+    with closing(CacheStore(system / "cache.sqlite", Bounds(1000, 10_000_000, None))) as store:
+        assert store.judge("", hit["trace_id"], False) == 1
+    assert json.loads(ragkit("ask", OTHER_WORDS, "--json", *bound))["cache"] == "miss"
+    told = ragkit("cache", "report", *bound)
+    assert "0 compared while hits were stopped, 0 differed; 1 as their entry was not trusted with them" in told
+    assert "no hits in other words until the bound is at most 1.00%: questions without a tenant" in told
+    assert json.loads(ragkit("cache", "report", "--json", *bound))["stopped"] == [""]

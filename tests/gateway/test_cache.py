@@ -19,6 +19,8 @@ from ragkit import Answer, Config, Filter, Payer, Ragkit
 from ragkit.embed import Embedder, make_embedder
 from ragkit.errors import ModelError
 from ragkit.gateway.cache import AnswerCache
+from ragkit.gateway.cache import Question as AskedOf
+from ragkit.gateway.cache_store import Hit
 from ragkit.gateway.ledger import Ledger
 from ragkit.generate.generated import Generated, generated_from
 from ragkit.types import REFUSAL_TEXT, ScoredChunk, Usage
@@ -28,6 +30,7 @@ pytestmark = pytest.mark.integration
 KETTLE = "# Kettle\n\nThe kettle holds two litres of water.\n"
 OVEN = "# Oven\n\nThe oven reaches 250 degrees.\n"
 QUESTION = "How much water does the kettle hold?"
+KETTLE_FILE = "kettle.md"
 
 
 class Writer:
@@ -483,7 +486,90 @@ def test_hits_by_meaning_are_remembered_with_both_questions(by_meaning: System) 
     other = "Tell me how much water the kettle holds"
     answer = by_meaning.rag.ask(other)
     [hit] = by_meaning.cache.store.hits()
-    assert (hit["trace_id"], hit["asked"], hit["stored"]) == (answer.trace_id, other, QUESTION)
+    assert (hit.trace_id, hit.asked, hit.stored, hit.kind) == (answer.trace_id, other, QUESTION, "served")
+
+
+WORDINGS = [
+    "Tell me how much water the kettle holds",
+    "Please tell me how much water the kettle holds",
+    "I would like to know how much water the kettle holds",
+    "Do you know how much water the kettle holds?",
+]
+
+
+@pytest.fixture
+def bounded(make: Callable[..., System], tmp_path: Path) -> System:
+    cache = {"mode": "semantic", "path": str(tmp_path / "cache.sqlite"), "max_false_hits": 0.05}
+    system = make(cache=cache)
+    system.write(kettle=KETTLE, oven=OVEN)
+    return system
+
+
+def test_with_a_bound_hits_are_given_while_none_was_wrong(bounded: System) -> None:
+    bounded.rag.ask(QUESTION)
+    answer = bounded.rag.ask(WORDINGS[0])
+    assert answer.cache == "semantic"
+    assert bounded.rag.judge_cached(answer.trace_id, True) == 1
+    assert bounded.rag.ask(WORDINGS[1]).cache == "semantic"
+
+
+def test_an_entry_that_was_wrong_is_asked_anew_and_the_answers_are_compared(bounded: System) -> None:
+    bounded.rag.ask(QUESTION)
+    answer = bounded.rag.ask(WORDINGS[0])
+    assert bounded.rag.judge_cached(answer.trace_id, False) == 1
+    again = bounded.rag.ask(WORDINGS[0])
+    assert again.cache == "miss"
+    newest = bounded.cache.store.hits()[0]
+    assert (newest.kind, newest.asked, newest.stored, newest.right) == ("doubted", WORDINGS[0], QUESTION, True)
+    # The one wrong hit was 1 of 1. What asks for another entry waits for the bound, too.
+    oven = "How hot does the oven get?"
+    bounded.rag.ask(oven)
+    assert bounded.rag.ask(f"Please tell me {oven[0].lower()}{oven[1:]}").cache == "miss"
+    assert bounded.cache.store.hits()[0].kind == "held"
+    assert bounded.rag.ask(oven).cache == "exact"
+    [kettle] = [one for one in bounded.rag.explain_cache(AskedOf(WORDINGS[2])) if one.question == QUESTION]
+    assert any("cache.max_false_hits" in each for each in kettle.against)
+
+
+def test_hits_are_given_again_once_enough_were_right(bounded: System) -> None:
+    bounded.rag.ask(QUESTION)
+    answer = bounded.rag.ask(WORDINGS[0])
+    bounded.rag.judge_cached(answer.trace_id, False)
+    store = bounded.cache.store
+    oven = "How hot does the oven get?"
+    bounded.rag.ask(oven)
+    assert bounded.rag.ask(f"Please tell me {oven[0].lower()}{oven[1:]}").cache == "miss"
+    # 1 of 93 is at most 5%: with the one that was compared just now, 91 more.
+    for _ in range(90):
+        store.note_hit(Hit("", "", 10_000, "asked", "stored", 0.9, "held", True))
+    assert bounded.rag.ask(f"I would like to know {oven[0].lower()}{oven[1:]}").cache == "miss"
+    assert store.evidence("") == (1, 93)
+    assert bounded.rag.ask(f"Do you know {oven[0].lower()}{oven[1:]}").cache == "semantic"
+
+
+def test_one_tenant_stops_no_hits_of_another(bounded: System) -> None:
+    acme, umbrella = Payer("acme"), Payer("umbrella")
+    for payer in (acme, umbrella):
+        bounded.rag.ask(QUESTION, payer=payer)
+    told = bounded.rag.ask(WORDINGS[0], payer=acme)
+    assert bounded.rag.judge_cached(told.trace_id, False, tenant="umbrella") == 0
+    assert bounded.rag.judge_cached(told.trace_id, False, tenant="acme") == 1
+    assert bounded.rag.ask(WORDINGS[1], payer=acme).cache == "miss"
+    assert bounded.rag.ask(WORDINGS[1], payer=umbrella).cache == "semantic"
+
+
+def test_another_answer_than_the_kept_one_is_a_label_against_it(bounded: System) -> None:
+    bounded.rag.ask(QUESTION)
+    answer = bounded.rag.ask(WORDINGS[0])
+    bounded.rag.judge_cached(answer.trace_id, False)
+    bounded.writer.change = lambda generated: replace(generated, text=f"It holds 7 cups [Source: {KETTLE_FILE}]")
+    assert bounded.rag.ask(WORDINGS[1]).cache == "miss"
+    assert bounded.cache.store.hits()[0].right is False
+    # A stand-in for the configured model says nothing of the kept answer.
+    bounded.writer.change = lambda generated: replace(generated, degraded=True)
+    before = len(bounded.cache.store.hits())
+    assert bounded.rag.ask(WORDINGS[2]).degraded
+    assert len(bounded.cache.store.hits()) == before
 
 
 def test_a_search_by_words_alone_can_have_a_cache_by_meaning(make: Callable[..., System], tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragkit.gateway.cache_entry import Entry, exact_key, fingerprint, packed, unpacked
-from ragkit.gateway.cache_store import Bounds, CacheFault, CacheStore
+from ragkit.gateway.cache_store import Bounds, CacheFault, CacheStore, Hit
 from ragkit.types import Answer, Chunk, Citation, RemovedCitation, Span, Usage
 
 ROOMY = Bounds(1000, 10_000_000, None)
@@ -166,6 +166,51 @@ def test_many_entries_replaced_leave_no_growing_memory(store: CacheStore) -> Non
     found = store.nearest("s", east, 500, 0.5)
     assert len(found) <= 103
     assert store.get(found[0][0]) is not None or store.get(found[-1][0]) is not None
+
+
+def taken(store: CacheStore, key: str = "k") -> Entry:
+    store.put("s", key, entry(key))
+    found = store.find("s", key)
+    assert found is not None
+    return found
+
+
+def test_hits_are_remembered_with_what_turned_out_of_them(store: CacheStore) -> None:
+    kept = taken(store)
+    hit = Hit("acme", "t1", kept.id, "asked", "stored", 0.9)
+    store.note_hit(hit, at=5.0)
+    store.note_hit(replace(hit, trace_id="t2", similarity=0.8), at=6.0)
+    assert (store.labels(kept), store.evidence("acme")) == ([], (0, 0))
+    assert store.judge("acme", "t1", False) == 1
+    assert store.judge("acme", "t2", True) == 1
+    assert [(one.trace_id, one.right, one.at) for one in store.hits()] == [("t2", True, 6.0), ("t1", False, 5.0)]
+    assert (store.labels(kept), store.evidence("acme")) == ([(0.8, True), (0.9, False)], (1, 2))
+    # What is said later counts instead of what was said before, and can be taken back.
+    store.judge("acme", "t1", True)
+    assert store.evidence("acme") == (0, 2)
+    store.judge("acme", "t1", None)
+    assert (store.labels(kept), store.evidence("acme")) == ([(0.8, True)], (0, 1))
+
+
+def test_nobody_judges_the_hits_of_another_tenant(store: CacheStore) -> None:
+    kept = taken(store)
+    store.note_hit(Hit("acme", "t1", kept.id, "asked", "stored", 0.9))
+    assert store.judge("umbrella", "t1", False) == 0
+    assert store.judge("acme", "another", False) == 0
+    assert (store.labels(kept), store.evidence("acme")) == ([], (0, 0))
+
+
+def test_what_an_entry_was_not_trusted_with_is_a_label_of_it_and_no_hit(store: CacheStore) -> None:
+    kept, other = taken(store), taken(store, "other")
+    store.note_hit(Hit("acme", "", kept.id, "asked", "stored", 0.9, "doubted", False))
+    store.note_hit(Hit("acme", "", kept.id, "asked", "stored", 0.95, "held", True))
+    store.note_hit(Hit("acme", "", kept.id, "asked", "stored", 0.95, "held", None))
+    assert store.labels(kept) == [(0.95, True), (0.9, False)]
+    assert store.labels(other) == []
+    assert store.evidence("acme") == (0, 1)
+    assert store.evidence("umbrella") == (0, 0)
+    # A trace id that is empty is nobody's to judge.
+    assert store.judge("acme", "", False) == 0
 
 
 def test_what_is_taken_out_stands_nowhere_in_the_file(tmp_path: Path) -> None:

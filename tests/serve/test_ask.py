@@ -110,6 +110,21 @@ def test_feedback_is_about_an_answer_that_was_given(client: TestClient) -> None:
     assert (kept["trace_id"], kept["verdict"], kept["reason"]) == (trace, "down", "too short")
 
 
+def test_feedback_on_an_answer_of_the_cache_reaches_the_cache(tmp_path: Path, model_url: str) -> None:
+    cache = {"mode": "semantic", "path": str(tmp_path / "cache.sqlite"), "max_false_hits": 0.01, "min_similarity": 0.5}
+    with app_client(config_in(tmp_path, model_url, cache=cache)) as client:
+        upload(client, "kettle.md", KETTLE)
+        client.post("/v1/ask", json=ASK)
+        other = {"question": "Please tell me how much water the kettle holds"}
+        first = client.post("/v1/ask", json=other).json()
+        assert first["cache"] == "semantic"
+        assert client.post("/v1/feedback", json={"trace_id": first["trace_id"], "verdict": "up"}).status_code == 201
+        assert client.post("/v1/ask", json=other).json()["cache"] == "semantic"
+        # The same answer again, judged otherwise: the last word of a key counts.
+        assert client.post("/v1/feedback", json={"trace_id": first["trace_id"], "verdict": "down"}).status_code == 201
+        assert client.post("/v1/ask", json=other).json()["cache"] == "miss"
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, type[Any]]]:
     """A system whose answers a language model writes."""

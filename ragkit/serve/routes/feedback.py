@@ -18,8 +18,12 @@ router = APIRouter(prefix="/v1", tags=["feedback"], responses=PROBLEMS)
 @router.post("/feedback", status_code=201, responses={201: {"model": Noted}})
 async def give(request: FeedbackRequest, admitted: Reader, server: Shared) -> Response:
     """Say whether an answer was good; a second time replaces the first."""
-    if not await asyncio.to_thread(server.answers.judge, admitted.caller, request.model_dump()):
+    caller = admitted.caller
+    if not await asyncio.to_thread(server.answers.judge, caller, request.model_dump()):
         raise Problem(404, "not_found", "there is no such answer")
+    verdict = await asyncio.to_thread(server.answers.verdict, caller, request.trace_id)
+    right = None if verdict is None else verdict == "up"
+    await asyncio.to_thread(admitted.rag.judge_cached, request.trace_id, right, tenant=caller.tenant)
     return Json({"noted": True}, 201)
 
 
