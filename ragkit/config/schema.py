@@ -358,6 +358,14 @@ class Generation(Part):
     """What of them: whole chunks, as many as context_tokens has room for; or the sentences nearest to the question, and
     once what stands twice. In 300 tokens sentences keep about as many answers as whole chunks do in 450 to 550; raise
     context_chunks with it."""
+    order: Literal["rank", "document"] = "rank"
+    """Of the documents in the prompt: the best first; or by name and place, so that questions about the same documents
+    begin alike and a prompt cache serves more of them."""
+    prompt_cache: Literal["none", "openai", "anthropic"] = runtime(
+        "none",
+        description="openai: what tells the provider to keep the beginnings of prompts, where it does not do so by"
+        " itself: a prompt_cache_key (openai), or cache_control marks (anthropic, through gateways that pass them on).",
+    )
     expand: Literal["none", "window", "parent"] = "none"
     """What is read of a chunk that was found: itself; with the chunks beside it; or with all of its section. Either way
     no more than context_tokens / context_chunks, and passages that meet become one."""

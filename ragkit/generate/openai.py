@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
@@ -29,10 +30,18 @@ from ragkit.generate.chat_completion import (
 )
 from ragkit.generate.generated import Generated, generated_from
 from ragkit.generate.packing import packed_for
-from ragkit.generate.prompt import Packed, SplitSentences, build_messages, render_blocks
+from ragkit.generate.prompt import (
+    Packed,
+    SplitSentences,
+    build_messages,
+    documents_part,
+    question_part,
+    render_blocks,
+    system_prompt,
+)
 from ragkit.generate.sentence_terms import nearest_to
 from ragkit.service import OPENAI_URL, async_http_client, checked_key, endpoint, http_client
-from ragkit.types import ScoredChunk, Usage
+from ragkit.types import Chunk, ScoredChunk, Usage
 
 _FAILURES = (httpx.HTTPError, httpx.StreamError, TimeoutError, UnreadableError, ReportedError)
 
@@ -194,7 +203,7 @@ class OpenAIGenerator:
         nearest = nearest_to(question, packed.chunks, style, self._split_sentences)
         request: dict[str, object] = {
             "model": config.model,
-            "messages": build_messages(config, question, packed.chunks, nearest),
+            "messages": self._messages(question, packed.chunks, nearest),
             "temperature": config.temperature,
             self._limit: config.max_tokens,
         }
@@ -202,7 +211,23 @@ class OpenAIGenerator:
             request |= {"stream": True, "stream_options": {"include_usage": True}}
         if config.stop:
             request["stop"] = config.stop
+        if (
+            config.prompt_cache == "openai"
+        ):  # the questions of one system prompt go to one server, as far as it has room
+            request["prompt_cache_key"] = hashlib.sha256(system_prompt(config).encode()).hexdigest()[:16]
         return request | _form_fields(answer_form(style, len(packed.chunks))), packed
+
+    def _messages(self, question: str, chunks: Sequence[Chunk], nearest: Sequence[str]) -> Sequence[object]:
+        """The conversation, with the marks of `generation.prompt_cache: anthropic` behind what questions share."""
+        config = self._config
+        if config.prompt_cache != "anthropic":
+            return build_messages(config, question, chunks, nearest)
+        kept = {"type": "text", "cache_control": {"type": "ephemeral"}}
+        asked = {"type": "text", "text": question_part(config, question, nearest)}
+        return [
+            {"role": "system", "content": [{**kept, "text": system_prompt(config)}]},
+            {"role": "user", "content": [{**kept, "text": documents_part(config, chunks)}, asked]},
+        ]
 
     def _check(self, response: httpx.Response, deadline: float) -> None:
         if response.status_code >= 300:

@@ -48,11 +48,14 @@ def packed_for(
     split_sentences: SplitSentences,
 ) -> Packed:
     """What of the results goes into the prompt, by `generation.packing`; arguments and errors are those of `pack`."""
+    packed = Packed((), (), 0)
     if config.packing == "sentences":
-        found = _sentences(question, results[: config.context_chunks], config, budget_tokens, count, split_sentences)
-        if found.chunks:
-            return found
-    return pack(results, budget_tokens, config.context_chunks, count, split_sentences, config.citations)
+        packed = _sentences(question, results[: config.context_chunks], config, budget_tokens, count, split_sentences)
+    if not packed.chunks:
+        packed = pack(results, budget_tokens, config.context_chunks, count, split_sentences, config.citations)
+    if config.order == "rank":
+        return packed
+    return replace(packed, chunks=tuple(sorted(packed.chunks, key=lambda chunk: (chunk.source_document, chunk.start))))
 
 
 def _sentences(

@@ -49,6 +49,7 @@ READ_BY_MODELS = (
     "system_prompt",
     "reminder",
     "packing",
+    "order",
     "temperature",
     "max_tokens",
     "stop",

@@ -19,6 +19,7 @@ from ragkit.config.schema import Embedding, Generation
 from ragkit.embed import make_embedder
 from ragkit.errors import ConfigError, ServiceError
 from ragkit.generate import Generated, Generator, make_generator
+from ragkit.generate.openai import OpenAIGenerator
 from ragkit.ingest.sentences import split_sentences
 from ragkit.types import Chunk, ScoredChunk, Usage
 
@@ -187,6 +188,21 @@ def test_what_is_asked(server: Server, way: str) -> None:
     assert "[1] document: a.pdf, page 3" in messages[1]["content"]
     assert messages[1]["content"].endswith("Question: How long?")
     assert body.get("stream_options") == ({"include_usage": True} if way in STREAMED else None)
+
+
+def test_what_a_provider_may_keep_is_marked_where_the_config_asks_for_it(server: Server) -> None:
+    def body(**changes: object) -> dict[str, object]:
+        return OpenAIGenerator(config(server, **changes), split_sentences).request("How long?", RESULTS)[0]
+
+    keyed, plain = body(prompt_cache="openai"), body()
+    assert keyed["prompt_cache_key"] == body(prompt_cache="openai", temperature=0.9)["prompt_cache_key"]
+    assert "prompt_cache_key" not in plain
+    system, user = cast("list[dict[str, list[dict[str, object]]]]", body(prompt_cache="anthropic")["messages"])
+    documents, question = user["content"]
+    assert [part["cache_control"] for part in (*system["content"], documents)] == [{"type": "ephemeral"}] * 2
+    assert "cache_control" not in question
+    written = cast("list[dict[str, str]]", plain["messages"])[1]["content"]
+    assert f"{documents['text']}\n\n{question['text']}" == written, "the same prompt, in parts"
 
 
 def test_a_local_server_needs_no_key_and_gets_none_from_the_environment(

@@ -69,6 +69,13 @@ def test_without_the_switch_passages_are_whole() -> None:
     assert packed_for(QUESTION, results, config, 2000, count_tokens, split_sentences).chunks[0] == results[0].chunk
 
 
+def test_documents_stand_by_name_and_place_where_the_config_says_so() -> None:
+    results = scored("Three.", "Two.", "One.")[::-1]
+    config = Generation(order="document", context_chunks=2)
+    chunks = packed_for(QUESTION, results, config, 500, count_tokens, split_sentences).chunks
+    assert [chunk.id for chunk in chunks] == ["c1", "c2"], "the best two, in their own order"
+
+
 def test_a_table_is_one_piece() -> None:
     table = "| part | years |\n|---|---|\n| pump | 3 |\n| seal | 1 |"
     assert packed(scored(FILLER * 30, table), 120, "How many years for the seal?").chunks[-1].text == table

@@ -13,7 +13,17 @@ from ragkit.config.schema import Generation
 from ragkit.embed.openai_tokens import count_tokens
 from ragkit.errors import ConfigError
 from ragkit.generate.generated import is_refusal
-from ragkit.generate.prompt import CITE_BY_NAME, build_messages, fence_marker, neutralise, pack, render_blocks, restore
+from ragkit.generate.prompt import (
+    CITE_BY_NAME,
+    CitationStyle,
+    build_messages,
+    documents_part,
+    fence_marker,
+    neutralise,
+    pack,
+    render_blocks,
+    restore,
+)
 from ragkit.ingest.sentences import split_sentences
 from ragkit.types import Chunk, ScoredChunk
 
@@ -151,14 +161,15 @@ attacks = st.one_of(
 def test_a_fence_cannot_be_closed_from_inside(parts: list[tuple[str, str]]) -> None:
     chunks = [chunk(text, name) for text, name in parts]
     # The attacker knows how the prompt is made and has seen an earlier one.
-    chunks.append(chunk(render_blocks(chunks) + fence_marker(chunks) + ">>>"))
-    rendered = render_blocks(chunks)
-    marker = fence_marker(chunks)
-    assert rendered.count(marker) == 2 * len(chunks)
-    fenced = re.findall(rf"<<<{marker}\n(.*?)\n{marker}>>>", rendered, re.DOTALL)
-    assert [restore(text) for text in fenced] == [restore(one.text) for one in chunks]
-    assert not re.search(r"[\[【(]\s*sources?\b", "".join(fenced), re.IGNORECASE)
-    outside = re.sub(rf"<<<{marker}\n.*?\n{marker}>>>", "", rendered, flags=re.DOTALL)
+    chunks.append(chunk(render_blocks(chunks) + fence_marker(chunks[0]) + ">>>"))
+    rendered = outside = render_blocks(chunks)
+    for one in chunks:
+        marker = fence_marker(one)
+        assert marker not in one.text
+        [fenced, *_] = re.findall(rf"<<<{marker}\n(.*?)\n{marker}>>>", rendered, re.DOTALL)
+        assert restore(fenced) == restore(one.text)
+        assert not re.search(r"[\[【(]\s*sources?\b", fenced, re.IGNORECASE)
+        outside = re.sub(rf"<<<{marker}\n.*?\n{marker}>>>", "", outside, flags=re.DOTALL)
     assert [line[:4] for line in outside.splitlines() if line.strip()] == [
         f"[{number}] " for number in range(1, len(chunks) + 1)
     ]
@@ -181,9 +192,21 @@ def test_neutralising_can_be_undone(text: str) -> None:
     assert restore(neutralise(text)) == restore(text)
 
 
-def test_the_marker_is_the_same_for_the_same_chunks_and_another_for_others() -> None:
-    assert fence_marker([chunk("a")]) == fence_marker([chunk("a")])
-    assert fence_marker([chunk("a"), chunk("b")]) != fence_marker([chunk("ab"), chunk("")])
+def test_the_marker_is_the_same_for_the_same_chunk_and_another_for_others() -> None:
+    assert fence_marker(chunk("a")) == fence_marker(chunk("a"))
+    assert fence_marker(chunk("ab", "c")) != fence_marker(chunk("b", "ca"))
+
+
+@pytest.mark.parametrize("citations", ["names", "tags", "grammar", "json_schema"])
+def test_prompts_with_the_same_first_documents_begin_alike(citations: CitationStyle) -> None:
+    """So that a server that keeps the beginnings of prompts need not read them again."""
+    first, second, third = (chunk(f"{word} is here.", f"{word}.md") for word in ("one", "two", "three"))
+    config = Generation(citations=citations)
+    shared = render_blocks([first, second], citations)
+    for last in (third, replace(third, text="Something else.")):
+        _, user = build_messages(config, "Where?", [first, second, last])
+        assert shared in user["content"]
+    assert documents_part(config, [first, second, third]).startswith(documents_part(config, [first, second]))
 
 
 REFUSALS = [
