@@ -40,6 +40,7 @@ from ragkit.serve.routes import (
     dashboard,
     documents,
     feedback,
+    fields,
     health,
     me,
     openai,
@@ -98,7 +99,9 @@ def make_app(
 
     # The pages of FastAPI's documentation load scripts from elsewhere; the document itself is at /openapi.json.
     app = FastAPI(title="ragkit", lifespan=lifespan, docs_url=None, redoc_url=None)
-    for routes in (ask, cases, dashboard, documents, feedback, health, me, openai, pages, playground, sheets, why):
+    answering = (ask, fields, openai, why)
+    others = (cases, dashboard, documents, feedback, health, me, pages, playground, sheets)
+    for routes in (*answering, *others):
         app.include_router(routes.router)
     if tools is not None:
         app.router.routes.append(Route("/mcp", tools))

@@ -50,6 +50,7 @@ ROUTES = [
     "POST /v1/search",
     "POST /v1/why",
     "GET /v1/me",
+    "GET /v1/fields",
     "GET /v1/dashboard",
     "GET /v1/playground",
     "POST /v1/playground/search",

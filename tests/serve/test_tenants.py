@@ -105,6 +105,7 @@ def test_no_answer_and_no_event_shows_another_tenants_documents(world: World, fi
         "/v1/feedback",
         "/v1/feedback?limit=1000",
         "/v1/me",
+        "/v1/fields",
         "/v1/cases",
         "/v1/dashboard",
         "/v1/playground",
