@@ -25,7 +25,8 @@ export function numbered(citations) {
   });
 }
 
-export function answer(data) {
+/** The answer itself, and what is to be said of it. */
+export function said(data) {
   const citations = numbered(data.citations);
   return [
     data.refused && el("p", { class: "notice" }, el("strong", {}, "No answer: "), `${REASONS[data.reason] || data.reason}.`),
@@ -37,9 +38,12 @@ export function answer(data) {
     data.removed_citations.length > 0 && el("p", { class: "quiet" },
       `${data.removed_citations.length} citation(s) of the model named no document that it was given, and were taken out.`),
     data.notes.map((note) => el("p", { class: "quiet" }, note)),
-    quotes(citations),
-    figures(data),
   ];
+}
+
+/** What backs it, and its figures. */
+export function backing(data) {
+  return [quotes(numbered(data.citations)), figures(data)];
 }
 
 /** The text in pieces: sentences that nothing backs are marked, and numbers stand behind what they back. */
@@ -78,7 +82,7 @@ function quotes(citations) {
       one.section_heading && el("span", { class: "quiet" }, ` ${one.section_heading}`),
       el("blockquote", {}, one.quote),
       el("p", { class: "quiet" }, `backs ${Math.round(one.support * 100)}% of its sentence${one.attached ? "; found by ragkit, not cited by the model" : ""}`)));
-  return el("section", { "aria-label": "Citations" }, el("h2", {}, "Citations"), el("ol", { class: "quotes" }, items));
+  return el("div", {}, el("h3", {}, "Citations"), el("ol", { class: "quotes" }, items));
 }
 
 function figures(data) {

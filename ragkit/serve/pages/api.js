@@ -11,8 +11,13 @@ export class ApiError extends Error {
 }
 
 export const key = () => sessionStorage.getItem(KEY) || "";
-export const remember = (text) => sessionStorage.setItem(KEY, text);
-export const forget = () => sessionStorage.removeItem(KEY);
+/** Sign in. Nothing is left of who was signed in before. */
+export function remember(text) {
+  forget();
+  sessionStorage.setItem(KEY, text);
+}
+/** Sign out: what this tab keeps goes with the key. */
+export const forget = () => sessionStorage.clear();
 
 let onRefused = () => {};
 
@@ -49,6 +54,11 @@ export async function get(path, signal) {
 
 export async function remove(path) {
   return (await sent(path, { method: "DELETE", headers: headers() })).json();
+}
+
+/** Delete something that nobody will ask for again; whether it was there does not matter. */
+export function discard(path) {
+  fetch(path, { method: "DELETE", headers: headers(), cache: "no-store", credentials: "omit", keepalive: true }).catch(() => {});
 }
 
 export async function post(path, body, signal) {

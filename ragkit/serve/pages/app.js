@@ -3,6 +3,7 @@
 import { ApiError, forget, get, key, remember, whenRefused } from "./api.js";
 import { el, field, fill, say, trouble } from "./dom.js";
 import * as ask from "./ask.js";
+import { discard } from "./conversation.js";
 import * as dashboard from "./dashboard.js";
 import * as document_ from "./document.js";
 import * as library from "./library.js";
@@ -19,6 +20,8 @@ const PAGES = {
 
 const main = document.getElementById("main");
 const shown = new Map(); // what a page has made, so that an answer is still there when one comes back
+const heights = new Map(); // how far down each of them was left
+let here = "";
 let me = null;
 let leave = () => {};
 
@@ -36,6 +39,8 @@ function show() {
   if (!me || location.hash === "#main") return;
   const { name, given } = address();
   const { title, role, page } = PAGES[name];
+  heights.set(here, window.scrollY);
+  here = name;
   leave();
   leave = () => {};
   document.title = `${title} – ragkit`;
@@ -53,7 +58,7 @@ function show() {
     fill(main, made.node);
     made.entered?.(given);
   }
-  window.scrollTo(0, 0);
+  window.scrollTo({ top: (page.KEPT && heights.get(name)) || 0, behavior: "instant" });
   const heading = main.querySelector("h1");
   if (heading && started) {
     heading.tabIndex = -1;
@@ -75,7 +80,9 @@ function navigation() {
 function signIn(message) {
   leave();
   me = null;
+  for (const made of shown.values()) made.close?.();
   shown.clear();
+  heights.clear();
   document.title = "Sign in – ragkit";
   document.getElementById("nav").hidden = true;
   document.getElementById("sign-out").hidden = true;
@@ -112,6 +119,7 @@ whenRefused((error) => {
   signIn(had ? "This key is not valid (any more)." : error.code === "no_key" ? error.message : "");
 });
 document.getElementById("sign-out").addEventListener("click", () => {
+  discard();
   forget();
   signIn("");
 });
@@ -119,5 +127,6 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault(); // the # says which page is shown
   main.focus();
 });
+history.scrollRestoration = "manual"; // `show` does it, when the page stands
 addEventListener("hashchange", show);
 start();

@@ -44,7 +44,7 @@ export function feedback(context, data) {
     }
   } }, "Save as evaluation case");
 
-  return el("section", { "aria-label": "Feedback", class: "feedback" }, el("div", { class: "row" }, good, bad, save), note, after);
+  return el("div", { role: "group", "aria-label": "Feedback", class: "feedback" }, el("div", { class: "row" }, good, bad, save), note, after);
 }
 
 /** The places that the answer cites are its evidence, unless it was found bad; a refusal is a question without answer. */

@@ -8,9 +8,14 @@ import { whyButton } from "./why.js";
 
 /** The passages as a list; those that the answer cites are marked. */
 export function passages(question, found, citations) {
+  return [el("h2", {}, "Sources"), list(question, found, citations)];
+}
+
+/** The same without a heading. */
+export function list(question, found, citations) {
   const cited = new Set(citations.map((one) => one.chunk_id));
-  if (!found.length) return [el("h2", {}, "Sources"), el("p", { class: "quiet" }, "Nothing was found.")];
-  return [el("h2", {}, "Sources"), el("ol", { class: "passages" }, found.map((one) => passage(question, one, cited.has(one.chunk_id))))];
+  if (!found.length) return el("p", { class: "quiet" }, "Nothing was found.");
+  return el("ol", { class: "passages" }, found.map((one) => passage(question, one, cited.has(one.chunk_id))));
 }
 
 function passage(question, one, cited) {

@@ -76,7 +76,7 @@ async def _events(server: Server, admitted: Admitted, request: AskRequest) -> As
         if isinstance(event, Token):
             yield encoded({"text": event.text}, "token")
         elif isinstance(event, Found):
-            yield encoded({"passages": passages(event.results)}, event.stage)
+            yield encoded({"question": question, "passages": passages(event.results)}, event.stage)
         elif isinstance(event, Problem):
             yield encoded(event.body(), "error")
         else:

@@ -56,6 +56,9 @@ SAID = {
     "warranty": "The standard warranty covers 24 months from the date of delivery [Source: warranty-and-returns.pdf].",
 }
 
+REWRITTEN = "Of what is the kettle made?"
+"""Every question of a conversation but its first, as it stands alone."""
+
 
 class Writer(Words):
     """A language model that says what its test wants, word by word, one each `pause_s`."""
@@ -63,7 +66,10 @@ class Writer(Words):
     pause_s = 0.0
 
     def _said(self, body: dict[str, Any]) -> str:
-        question = str(body["messages"][-1]["content"]).rsplit("Question", 1)[-1].casefold()
+        asked = str(body["messages"][-1]["content"])
+        if asked.startswith("Rewrite the last question"):
+            return REWRITTEN
+        question = asked.rsplit("Question", 1)[-1].casefold()
         return next((said for word, said in SAID.items() if word in question), "I don't have enough information.")
 
     def _event(self, data: dict[str, Any]) -> None:
