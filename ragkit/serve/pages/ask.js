@@ -9,6 +9,8 @@ import { turn } from "./turn.js";
 
 export const KEPT = true;
 
+const ENDED = "ended"; // why a question is given up with its conversation
+
 export function make(context) {
   const talk = new Conversation(context.me);
   const question = el("textarea", { name: "question", rows: 2, required: true, maxlength: 20000 });
@@ -64,7 +66,7 @@ export function make(context) {
       whole(one, data);
       say(data.refused ? "Refused to answer." : "The answer is complete.");
     } catch (error) {
-      failed(error, one, words, asked);
+      failed(error, own, one, words, asked);
     } finally {
       running = null;
       send.disabled = false;
@@ -93,16 +95,16 @@ export function make(context) {
     return done;
   }
 
-  function failed(error, one, words, asked) {
-    if (!one.node.isConnected) return; // the conversation was ended
+  function failed(error, own, one, words, asked) {
+    if (own.signal.reason === ENDED) return;
     if (!question.value) question.value = asked;
-    const stopped = error.name === "AbortError";
+    const stopped = own.signal.aborted;
     one.say(words.textContent && words, stopped ? el("p", { class: "notice" }, "Stopped.") : trouble(error));
     if (stopped) say("Stopped.");
   }
 
   function restart() {
-    running?.abort();
+    running?.abort(ENDED);
     talk.restart();
     last = null;
     earlier.hidden = true;
@@ -129,5 +131,5 @@ export function make(context) {
   const node = el("div", { class: "beside" },
     el("section", { "aria-labelledby": "ask-title" }, el("h1", { id: "ask-title" }, "Ask"), earlier, form, conditions.node, answer),
     el("section", { class: "sources", "aria-label": "Sources" }, beside));
-  return { node, close: () => running?.abort() };
+  return { node, close: () => running?.abort(ENDED) };
 }

@@ -1,13 +1,13 @@
 // What people say of an answer: a thumb at once, a reason if they like, and the question as a case for evaluations.
 
 import * as api from "./api.js";
-import { numbered } from "./answer.js";
+import { caseDialog, told } from "./case.js";
 import { el, field, fill, say, trouble } from "./dom.js";
 
 const LONGEST = 20000; // what the server keeps of an answer
 
 export function feedback(context, data) {
-  const note = el("p", { class: "quiet" });
+  const note = el("p", { class: "quiet", tabindex: "-1" });
   const after = el("div");
   const good = el("button", { type: "button", class: "plain", "aria-pressed": "false", onclick: () => judge("up") }, el("span", { "aria-hidden": "true" }, "👍 "), "Good answer");
   const bad = el("button", { type: "button", class: "plain", "aria-pressed": "false", onclick: () => judge("down") }, el("span", { "aria-hidden": "true" }, "👎 "), "Bad answer");
@@ -32,31 +32,11 @@ export function feedback(context, data) {
     } }, field("Why? (may be left out)", why), el("button", { type: "submit", class: "plain" }, "Send the reason")));
   }
 
-  const save = context.may("write") && el("button", { type: "button", class: "plain", onclick: async () => {
+  const save = context.may("write") && el("button", { type: "button", class: "plain", onclick: () => caseDialog(save, data, verdict, (saved) => {
     save.disabled = true;
-    try {
-      const saved = await api.post("/v1/cases", caseOf(data, verdict));
-      note.textContent = `Saved as an evaluation case, ${told(saved)}.`;
-      say(note.textContent);
-    } catch (error) {
-      save.disabled = false;
-      fill(after, trouble(error));
-    }
-  } }, "Save as evaluation case");
+    note.textContent = `Saved as an evaluation case, ${told(saved)}.`;
+    note.focus();
+  }) }, "Save as evaluation case");
 
   return el("div", { role: "group", "aria-label": "Feedback", class: "feedback" }, el("div", { class: "row" }, good, bad, save), note, after);
-}
-
-/** The places that the answer cites are its evidence, unless it was found bad; a refusal is a question without answer. */
-function caseOf(data, verdict) {
-  if (data.refused) return { question: data.question, answerable: verdict === "down" };
-  const places = new Map(numbered(data.citations).map((one) => [one.number, one]));
-  const evidence = [...places.values()].map((one) => ({ document: one.source_document, quote: one.quote, page: one.page_number }));
-  return { question: data.question, evidence: verdict === "down" ? [] : evidence };
-}
-
-function told(saved) {
-  if (!saved.answerable) return "as a question that the documents do not answer";
-  if (!saved.evidence.length) return "without evidence, since the answer was not good";
-  return `with ${saved.evidence.length} cited place${saved.evidence.length > 1 ? "s" : ""} as its evidence`;
 }

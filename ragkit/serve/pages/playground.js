@@ -87,6 +87,7 @@ export function make() {
   function saved() {
     const list = el("ul", { class: "uploads" });
     const line = (one) => el("li", { class: "card" }, el("span", {}, one.question),
+      one.answers.length > 0 && el("span", {}, `→ ${one.answers.join(" / ")}`),
       el("span", { class: "quiet" }, one.answerable ? one.evidence.map((place) => place.document).join(", ") || "no evidence" : "no answer in the documents"),
       el("button", { type: "button", class: "danger small", "aria-label": `Delete the case: ${one.question}`, onclick: async (event) => {
         const item = event.currentTarget.closest("li");
