@@ -116,12 +116,12 @@ def budgets(
 def _opened(config: Path | None, sets: list[str] | None) -> Generator[Ledger]:
     from ragkit.gateway.ledger import Ledger
 
-    path = load(config, sets).costs.ledger
-    if path is None:
+    costs = load(config, sets).costs
+    if costs.ledger is None:
         raise RagkitError("the config keeps no ledger", mend="set costs.ledger: .ragkit/ledger.sqlite")
-    if not path.exists():
-        raise RagkitError(f"there is no ledger {path} yet", mend="it is made with the first answer")
-    with closing(Ledger(path)) as ledger:
+    if isinstance(costs.ledger, Path) and not costs.ledger.exists():
+        raise RagkitError(f"there is no ledger {costs.ledger} yet", mend="it is made with the first answer")
+    with closing(Ledger(costs.ledger, costs.ledger_password)) as ledger:
         yield ledger
 
 

@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from ragkit.config.caching import Cache
+from ragkit.config.ledger_place import LedgerPlace
 from ragkit.config.part import Address, Part, PathField, runtime
 from ragkit.config.routing import Routing
 from ragkit.config.serving import Serve
@@ -444,8 +445,13 @@ class Costs(Part):
     machine_usd_per_hour: float = runtime(
         0.0, ge=0, description="What an hour of this machine costs; models on it are charged by the second."
     )
-    ledger: PathField | None = runtime(
-        None, description="SQLite file that keeps the cost lines of every answer; budgets need it."
+    ledger: LedgerPlace | None = runtime(
+        None,
+        description="What keeps the cost lines of every answer; budgets need it. A SQLite file, or a PostgreSQL"
+        " database that several servers share: postgresql://user@host/database.",
+    )
+    ledger_password: SecretStr | None = runtime(
+        None, strict=False, description="postgresql: password; use ${POSTGRES_PASSWORD}."
     )
     budgets: list[Budget] = runtime([], description="What calls may cost; the most that a call can cost is reserved.")
     over_budget: Literal["refuse", "extractive"] = runtime(

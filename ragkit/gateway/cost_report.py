@@ -48,17 +48,21 @@ def spent_by(ledger: Ledger, by: By, since: str = "", until: str = "9", tenant: 
     """The groups in the order of their names, of the days from `since` to `until` (as "2026-11-26"), both included, and
     of one tenant where it is named."""
     sums = ("input_tokens", "cached_tokens", "output_tokens", "nano_usd")
-    saved = "COALESCE(SUM(saved_nano_usd), 0)"
-    columns = ", ".join(f"COALESCE(SUM({name}), 0)" for name in sums)
+    # PostgreSQL's sums are no integers.
+    columns, saved = ", ".join(map(_sum, sums)), _sum("saved_nano_usd")
+    unpriced = _sum("CASE WHEN call IS NOT NULL AND nano_usd IS NULL THEN 1 ELSE 0 END")
     # An answer without a line was no model's; it counts all the same.
     query = (
-        f"SELECT {_COLUMNS[by]} AS grouped, COUNT(DISTINCT id), {columns}, SUM(call IS NOT NULL AND nano_usd IS NULL),"
-        f" {saved}"
+        f"SELECT COALESCE({_COLUMNS[by]}, '') AS grouped, COUNT(DISTINCT id), {columns}, {unpriced}, {saved}"
         " FROM calls LEFT JOIN lines ON call = id WHERE day >= ? AND day <= ? AND tenant = COALESCE(?, tenant)"
         " GROUP BY grouped ORDER BY grouped"
     )
     rows = ledger.rows(query, (since, until, tenant))
-    return [Spent(str(row[0] or ""), *cast("tuple[int, int, int, int, int, int, int]", row[1:])) for row in rows]
+    return [Spent(str(row[0]), *cast("tuple[int, int, int, int, int, int, int]", row[1:])) for row in rows]
+
+
+def _sum(what: str) -> str:
+    return f"CAST(COALESCE(SUM({what}), 0) AS BIGINT)"
 
 
 def total_of(groups: Sequence[Spent]) -> Spent:

@@ -1,49 +1,33 @@
-"""What every answer cost, for good: calls and their cost lines in one SQLite file, and budgets that hold.
+"""What every answer cost, for good: calls and their cost lines in a database, and budgets that hold.
 
 A call under a budget reserves the most that it can cost (`hold`), and what it did cost takes that place when it is over
 (`settle`). Each is one transaction that is on the disk when it returns, so that a kill loses no settled line and two
 processes never spend the same dollar. Money is integer nano-dollars; days are those of UTC.
+
+The steps are written here once. What differs between SQLite and PostgreSQL (connections, transactions, locks) is in
+`ledger_sqlite.py` and `ledger_postgres.py`, behind `Database`.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import sqlite3
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from ragkit.errors import BudgetExceeded, RagkitError
+from ragkit.errors import BudgetExceeded
 from ragkit.ingest.discover import whole_characters
 from ragkit.types import CostLine
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS calls (
-    id INTEGER PRIMARY KEY, at REAL NOT NULL, day TEXT NOT NULL, tenant TEXT NOT NULL, key TEXT NOT NULL,
-    trace_id TEXT NOT NULL, config_hash TEXT NOT NULL, refused INTEGER NOT NULL
-);
-CREATE INDEX IF NOT EXISTS calls_by_day ON calls (day, tenant, key);
-CREATE TABLE IF NOT EXISTS lines (
-    call INTEGER NOT NULL REFERENCES calls (id), position INTEGER NOT NULL, stage TEXT NOT NULL, model TEXT NOT NULL,
-    nano_usd INTEGER, input_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
-    detail TEXT NOT NULL, endpoint TEXT NOT NULL DEFAULT '', saved_nano_usd INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (call, position)
-);
--- spent: of all settled calls in the scope; held: of those under way. A scope has a row once a budget asked for it.
-CREATE TABLE IF NOT EXISTS accounts (scope TEXT PRIMARY KEY, spent INTEGER NOT NULL, held INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS holds (
-    id TEXT NOT NULL, scope TEXT NOT NULL, nano_usd INTEGER NOT NULL, until REAL NOT NULL, PRIMARY KEY (id, scope)
-);
-"""
-_LATER = {"endpoint": "TEXT NOT NULL DEFAULT ''", "saved_nano_usd": "INTEGER NOT NULL DEFAULT 0"}
-"""Columns of `lines` that the first files did not have."""
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,33 +98,72 @@ class Call:
     refused: bool = False
 
 
+class Transaction(Protocol):
+    """What a step does happens in one of these, or not at all. Tables: `calls` (a row an answer), `lines` (its cost
+    lines), `accounts` (what a scope has spent and holds; there once a budget asked for it), `holds` (the reservations
+    of calls under way, a row for each scope; changed only while the account is kept by `accounts`)."""
+
+    def run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """The rows that a statement gives; `?` stands for a value."""
+        ...
+
+    def run_each(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
+        """The statement for each of these."""
+        ...
+
+    def add_call(self, token: str, values: Sequence[object]) -> object:
+        """Add to `calls` (at, day, tenant, key, trace_id, config_hash, refused): the id of the row. None if the one of
+        this token (32 hexadecimal digits) is there, for it was not heard that the transaction before succeeded."""
+        ...
+
+    def accounts(self, names: Iterable[str]) -> dict[str, tuple[int, int]]:
+        """What is spent and held in those of these accounts that exist; nobody else changes them until the transaction
+        ends. Ask for all that the transaction changes at once: they are taken in one order everywhere."""
+        ...
+
+
+class Database(Protocol):
+    """Where a ledger lies; for threads and processes."""
+
+    remote: bool
+    """Whether a step may have to wait for a network."""
+
+    def within(self, step: Callable[[Transaction], T], *, alone: bool = False, patience_s: float = 0.0) -> T:
+        """Do a step in a transaction that is on the disk when this returns.
+
+        Where the connection is lost it is done again from its beginning, for so many seconds. `alone`: while no other
+        step is under way. Raises RagkitError when the database cannot be used; what the step raises undoes it.
+        """
+        ...
+
+    def rows(self, query: str, values: Sequence[object]) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query; `?` stands for a value. Raises RagkitError."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections that are not in use, and that of this thread."""
+        ...
+
+
+_PATIENCE_S = 5.0
+"""How long what is spent waits for a server that starts again; a new call is refused at once."""
+
+
 class Ledger:
-    """The file, made if it is not there; for threads and processes. Raises RagkitError for another kind of file."""
+    """The ledger at a place: a SQLite file, or the address of a PostgreSQL database; made if it is not there.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._start()
-        with self._said():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db.executescript(_SCHEMA)
-            self._bring_up_to_date()
+    For threads and processes. Raises RagkitError when the place cannot be used: of a file at once, of a server with the
+    first step.
+    """
 
-    def _bring_up_to_date(self) -> None:
-        """Add the columns that a file of an earlier version lacks."""
-        with self._transaction() as db:
-            there = {name for _, name, *_ in db.execute("PRAGMA table_info(lines)")}
-            for name, kind in _LATER.items():
-                if name not in there:
-                    db.execute(f"ALTER TABLE lines ADD COLUMN {name} {kind}")
+    def __init__(self, place: Path | str, password: SecretStr | None = None) -> None:
+        self._database = _database(place, password)
+        self._thread = threading.local()
 
-    def _start(self) -> None:
-        """Begin without connections: in the constructor, and in a process that was forked off."""
-        self._process = os.getpid()
-        self._local = threading.local()
-        # SQLite lets one write at a time; threads that wait here do not wake one another up.
-        self._writing = threading.Lock()
-        self._writer: int | None = None
-        self._waiting: deque[Callable[[sqlite3.Connection], None]] = deque()
+    @property
+    def remote(self) -> bool:
+        """Whether a step may have to wait for a network."""
+        return self._database.remote
 
     def hold(self, limits: Sequence[Limit], nano_usd: int, *, seconds: float, at: float | None = None) -> Hold:
         """Reserve the most that a call can cost in every scope, or in none and raise BudgetExceeded.
@@ -149,12 +172,15 @@ class Ledger:
         present (seconds since 1970).
         """
         now = time.time() if at is None else at
-        identity = secrets.token_hex(8)
-        with self._transaction() as db:
-            _let_go_of_dangling(db, now)
+
+        def reserve(db: Transaction) -> Hold | None:
+            names = list(dict.fromkeys(limit.scope.name for limit in limits))
+            accounts = _accounts(db, names, now)
+            if len(accounts) < len(names):
+                return None
             used: list[tuple[Scope, float]] = []
             for limit in limits:
-                spent, held = _account(db, limit.scope)
+                spent, held = accounts[limit.scope.name]
                 after = spent + held + nano_usd
                 if after > limit.nano_usd:
                     raise BudgetExceeded(
@@ -163,120 +189,93 @@ class Ledger:
                         mend="raise costs.budgets, or wait for the next period",
                     )
                 used.append((limit.scope, after / limit.nano_usd if limit.nano_usd else 1.0))
-            for scope in dict.fromkeys(limit.scope.name for limit in limits):
-                db.execute("UPDATE accounts SET held = held + ? WHERE scope = ?", (nano_usd, scope))
-                db.execute("INSERT INTO holds VALUES (?, ?, ?, ?)", (identity, scope, nano_usd, now + seconds))
-        return Hold(identity, nano_usd, now, tuple(used))
+            # A new name each time: one whose success was not heard of ends by itself.
+            identity = secrets.token_hex(8)
+            db.run(f"UPDATE accounts SET held = held + ? WHERE scope IN ({_marks(names)})", (nano_usd, *names))
+            rows = [(identity, name, nano_usd, now + seconds) for name in names]
+            db.run_each("INSERT INTO holds VALUES (?, ?, ?, ?)", rows)
+            return Hold(identity, nano_usd, now, tuple(used))
+
+        return self._with_accounts([limit.scope for limit in limits], reserve)
 
     def settle(self, call: Call, hold: Hold | None = None, *, at: float | None = None) -> None:
         """Write a call with its lines; it takes the place of its reservation, and counts in the periods of that."""
         now = at if at is not None else hold.at if hold is not None else time.time()
-        self._write(lambda db: _settle(db, call, hold, now))
+        # Of one age beside one another in the index.
+        token = f"{time.time_ns():016x}{secrets.token_hex(8)}"
+        self._write(lambda db: _settle(db, token, call, hold, now))
 
     def refund(self, hold: Hold) -> None:
         """Let go of a reservation for which nothing was spent."""
-        self._write(lambda db: _let_go(db, hold.id))
+        self._write(lambda db: _let_go(db, hold.id, ()))
 
     def account(self, scope: Scope) -> tuple[int, int]:
         """What is spent in a scope and what is reserved, in nano-dollars."""
-        with self._transaction() as db:
-            _let_go_of_dangling(db, time.time())
-            return _account(db, scope)
+        return self._with_accounts([scope], lambda db: _accounts(db, [scope.name], time.time()).get(scope.name))
 
-    def rows(self, query: str, values: Sequence[object] = ()) -> Iterator[tuple[object, ...]]:
-        """The rows of a query over `calls` and `lines`, for reports."""
-        with self._said():
-            yield from self._db.execute(query, tuple(values))
+    def rows(self, query: str, values: Sequence[object] = ()) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query over `calls` and `lines`, for reports; in words that SQLite and PostgreSQL share."""
+        return self._database.rows(query, values)
 
     def close(self) -> None:
-        """Close the connection of this thread."""
-        if (connection := getattr(self._local, "connection", None)) is not None:
-            connection.close()
-            del self._local.connection
+        """Close the connections that are not in use, and that of this thread."""
+        self._database.close()
 
-    @property
-    def _db(self) -> sqlite3.Connection:
-        if self._process != os.getpid():
-            # The connections of the process before must be neither used nor closed here: its locks did not come along.
-            _LEFT_BEHIND.append(self._local)
-            self._start()
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = sqlite3.connect(self.path, isolation_level=None, timeout=60.0)
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")  # a settled line is on the disk
-            except sqlite3.Error:
-                connection.close()
-                raise
-            self._local.connection = connection
-        return connection
+    def _with_accounts(self, scopes: Sequence[Scope], step: Callable[[Transaction], T | None]) -> T:
+        """Do a step that gives None while an account is missing, which is then opened."""
+        while (done := self._within(step)) is None:
+            self._within(lambda db: _open(db, scopes), alone=True)
+        return done
 
-    def _write(self, change: Callable[[sqlite3.Connection], None]) -> None:
-        """Do it in a transaction; in the one that this thread is in, when it is in one.
+    def _write(self, change: Callable[[Transaction], None]) -> None:
+        """Do it, after the step that this thread is in, when it is in one.
 
         That is so where the garbage collector closes a stream that was left while this thread writes.
         """
-        if self._process == os.getpid() and self._writer == threading.get_ident():
-            self._waiting.append(change)
+        waiting: list[Callable[[Transaction], None]] | None = getattr(self._thread, "waiting", None)
+        if waiting is not None:
+            waiting.append(change)
             return
-        with self._transaction() as db:
-            change(db)
+        self._within(change, patience_s=_PATIENCE_S)
 
-    @contextmanager
-    def _transaction(self) -> Generator[sqlite3.Connection]:
+    def _within(self, step: Callable[[Transaction], T], *, alone: bool = False, patience_s: float = 0.0) -> T:
+        waiting: list[Callable[[Transaction], None]] = []
+        self._thread.waiting = waiting
         try:
-            with self._said():
-                db = self._db
-                with self._writing:
-                    self._writer = threading.get_ident()
-                    try:
-                        db.execute("BEGIN IMMEDIATE")
-                        yield db
-                        db.execute("COMMIT")
-                    finally:
-                        # Also where Ctrl-C comes between two lines.
-                        if db.in_transaction:
-                            db.execute("ROLLBACK")
-                        self._writer = None
+            return self._database.within(step, alone=alone, patience_s=patience_s)
         finally:
-            with suppress(IndexError):  # another thread may take the last one
-                while self._waiting:
-                    self._write(self._waiting.popleft())
-
-    @contextmanager
-    def _said(self) -> Generator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise RagkitError(
-                f"the ledger {self.path} cannot be used ({error})", mend="set costs.ledger to another file"
-            ) from None
+            # Also where Ctrl-C comes.
+            self._thread.waiting = None
+            while waiting:
+                self._write(waiting.pop(0))
 
 
-_LEFT_BEHIND: list[object] = []
-"""What a forked process must keep and not touch."""
+def _database(place: Path | str, password: SecretStr | None) -> Database:
+    if isinstance(place, Path):
+        from ragkit.gateway.ledger_sqlite import SqliteFile
+
+        return SqliteFile(place)
+    from ragkit.gateway.ledger_postgres import PostgresDatabase
+
+    return PostgresDatabase(place, password)
 
 
-def _settle(db: sqlite3.Connection, call: Call, hold: Hold | None, now: float) -> None:
+def _settle(db: Transaction, token: str, call: Call, hold: Hold | None, now: float) -> None:
     day = datetime.fromtimestamp(now, UTC).date().isoformat()
     payer = call.payer
-    if hold is not None:
-        _let_go(db, hold.id)
-    names = (whole_characters(text) for text in (payer.tenant, payer.key, call.trace_id, call.config_hash))
-    written = db.execute(
-        "INSERT INTO calls (at, day, tenant, key, trace_id, config_hash, refused) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (now, day, *names, call.refused),
-    )
+    names = (_stored(text) for text in (payer.tenant, payer.key, call.trace_id, call.config_hash))
+    number = db.add_call(token, (now, day, *names, int(call.refused)))
+    if number is None:
+        return
     rows = [_columns(line) for line in call.lines]
-    db.executemany(
+    db.run_each(
         "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [(written.lastrowid, position, *row) for position, row in enumerate(rows)],
+        [(number, position, *row) for position, row in enumerate(rows)],
     )
     total = sum(min(line.nano_usd or 0, _MOST) for line in call.lines)
     scopes = [scope.name for scope in scopes_with(payer, day)]
-    marks = ", ".join("?" * len(scopes))
-    db.execute(f"UPDATE accounts SET spent = spent + ? WHERE scope IN ({marks})", (total, *scopes))
+    _let_go(db, hold.id if hold is not None else None, scopes)
+    db.run(f"UPDATE accounts SET spent = spent + ? WHERE scope IN ({_marks(scopes)})", (total, *scopes))
 
 
 def scopes_with(payer: Payer, day: str) -> list[Scope]:
@@ -298,32 +297,51 @@ def _columns(line: CostLine) -> tuple[object, ...]:
     tokens = (min(count, _MOST) for count in (usage.input_tokens, usage.cached_tokens, usage.output_tokens))
     nano = None if line.nano_usd is None else min(line.nano_usd, _MOST)
     saved = max(-_MOST, min(line.saved_nano_usd, _MOST))
-    told = (whole_characters(line.detail), whole_characters(line.endpoint), saved)
-    return (line.stage, whole_characters(line.model), nano, *tokens, *told)
+    told = (_stored(line.detail), _stored(line.endpoint), saved)
+    return (line.stage, _stored(line.model), nano, *tokens, *told)
 
 
-def _account(db: sqlite3.Connection, scope: Scope) -> tuple[int, int]:
-    """What is spent and held; an account that nobody asked for before is added up from the calls."""
-    row = db.execute("SELECT spent, held FROM accounts WHERE scope = ?", (scope.name,)).fetchone()
-    if row is not None:
-        return row[0], row[1]
-    conditions, values = ["day GLOB ?"], [f"{scope.period}*"]
-    for column, value in (("tenant", scope.tenant), ("key", scope.key)):
-        if value is not None:
-            conditions.append(f"{column} = ?")
-            values.append(value)
-    query = f"SELECT COALESCE(SUM(nano_usd), 0) FROM calls JOIN lines ON call = id WHERE {' AND '.join(conditions)}"
-    (spent,) = db.execute(query, values).fetchone()
-    db.execute("INSERT INTO accounts VALUES (?, ?, 0)", (scope.name, spent))
-    return spent, 0
+def _stored(text: str) -> str:
+    """The text without what no database takes: halves of surrogate pairs, and zeros."""
+    return whole_characters(text).replace("\0", "\ufffd")
 
 
-def _let_go(db: sqlite3.Connection, identity: str) -> None:
-    for scope, nano_usd in db.execute("SELECT scope, nano_usd FROM holds WHERE id = ?", (identity,)).fetchall():
-        db.execute("UPDATE accounts SET held = held - ? WHERE scope = ?", (nano_usd, scope))
-    db.execute("DELETE FROM holds WHERE id = ?", (identity,))
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))
 
 
-def _let_go_of_dangling(db: sqlite3.Connection, now: float) -> None:
-    for (identity,) in db.execute("SELECT DISTINCT id FROM holds WHERE until < ?", (now,)).fetchall():
-        _let_go(db, identity)
+def _accounts(db: Transaction, names: Sequence[str], now: float) -> dict[str, tuple[int, int]]:
+    """The accounts that exist, without reservations that ended."""
+    found = db.accounts(names)
+    ended = f"scope IN ({_marks(names)}) AND until < ?"
+    if gone := db.run(f"SELECT scope, nano_usd FROM holds WHERE {ended}", (*names, now)):
+        db.run_each("UPDATE accounts SET held = held - ? WHERE scope = ?", [(nano, scope) for scope, nano in gone])
+        db.run(f"DELETE FROM holds WHERE {ended}", (*names, now))
+        found = db.accounts(names)
+    return found
+
+
+def _let_go(db: Transaction, identity: str | None, beside: Sequence[str]) -> None:
+    """Give back a reservation; other accounts that the transaction changes are taken with it."""
+    where = "FROM holds WHERE id = ?"
+    names = [] if identity is None else [scope for (scope,) in db.run(f"SELECT scope {where}", (identity,))]
+    db.accounts({*names, *beside})
+    if names and (held := db.run(f"SELECT nano_usd, scope {where}", (identity,))):  # some may have ended meanwhile
+        db.run_each("UPDATE accounts SET held = held - ? WHERE scope = ?", held)
+        db.run("DELETE FROM holds WHERE id = ?", (identity,))
+
+
+def _open(db: Transaction, scopes: Sequence[Scope]) -> None:
+    """Make the accounts that are missing, each added up from the calls. To be done alone: a call that is written
+    meanwhile would be counted by neither."""
+    there = db.accounts([scope.name for scope in scopes])
+    for scope in {scope.name: scope for scope in scopes if scope.name not in there}.values():
+        conditions, values = ["day >= ?", "day < ?"], [scope.period, f"{scope.period}~"]
+        for column, value in (("tenant", scope.tenant), ("key", scope.key)):
+            if value is not None:
+                conditions.append(f"{column} = ?")
+                values.append(_stored(value))
+        total = "CAST(COALESCE(SUM(nano_usd), 0) AS BIGINT)"
+        query = f"SELECT {total} FROM calls JOIN lines ON call = id WHERE {' AND '.join(conditions)}"
+        [(spent,)] = db.run(query, values)
+        db.run("INSERT INTO accounts VALUES (?, ?, 0)", (scope.name, spent))

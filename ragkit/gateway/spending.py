@@ -6,6 +6,7 @@ Without `costs.ledger` nothing is written, and there are no budgets.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 import time
@@ -33,6 +34,7 @@ WARN_FROM = 0.8
 _LONGEST_S = 3600.0
 """How long a reservation lasts at least; then it is taken for that of a process that is gone."""
 _THREADS = 4
+_log = logging.getLogger("ragkit.costs")
 
 
 @dataclass(slots=True)
@@ -64,7 +66,8 @@ class Spending:
         self._config_hash = config_hash
         self._costs = config.costs
         self._config = config
-        self._ledger = Ledger(config.costs.ledger) if config.costs.ledger is not None else None
+        place = config.costs.ledger
+        self._ledger = Ledger(place, config.costs.ledger_password) if place is not None else None
         self._lock = threading.Lock()
         self._threads: ThreadPoolExecutor | None = None
         self._process = os.getpid()
@@ -172,6 +175,13 @@ class Spending:
             call = Call(opened.payer, "", self._config_hash, [line])
         self._ledger.settle(call, opened.hold)
 
+    def left(self, opened: Open, error: BaseException) -> None:
+        """`end` where nobody can wait for a thread: done when this returns, or later where it takes a network."""
+        if self._ledger is not None and self._ledger.remote:
+            self.submit(self.end, opened, error).add_done_callback(_log_failure)
+        else:
+            self.end(opened, error)
+
     def give_back(self, begun: Future[Open]) -> None:
         """What was reserved for a task that was cancelled meanwhile."""
         if not begun.cancelled() and begun.exception() is None and (hold := begun.result().hold) is not None:
@@ -215,7 +225,10 @@ class _AsyncCall:
             try:
                 self._opened = await asyncio.wrap_future(begun)
             except asyncio.CancelledError:
-                begun.add_done_callback(self._spending.give_back)
+                if begun.done():  # a callback would be called here, on the event loop
+                    self._spending.submit(self._spending.give_back, begun)
+                else:
+                    begun.add_done_callback(self._spending.give_back)
                 raise
         return self._opened
 
@@ -225,10 +238,15 @@ class _AsyncCall:
         if not self._spending.keeps:
             return
         if error is not None and not isinstance(error, Exception):  # who cancels a task does not wait for threads
-            self._spending.end(self._opened, error)
+            self._spending.left(self._opened, error)
             return
         # Shielded: it is written though the task may be cancelled now.
         await asyncio.shield(asyncio.wrap_future(self._spending.submit(self._spending.end, self._opened, error)))
+
+
+def _log_failure(done: Future[None]) -> None:
+    if (error := done.exception()) is not None:
+        _log.error("what a call cost is not written: %s", error)
 
 
 def without_a_model(config: Config) -> Config:

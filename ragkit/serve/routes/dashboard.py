@@ -69,12 +69,12 @@ async def dashboard(admitted: Admin, server: Shared, days: Annotated[int, Query(
 
 
 def _figures(admitted: Admitted, server: Server, days: int) -> dict[str, Any]:
-    caller, path = admitted.caller, admitted.rag.config.costs.ledger
+    caller, kept = admitted.caller, admitted.rag.config.costs
     today = int(time.time()) // _DAY_S * _DAY_S
     since = today - (days - 1) * _DAY_S
     costs = None
-    if path is not None:
-        with closing(Ledger(path)) as ledger:
+    if kept.ledger is not None:
+        with closing(Ledger(kept.ledger, kept.ledger_password)) as ledger:
             groups = spent(ledger, caller, datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%d"))
             costs = {by: [asdict(group) for group in found] for by, found in groups.items()}
     figures = server.outcomes.figures(caller, since)

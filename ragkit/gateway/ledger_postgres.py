@@ -1,0 +1,238 @@
+"""A ledger in a PostgreSQL database, which several servers share: tables of a schema named `ragkit`.
+
+Steps of different accounts go on at once. A step takes the rows of all accounts that it changes, in the order of their
+names, so that two never wait for each other; then nobody else changes these accounts or their reservations before it
+ends. Only to open an account is a step alone: a call that is being written would else be missing in its sum.
+
+Nothing is connected before the first step, so that an event loop can make the object, and a system start before its
+database. All that is set is set for the transaction: the state of a connection does not matter.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ragkit.config.ledger_place import said
+from ragkit.errors import MissingExtra, RagkitError
+from ragkit.gateway.ledger import Transaction
+from ragkit.service import quoted
+
+try:
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+    from psycopg.pq import TransactionStatus
+except ImportError:  # also where psycopg finds no libpq
+    raise MissingExtra("psycopg", "postgres") from None
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+T = TypeVar("T")
+
+# Text is compared by bytes, as in SQLite: days are, and scopes give the order of locks. Rows of accounts change often;
+# with room in the page the new version stays beside the old one. An id is made by who writes the call.
+_SCHEMA = b"""
+SET LOCAL search_path = ragkit;
+CREATE TABLE IF NOT EXISTS calls (
+    id UUID PRIMARY KEY, at DOUBLE PRECISION NOT NULL, day TEXT COLLATE "C" NOT NULL, tenant TEXT COLLATE "C" NOT NULL,
+    key TEXT COLLATE "C" NOT NULL, trace_id TEXT NOT NULL, config_hash TEXT NOT NULL, refused INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS calls_by_day ON calls (day);
+CREATE TABLE IF NOT EXISTS lines (
+    call UUID NOT NULL REFERENCES calls (id), position INTEGER NOT NULL, stage TEXT COLLATE "C" NOT NULL,
+    model TEXT COLLATE "C" NOT NULL, nano_usd BIGINT, input_tokens BIGINT NOT NULL, cached_tokens BIGINT NOT NULL,
+    output_tokens BIGINT NOT NULL, detail TEXT NOT NULL, endpoint TEXT COLLATE "C" NOT NULL,
+    saved_nano_usd BIGINT NOT NULL, PRIMARY KEY (call, position)
+);
+CREATE TABLE IF NOT EXISTS accounts (
+    scope TEXT COLLATE "C" PRIMARY KEY, spent BIGINT NOT NULL, held BIGINT NOT NULL
+) WITH (fillfactor = 50);
+CREATE TABLE IF NOT EXISTS holds (
+    id TEXT NOT NULL, scope TEXT COLLATE "C" NOT NULL, nano_usd BIGINT NOT NULL, until DOUBLE PRECISION NOT NULL,
+    PRIMARY KEY (id, scope)
+);
+CREATE INDEX IF NOT EXISTS holds_by_end ON holds (scope, until);
+"""
+_ONE_MAKES_IT = 0x7261676B6974
+"""Name of the lock under which the tables are made: two that do so at once would fail."""
+# The server lets go of what a client that is cut off had locked. Where it is set up to return from a commit before that
+# is on the disk, it is told to wait.
+_STEP = """
+BEGIN ISOLATION LEVEL READ COMMITTED;
+SET LOCAL search_path = ragkit;
+SET LOCAL synchronous_commit = on;
+SET LOCAL lock_timeout = '60s';
+SET LOCAL idle_in_transaction_session_timeout = '30s';
+LOCK TABLE accounts IN {} MODE
+"""
+_BESIDE_OTHERS = _STEP.format("ROW EXCLUSIVE").encode()
+_ALONE = _STEP.format("SHARE ROW EXCLUSIVE").encode()
+_READ = b"BEGIN READ ONLY; SET LOCAL search_path = ragkit"
+_CONNECTIONS = 8
+"""Most of a process; more threads wait for one another."""
+_SETTINGS = {
+    "application_name": "ragkit",
+    "client_encoding": "utf8",
+    "connect_timeout": 5,
+    # A server that vanished without a word is noticed within half a minute.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+"""What the address may set otherwise."""
+_PAUSE_S = 0.1
+
+
+class PostgresDatabase:
+    """The database at an address. Its tables are made by the first step, if they are not there.
+
+    Raises RagkitError, without the password, for what is no address, and later when the database cannot be used.
+    """
+
+    remote = True
+
+    def __init__(self, address: str, password: SecretStr | None) -> None:
+        self._place = said(address)
+        self._secret = password.get_secret_value() if password is not None else ""
+        self._start()
+        try:
+            given = conninfo_to_dict(address)
+        except psycopg.Error as error:
+            raise self._fault(error) from None
+        self._settings: dict[str, Any] = _SETTINGS | given | ({"password": self._secret} if self._secret else {})
+        self._has_tables = False
+
+    def within(self, step: Callable[[Transaction], T], *, alone: bool = False, patience_s: float = 0.0) -> T:
+        return self._in_transaction(_ALONE if alone else _BESIDE_OTHERS, lambda db: step(_Step(db)), patience_s)
+
+    def rows(self, query: str, values: Sequence[object]) -> Iterator[tuple[Any, ...]]:
+        yield from self._in_transaction(_READ, lambda db: _Step(db).run(query, values))
+
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
+
+    def _start(self) -> None:
+        """Begin without connections: in the constructor, and in a process that was forked off."""
+        self._process = os.getpid()
+        self._idle: deque[psycopg.Connection] = deque()
+        self._room = threading.BoundedSemaphore(_CONNECTIONS)
+
+    def _in_transaction(self, begin: bytes, step: Callable[[psycopg.Connection], T], patience_s: float = 0.0) -> T:
+        ends = time.monotonic() + patience_s
+        first = True
+        while True:
+            connection = None
+            try:
+                with self._connection() as connection:
+                    return _committed(connection, begin, step)
+            except psycopg.Error as error:
+                lost = connection is not None and connection.closed
+                if lost:
+                    self.close()  # the others are of the same server
+                    if first:  # which may have started again since that connection was idle
+                        first = False
+                        continue
+                if (connection is not None and not lost) or time.monotonic() >= ends:
+                    raise self._fault(error) from None
+            time.sleep(_PAUSE_S)
+
+    @contextmanager
+    def _connection(self) -> Generator[psycopg.Connection]:
+        """One that is idle, or a new one."""
+        if self._process != os.getpid():
+            # Those of the process before must be neither used nor closed here: it goes on with them.
+            _LEFT_BEHIND.append(self._idle)
+            self._start()
+        with self._room:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = self._connected()
+            try:
+                yield connection
+            finally:
+                if connection.info.transaction_status == TransactionStatus.IDLE:
+                    self._idle.append(connection)
+                else:  # lost, or left by Ctrl-C: the server undoes what was begun
+                    connection.close()
+
+    def _connected(self) -> psycopg.Connection:
+        connection = psycopg.connect(**self._settings, autocommit=True, prepare_threshold=None)
+        try:
+            if not self._has_tables:
+                _make_tables(connection)
+                self._has_tables = True
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _fault(self, error: psycopg.Error) -> RagkitError:
+        return RagkitError(
+            f"the ledger {self._place} cannot be used ({quoted(str(error), self._secret)})",
+            mend="start its server, or mend costs.ledger and costs.ledger_password",
+        )
+
+
+_LEFT_BEHIND: list[object] = []
+"""What a forked process must keep and not touch."""
+
+
+def _committed(connection: psycopg.Connection, begin: bytes, step: Callable[[psycopg.Connection], T]) -> T:
+    try:
+        connection.execute(begin)
+        done = step(connection)
+        connection.execute(b"COMMIT")
+    except Exception:
+        with suppress(psycopg.Error):  # of a connection that is lost
+            connection.execute(b"ROLLBACK")
+        raise
+    return done
+
+
+def _make_tables(db: psycopg.Connection) -> None:
+    if db.execute("SELECT to_regclass('ragkit.holds')").fetchone() != (None,):
+        return
+    with db.transaction():
+        db.execute("SELECT pg_advisory_xact_lock(%s)", (_ONE_MAKES_IT,))
+        if db.execute("SELECT to_regnamespace('ragkit')").fetchone() == (None,):
+            db.execute("CREATE SCHEMA ragkit")
+        db.execute(_SCHEMA)
+
+
+class _Step:
+    """A transaction."""
+
+    def __init__(self, db: psycopg.Connection) -> None:
+        self._db = db
+
+    def run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        cursor = self._db.execute(_marked(statement), values)
+        return cursor.fetchall() if cursor.description else []
+
+    def run_each(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
+        with self._db.cursor() as cursor:
+            cursor.executemany(_marked(statement), rows)
+
+    def add_call(self, token: str, values: Sequence[object]) -> object:
+        statement = "INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING id"
+        added = self.run(statement, (token, *values))
+        return added[0][0] if added else None
+
+    def accounts(self, names: Iterable[str]) -> dict[str, tuple[int, int]]:
+        statement = "SELECT scope, spent, held FROM accounts WHERE scope = ANY(?) ORDER BY scope FOR UPDATE"
+        return {scope: (spent, held) for scope, spent, held in self.run(statement, (list(names),))}
+
+
+def _marked(statement: str) -> bytes:
+    return statement.replace("?", "%s").encode()

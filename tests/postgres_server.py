@@ -1,0 +1,118 @@
+"""PostgreSQL as a process of the tests: in a folder of its own, with a password, as a user who is not root."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import psycopg
+from psycopg import sql
+
+PASSWORD = "correct-horse-battery"
+USER = "ragkit"
+
+
+def programs() -> Path | None:
+    """The folder of initdb and pg_ctl: RAGKIT_POSTGRES, else where Debian or the path has them; None without."""
+    named = os.environ.get("RAGKIT_POSTGRES")
+    found = shutil.which("pg_ctl")
+    folders = [Path(named)] if named else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    if found and not named:
+        folders.append(Path(found).resolve().parent)
+    return next((folder for folder in folders if (folder / "initdb").exists()), None)
+
+
+class PostgresServer:
+    """Runs from `start` (or `with`) to `stop`; started again it has what it had, at the same address."""
+
+    def __init__(self, bin_folder: Path) -> None:
+        self._bin = bin_folder
+        self._folder = Path(tempfile.mkdtemp(prefix="ragkit-postgres-"))
+        self._databases = 0
+        # PostgreSQL refuses to run as root; Debian's package makes a user for it.
+        self._user = "postgres" if os.geteuid() == 0 else None
+        secret = self._folder / "password"
+        secret.write_text(PASSWORD)
+        if self._user is not None:
+            owner = pwd.getpwnam(self._user)
+            for path in (self._folder, secret):
+                os.chown(path, owner.pw_uid, owner.pw_gid)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = int(free.getsockname()[1])
+        words = ("--auth=scram-sha-256", f"--pwfile={secret}", f"--username={USER}", "--encoding=UTF8", "--no-sync")
+        self._run("initdb", "-D", self._folder / "data", *words, "--locale=en_US.UTF-8", check=False)
+        if not (self._folder / "data" / "PG_VERSION").exists():  # a machine without that locale
+            self._run("initdb", "-D", self._folder / "data", *words)
+
+    def address(self, database: str) -> str:
+        return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self) -> str:
+        """The address of an empty database."""
+        self._databases += 1
+        name = f"test_{self._databases}"
+        with self.connection() as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        return self.address(name)
+
+    def connection(self, address: str | None = None) -> psycopg.Connection[tuple[Any, ...]]:
+        return psycopg.connect(address or self.address("postgres"), password=PASSWORD, autocommit=True)
+
+    def start(self) -> None:
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self._folder}"
+        self._run("pg_ctl", "start", *self._data, "-w", "-l", self._folder / "log", "-o", options)
+
+    def stop(self, how: Literal["fast", "immediate"] = "fast") -> None:
+        self._run("pg_ctl", "stop", *self._data, "-w", "-m", how)
+
+    def kill(self) -> None:
+        """As where the machine loses power, but for its disk."""
+        for process in self._processes():
+            os.kill(process, signal.SIGKILL)
+        self._run("pg_ctl", "stop", *self._data, "-w", "-m", "immediate", check=False)
+
+    def _processes(self) -> list[int]:
+        head = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{head}/task/{head}/children").read_text().split()
+        return [head, *map(int, children)]
+
+    @property
+    def _data(self) -> tuple[str, Path]:
+        return "-D", self._folder / "data"
+
+    def _run(self, program: str, *arguments: str | Path, check: bool = True) -> None:
+        done = subprocess.run(
+            [self._bin / program, *arguments],
+            cwd=self._folder,
+            user=self._user,
+            group=self._user,
+            extra_groups=[] if self._user else None,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,  # the server keeps it open
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"{program}: {self._log()}"
+
+    def _log(self) -> str:
+        log = self._folder / "log"
+        return log.read_text(errors="replace")[-2000:] if log.exists() else ""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._run("pg_ctl", "stop", *self._data, "-w", "-m", "immediate", check=False)
+        shutil.rmtree(self._folder, ignore_errors=True)
