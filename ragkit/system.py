@@ -149,11 +149,12 @@ class Ragkit:
         receipt = delete_documents(
             self.config, [names] if isinstance(names, str) else names, paths=_several(paths), wait_s=wait_s
         )
-        # Kept answers quote documents; those of a cache that is off now, too.
-        if self.config.cache.path.exists():
+        # Kept answers quote documents; those in the file of a cache that is off now, too.
+        settings = self.config.cache
+        if settings.path.exists() if settings.store == "sqlite" else settings.mode != "off":
             from ragkit.gateway.cache_evidence import sweep
 
-            sweep(self.config.cache, self.snapshot().store)
+            sweep(settings, self.snapshot().store)
         return receipt
 
     def search(

@@ -1,6 +1,8 @@
 """What the semantic cache gets right, how quick a hit is, and what a change of the documents does to its entries.
 
     python scripts/measure_cache.py DATA pairs [--part tune]   hits and false hits on hard pairs, beside thresholds
+    python scripts/measure_cache.py DATA bounded               the same within a bound on wrong hits, with feedback
+    python scripts/measure_cache.py DATA labels                what two answers beside each other say of their questions
     python scripts/measure_cache.py DATA latency               milliseconds of a whole hit, its embedding included
     python scripts/measure_cache.py DATA stale                 1% of the documents edited, deleted, and outdone
 
@@ -32,7 +34,9 @@ import numpy as np
 from ragkit import Answer, Config, Ragkit
 from ragkit.embed import make_embedder
 from ragkit.evaluate.statistics import rare_event_bound
+from ragkit.gateway.cache_bound import Label, stopped, trusted
 from ragkit.gateway.cache_entry import exact_key
+from ragkit.gateway.same_answer import same_answer
 from ragkit.gateway.same_question import differences
 
 if TYPE_CHECKING:
@@ -278,6 +282,127 @@ def pairs(data: Path, part: str) -> None:
             print(f"    wrong: {one.text!r} ({one.kind}, {one.group}) from {other.text!r} ({other.group})")
 
 
+@dataclass(slots=True)
+class Bounded:
+    """What came of a stream: hits in other words and in the same, questions that were asked anew for want of trust, and
+    those while hits were stopped."""
+
+    count: Count
+    exact: Count
+    doubted: int = 0
+    held: int = 0
+
+
+def by_bound(
+    asked: Sequence[Asked],
+    places: Sequence[int],
+    vectors: NDArray[np.float32],
+    most_wrong: float | None,
+    told_share: float,
+    rng: random.Random,
+    *,
+    least: float = LEAST,
+    words: bool = True,
+) -> Bounded:
+    """The look-up of `AnswerCache` over one stream. Of every hit a user says with probability `told_share` whether it
+    was right; answers that are made anew are compared without an error. Neither is told where nobody knows."""
+    found, entries, keys = Bounded(Count(), Count()), list[int](), dict[str, int]()
+    labels: dict[int, list[Label]] = {}
+    wrong = judged = 0
+    held = np.zeros((len(places), vectors.shape[1]), dtype=np.float32)
+    for place in places:
+        one, hit, doubted = asked[place], keys.get(exact_key(asked[place].text)), None
+        if hit is None and entries:
+            cosines = held[: len(entries)] @ vectors[place]
+            for row in [int(row) for row in np.argsort(-cosines)[: CANDIDATES if words else 1]]:
+                similarity, entry = float(cosines[row]), entries[row]
+                if similarity < least or (words and differences(one.text, asked[entry].text)):
+                    continue
+                if most_wrong is not None and not trusted(similarity, labels.get(entry, ()), least, most_wrong):
+                    doubted = doubted or (entry, similarity, "doubted")
+                elif most_wrong is not None and stopped(wrong, judged, most_wrong):
+                    doubted = doubted or (entry, similarity, "held")
+                else:
+                    hit = entry
+                    right = found.count.add(one, asked[hit])
+                    if right is not None and rng.random() < told_share:
+                        labels.setdefault(hit, []).append((similarity, right))
+                        wrong, judged = wrong + (not right), judged + 1
+                    break
+        elif hit is not None:
+            found.exact.add(one, asked[hit])
+        if hit is not None:
+            continue
+        if doubted is not None:
+            entry, similarity, why = doubted
+            right = Count().add(one, asked[entry])
+            found.doubted += why == "doubted"
+            found.held += why == "held"
+            if right is not None:
+                labels.setdefault(entry, []).append((similarity, right))
+            if right is not None and why == "held":
+                wrong, judged = wrong + (not right), judged + 1
+        held[len(entries)] = vectors[place]
+        entries.append(place)
+        keys[exact_key(one.text)] = place
+    return found
+
+
+def bounded(data: Path, part: str, draws: int) -> None:
+    asked = [each for group in stream(data, part, random.Random(SEED)) for each in group]
+    vectors = make_embedder(Config().ingestion.embedding).embed_questions([each.text for each in asked])
+    print(f"{part}: {len(asked)} questions; medians of {draws} draws of who gives feedback (least to most)")
+    for words, least in ((True, LEAST), (False, 0.95)):
+        for order in ("random", "adversarial"):
+            places = ordered(len(asked), vectors, random.Random(SEED), order)
+            rule = "words" if words else "cosine alone"
+            print(f"\n{rule} from {least}, {order} order")
+            without = by_bound(asked, places, vectors, None, 0.0, random.Random(SEED), least=least, words=words)
+            print(f"  no bound: {without.count.line()}, beside {without.exact.line()} in the same words")
+            for most_wrong in (0.05, 0.02, 0.01):
+                for share in (0.1, 0.5):
+                    runs = [
+                        by_bound(
+                            asked, places, vectors, most_wrong, share, random.Random(draw), least=least, words=words
+                        )
+                        for draw in range(draws)
+                    ]
+                    print(f"  at most {most_wrong:.0%}, feedback on {share:.0%}: {told_of(runs)}")
+
+
+def told_of(runs: Sequence[Bounded]) -> str:
+    def middle(name: str, values: Sequence[int]) -> str:
+        return f"{statistics.median(values):g} {name} ({min(values)} to {max(values)})"
+
+    right, wrong = [run.count.right for run in runs], [run.count.wrong for run in runs]
+    bounds = [rare_event_bound(w, r + w) for r, w in zip(right, wrong, strict=True)]
+    anew = f"{middle('doubted', [run.doubted for run in runs])}, {middle('held', [run.held for run in runs])}"
+    share = f"share of wrong at most {statistics.median(bounds):.2%} (95%, median)"
+    return f"{middle('right', right)}, {middle('wrong', wrong)}, {share}; anew: {anew}"
+
+
+def labels(data: Path, part: str, documents: int) -> None:
+    """Answers to a question and to another wording of it or a near one, each made anew by the extractive generator."""
+    with tempfile.TemporaryDirectory() as place:
+        folder, rng = Path(place), random.Random(SEED)
+        questions = rng.sample([question for _, question in corpus(data, folder / "docs", documents)], 120)
+        names = sorted({name for question in questions for name in _NAME.findall(question)})
+        counts: dict[str, dict[str, int]] = {}
+        with system(folder, "off") as rag:
+            rag.index([folder / "docs"])
+            for question in questions:
+                first = rag.ask(question)
+                others = [("reworded", text) for text in reworded(question, part, rng)]
+                others += [("turned round", text) for _, text in turned(question, names, rng)]
+                for kind, text in others:
+                    if kind == "reworded" and differences(question, text):
+                        kind = "reworded, but no hit by the words"
+                    verdict = {True: "same", False: "another", None: "unsaid"}[same_answer(rag.ask(text), first)]
+                    counts.setdefault(kind, dict.fromkeys(("same", "another", "unsaid"), 0))[verdict] += 1
+        for kind, each in counts.items():
+            print(f"{kind}: {sum(each.values())} pairs of answers, {each}")
+
+
 def corpus(data: Path, folder: Path, most: int) -> list[tuple[str, str]]:
     """Writes paragraphs of XQuAD-en and QED, each as a document; (name, question) of one question for each."""
     folder.mkdir()
@@ -411,12 +536,17 @@ def changed_text(text: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("what", choices=("pairs", "latency", "stale"))
+    parser.add_argument("what", choices=("pairs", "bounded", "labels", "latency", "stale"))
     parser.add_argument("--part", choices=("tune", "test"), default="test")
-    parser.add_argument("--documents", type=int, default=400, help="of latency and stale")
+    parser.add_argument("--documents", type=int, default=400, help="of labels, latency and stale")
+    parser.add_argument("--draws", type=int, default=9, help="of bounded: who gives feedback")
     arguments = parser.parse_args()
     if arguments.what == "pairs":
         pairs(arguments.data, arguments.part)
+    elif arguments.what == "bounded":
+        bounded(arguments.data, arguments.part, arguments.draws)
+    elif arguments.what == "labels":
+        labels(arguments.data, arguments.part, arguments.documents)
     elif arguments.what == "latency":
         latency(arguments.data, arguments.documents)
     else:

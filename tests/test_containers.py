@@ -130,6 +130,24 @@ def test_compose_starts_ragkit_on_its_own_services(compose: dict[str, Any], dock
     assert served["read_only"]
 
 
+def test_compose_keeps_answers_on_its_own_redis(compose: dict[str, Any]) -> None:
+    config, _ = command_of(compose["services"]["ragkit"]["command"])
+    assert config.cache.store == "redis"
+    address, redis = urlsplit(config.cache.url or ""), compose["services"]["redis"]
+    assert (address.hostname, redis["ports"]) == ("redis", [f"127.0.0.1:{address.port}:{address.port}"])
+    # Redis throws out answers, which end by themselves, and not what counts them; and has room for all of them.
+    command = redis["command"][-1]
+    assert "--maxmemory-policy volatile-lru" in command
+    assert config.cache.ttl_s is not None
+    [megabytes] = re.findall(r"--maxmemory (\d+)mb", command)
+    assert float(megabytes) > config.cache.max_mb
+    # One variable is the password of both.
+    password = compose["services"]["ragkit"]["environment"]["REDIS_PASSWORD"]
+    assert redis["environment"] == {"REDIS_PASSWORD": password, "REDISCLI_AUTH": password}
+    assert '--requirepass "$$REDIS_PASSWORD"' in command
+    assert "cache.password=$${REDIS_PASSWORD:-}" in compose["services"]["ragkit"]["command"]
+
+
 def test_the_addresses_that_compose_sets_are_read_by_the_configs(compose: dict[str, Any]) -> None:
     environ = {
         name: re.sub(r"\$\{\w+:-\}", "x", text) for name, text in compose["services"]["ragkit"]["environment"].items()

@@ -153,12 +153,12 @@ def _kept_to(allowed: float, stopped: Sequence[str]) -> str:
 
 @contextmanager
 def _opened(config: Config) -> Generator[CacheStore]:
-    from ragkit.gateway.cache_store import CacheStore, bounds_of
+    from ragkit.gateway.cache_store import open_store
 
     path: Path = config.cache.path
     if config.cache.mode == "off":
         raise RagkitError("the config has no cache", mend="set cache.mode: exact")
-    if not path.exists():
+    if config.cache.store == "sqlite" and not path.exists():
         raise RagkitError(f"there is no cache {path} yet", mend="it is made with the first answer")
-    with closing(CacheStore(path, bounds_of(config.cache))) as store:
+    with closing(open_store(config.cache)) as store:
         yield store

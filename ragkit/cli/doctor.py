@@ -99,6 +99,8 @@ def needed_extras(config: Config) -> set[str]:
         needed.add("local")
     if config.ingestion.store.backend == "qdrant":
         needed.add("qdrant")
+    if config.cache.mode != "off" and config.cache.store == "redis":
+        needed.add("redis")
     if config.generation.reader is not None:
         needed.add("onnx")
     extras = {"llama_cpp": "llama-cpp", "vllm": "vllm"}

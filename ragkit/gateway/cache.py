@@ -30,7 +30,7 @@ from ragkit.gateway.cache_evidence import (
     search_cheaply,
 )
 from ragkit.gateway.cache_flight import Flights, Outcome, await_, wait
-from ragkit.gateway.cache_store import CacheFault, CacheStore, Hit, bounds_of
+from ragkit.gateway.cache_store import CacheFault, Hit, open_store
 from ragkit.gateway.cost import cache_line, cost_lines
 from ragkit.gateway.same_answer import same_answer
 from ragkit.gateway.same_question import differences
@@ -151,8 +151,9 @@ class AnswerCache:
         self.config = config
         self._hash = config_hash
         self._version = __version__
-        self.store = CacheStore(config.cache.path, bounds_of(config.cache))
+        self.store = open_store(config.cache)
         self._flights = Flights()
+        self._failing = False
         self._patience_s = config.generation.timeout_s
 
     def close(self) -> None:
@@ -242,7 +243,7 @@ class AnswerCache:
             return
         right = same_answer(answer, near.entry.answer)
         asked = miss.question
-        hit = Hit(asked.tenant, "", near.entry.id, asked.text, near.entry.question, near.similarity, near.doubt, right)
+        hit = replace(_taken(near.entry, asked, "", near.similarity), kind=near.doubt, right=right)
         self._told(lambda: self.store.note_hit(hit), None)
 
     def judge(self, tenant: str, trace_id: str, right: bool | None) -> int:
@@ -301,7 +302,7 @@ class AnswerCache:
             found = search_cheaply(near.entry.question, near.entry.vector, look.stages, look.question.filters)
             why = changed(near.entry, found, look.stages, look.question.state)
             if why is not None:
-                self.store.drop(near.entry.id, why)
+                self.store.drop(near.entry, why)
             elif not near.doubt:
                 return _Hit(near.entry, found, near.tier, near.similarity)
             elif look.doubted is None:
@@ -317,7 +318,7 @@ class AnswerCache:
             return
         least = self.config.cache.min_similarity
         for identity, similarity in self.store.nearest(look.scope, look.embed(), _CANDIDATES, least):
-            entry = self.store.get(identity)
+            entry = self.store.get(look.scope, identity)
             if entry is not None and (exact is None or entry.id != exact.id):
                 against = differences(look.question.text, entry.question)
                 doubt = None if against else self._doubt(entry, similarity, look.question.tenant)
@@ -341,8 +342,7 @@ class AnswerCache:
         def count() -> None:
             self.store.count_hit(entry, hit.tier)
             if hit.tier != "exact":
-                asked = look.question
-                self.store.note_hit(Hit(asked.tenant, told, entry.id, asked.text, entry.question, hit.similarity))
+                self.store.note_hit(_taken(entry, look.question, told, hit.similarity))
 
         self._told(count, None)
         tell(Ranked("retrieved", results))
@@ -365,12 +365,19 @@ class AnswerCache:
         )
 
     def _told(self, work: Callable[[], T], otherwise: T) -> T:
-        """What the store gives; where it fails, that is logged, for no question may fail by the cache."""
+        """What the store gives; where it fails, that is logged once until it works again, for no question may fail by
+        the cache."""
         try:
-            return work()
+            given = work()
         except CacheFault as error:
-            _log.error("%s", error)
+            if not self._failing:
+                _log.warning("answers are made anew: %s", error)
+            self._failing = True
             return otherwise
+        if self._failing:
+            _log.warning("the cache can be used again")
+        self._failing = False
+        return given
 
 
 @dataclass(slots=True)
@@ -410,6 +417,10 @@ class _Hit:
     found: Found
     tier: str
     similarity: float
+
+
+def _taken(entry: Entry, asked: Question, trace: str, similarity: float) -> Hit:
+    return Hit(asked.tenant, trace, entry.scope, entry.id, asked.text, entry.question, similarity)
 
 
 def _flight_of(miss: Miss) -> str:

@@ -30,7 +30,8 @@ class Entry:
     `evidence` has the fingerprint of each chunk that the answer was made from, by chunk id; `documents` the content
     hashes of their documents, where passages were widened; `known` the fingerprints of all chunks that were found for
     its question when it was answered; `state` the index that it was answered from. `vector` is that of the question,
-    None where nothing is searched by meaning. `nano_usd` is what the answer cost, None if that is not known.
+    None where nothing is searched by meaning. `nano_usd` is what the answer cost, None if that is not known. A store
+    adds when it came, its scope, and an id that is larger than those of the scope's entries before.
     """
 
     question: str
@@ -42,6 +43,7 @@ class Entry:
     nano_usd: int | None
     documents: Mapping[str, str]
     created: float = 0.0
+    scope: str = ""
     id: int = 0
 
 
@@ -149,9 +151,9 @@ def unpacked(body: str, question: str, vector: NDArray[np.float32] | None, nano_
     return Entry(question, vector, answer, kept["evidence"], known, kept["state"], nano_usd, kept["documents"])
 
 
-def placed(entry: Entry, identity: int, created: float) -> Entry:
+def placed(entry: Entry, scope: str, identity: int, created: float) -> Entry:
     """The entry as the store has it."""
-    return replace(entry, id=identity, created=created)
+    return replace(entry, scope=scope, id=identity, created=created)
 
 
 def _digest(text: str) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from ragkit.config.schema import Diversity, Filter, Reranking, Retrieval
 from ragkit.embed.known import KnownQuestions
 from ragkit.gateway.cache_entry import Entry, fingerprint, fingerprints
-from ragkit.gateway.cache_store import CacheStore, bounds_of
+from ragkit.gateway.cache_store import open_store
 from ragkit.generate.answerability import READ
 from ragkit.retrieve.lists import kept_by_fusion
 from ragkit.retrieve.retriever import Retrieved, retrieve
@@ -92,7 +92,7 @@ def sweep(settings: Cache, store: StoreReader) -> int:
 
     What stays is still compared when it is asked for: an edit is found then.
     """
-    with closing(CacheStore(settings.path, bounds_of(settings))) as cache:
+    with closing(open_store(settings)) as cache:
         entries = cache.entries()
         wanted = list({chunk_id for entry in entries for chunk_id in entry.evidence})
         found: set[str] = set()
@@ -100,7 +100,7 @@ def sweep(settings: Cache, store: StoreReader) -> int:
             found |= store.chunks(wanted[start : start + _AT_ONCE]).keys()
         gone = [entry for entry in entries if not entry.evidence.keys() <= found]
         for entry in gone:
-            cache.drop(entry.id, "evidence_changed")
+            cache.drop(entry, "evidence_changed")
         return len(gone)
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ragkit.gateway.cache_store import Bounds, CacheStore
+from ragkit.gateway.cache_sqlite import SqliteStore
+from ragkit.gateway.cache_store import Bounds
 from tests.cli.conftest import Run
+from tests.gateway.redis_server import RedisServer, installed
 
 QUESTION = "How many days is the RMA number valid?"
 ON = ("--set", "cache.mode=exact", "--set", "cache.path=cache.sqlite")
@@ -61,7 +63,7 @@ def test_report_bounds_the_wrong_hits_by_what_people_said(ragkit: Run, system: P
     hits = [json.loads(ragkit("ask", OTHER_WORDS, "--json", *MEANING)) for _ in range(3)]
     assert {hit["cache"] for hit in hits} == {"semantic"}
     assert "3 hits in other words, 0 judged by people, 0 called wrong" in ragkit("cache", "report", *MEANING)
-    with closing(CacheStore(system / "cache.sqlite", Bounds(1000, 10_000_000, None))) as store:
+    with closing(SqliteStore(system / "cache.sqlite", Bounds(1000, 10_000_000, None))) as store:
         for hit, right in zip(hits, (True, False, True), strict=True):
             assert store.judge("", hit["trace_id"], right) == 1
     told = json.loads(ragkit("cache", "report", "--json", *MEANING))
@@ -77,10 +79,27 @@ def test_report_says_that_hits_are_stopped_and_what_was_asked_anew(ragkit: Run, 
     ragkit("ask", QUESTION, *bound)
     assert "hits in other words are given" in ragkit("cache", "report", *bound)
     hit = json.loads(ragkit("ask", OTHER_WORDS, "--json", *bound))
-    with closing(CacheStore(system / "cache.sqlite", Bounds(1000, 10_000_000, None))) as store:
+    with closing(SqliteStore(system / "cache.sqlite", Bounds(1000, 10_000_000, None))) as store:
         assert store.judge("", hit["trace_id"], False) == 1
     assert json.loads(ragkit("ask", OTHER_WORDS, "--json", *bound))["cache"] == "miss"
     told = ragkit("cache", "report", *bound)
     assert "0 compared while hits were stopped, 0 differed; 1 as their entry was not trusted with them" in told
     assert "no hits in other words until the bound is at most 1.00%: questions without a tenant" in told
     assert json.loads(ragkit("cache", "report", "--json", *bound))["stopped"] == [""]
+
+
+@pytest.mark.integration
+def test_the_commands_read_a_cache_on_redis(ragkit: Run) -> None:
+    if not installed():
+        pytest.skip("!!! REDIS IS NOT TESTED: there is no redis-server; apt-get install redis-server")
+    with RedisServer() as server:
+        there = (*MEANING, "--set", "cache.store=redis", "--set", f"cache.url={server.url}")
+        assert json.loads(ragkit("cache", "stats", "--json", *there))["entries"] == 0
+        caches = [json.loads(ragkit("ask", QUESTION, "--json", *there))["cache"] for _ in range(2)]
+        assert caches == ["miss", "exact"]
+        assert json.loads(ragkit("ask", OTHER_WORDS, "--json", *there))["cache"] == "semantic"
+        assert "would be served (exact)" in ragkit("cache", "explain", QUESTION, *there)
+        assert "1 hits in other words, 0 judged by people" in ragkit("cache", "report", *there)
+        assert ragkit("cache", "clear", *there) == "1 answers taken out\n"
+        server.stop()
+        assert "start Redis there, or mend cache.url" in ragkit("cache", "stats", *there, code=2)

@@ -16,14 +16,16 @@ from typing import Any
 import pytest
 
 from ragkit import Answer, Config, Filter, Payer, Ragkit
+from ragkit.config.caching import Cache
 from ragkit.embed import Embedder, make_embedder
 from ragkit.errors import ModelError
 from ragkit.gateway.cache import AnswerCache
 from ragkit.gateway.cache import Question as AskedOf
-from ragkit.gateway.cache_store import Hit
+from ragkit.gateway.cache_store import Hit, open_store
 from ragkit.gateway.ledger import Ledger
 from ragkit.generate.generated import Generated, generated_from
 from ragkit.types import REFUSAL_TEXT, ScoredChunk, Usage
+from tests.gateway.redis_server import RedisServer, free_port
 
 pytestmark = pytest.mark.integration
 
@@ -402,7 +404,7 @@ def test_where_the_leader_is_cancelled_another_one_leads(system: System) -> None
 def test_a_cache_that_cannot_be_read_answers_anew_and_says_so(system: System, caplog: pytest.LogCaptureFixture) -> None:
     system.rag.ask(QUESTION)
     system.cache.store.close()
-    with caplog.at_level(logging.ERROR, "ragkit.cache"):
+    with caplog.at_level(logging.WARNING, "ragkit.cache"):
         answer = system.rag.ask(QUESTION)
     assert "two litres" in answer.text
     assert len(system.writer.asked) == 2
@@ -424,6 +426,65 @@ def test_what_is_told_of_stages_is_told_once(system: System) -> None:
         assert len(stages) == len(set(stages))
         assert "cache" in stages
         assert [notice.stage for notice in heard if isinstance(notice, Ranked)] == ["retrieved"]
+
+
+@pytest.fixture
+def on_redis(redis_server: RedisServer, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """Settings of a cache on a server; what is kept there is taken out at the end."""
+    cache = {"mode": "semantic", "store": "redis", "url": redis_server.url, "prefix": tmp_path.name[-60:]}
+    yield cache
+    with closing(open_store(Cache.model_validate(cache))) as store:
+        store.clear()
+
+
+def test_two_servers_share_the_answers_on_redis(make: Callable[..., System], on_redis: dict[str, Any]) -> None:
+    one, other = make(cache=on_redis), make(cache=on_redis)
+    one.write(kettle=KETTLE, oven=OVEN)
+    assert one.rag.ask(QUESTION).cache == "miss"
+    assert other.rag.ask(QUESTION).cache == "exact"
+    assert other.rag.ask("Tell me how much water the kettle holds").cache == "semantic"
+    assert other.rag.ask(QUESTION, payer=Payer("acme")).cache == "miss"
+    assert len(one.writer.asked) + len(other.writer.asked) == 2
+    # What quotes a document goes with it, whoever deletes it.
+    assert one.cache.store.stats().entries == 2
+    other.rag.delete(["kettle.md"])
+    assert one.cache.store.stats().entries == 0
+
+
+def test_a_bound_holds_for_all_servers_of_a_redis(make: Callable[..., System], on_redis: dict[str, Any]) -> None:
+    bound = {**on_redis, "max_false_hits": 0.05}
+    one, other = make(cache=bound), make(cache=bound)
+    one.write(kettle=KETTLE)
+    one.rag.ask(QUESTION)
+    answer = one.rag.ask(WORDINGS[0])
+    assert answer.cache == "semantic"
+    assert other.rag.judge_cached(answer.trace_id, False) == 1
+    assert one.rag.ask(WORDINGS[1]).cache == "miss"
+    assert one.cache.store.hits()[0].kind == "doubted"
+
+
+def test_without_its_redis_every_question_is_answered_anew_and_one_warning_says_so(
+    make: Callable[..., System], on_redis: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    with RedisServer(port=free_port()) as server:
+        system = make(cache={**on_redis, "url": server.url})
+        system.write(kettle=KETTLE)
+        assert [system.rag.ask(QUESTION).cache for _ in range(2)] == ["miss", "exact"]
+        with caplog.at_level(logging.WARNING, "ragkit.cache"):
+            server.stop()
+            answers = [system.rag.ask(QUESTION) for _ in range(3)]
+            assert {answer.cache for answer in answers} == {"miss"}
+            assert all("two litres" in answer.text for answer in answers)
+            [warning] = [record.message for record in caplog.records if record.name == "ragkit.cache"]
+            assert warning.startswith(f"answers are made anew: the cache at {server.url} cannot be used")
+            server.start()
+            for _ in range(100):
+                if system.rag.ask(QUESTION).cache == "exact":
+                    break
+                time.sleep(0.1)
+            else:
+                raise AssertionError("never used again")
+            assert caplog.records[-1].message == "the cache can be used again"
 
 
 @pytest.fixture
@@ -541,7 +602,7 @@ def test_hits_are_given_again_once_enough_were_right(bounded: System) -> None:
     assert bounded.rag.ask(f"Please tell me {oven[0].lower()}{oven[1:]}").cache == "miss"
     # 1 of 93 is at most 5%: with the one that was compared just now, 91 more.
     for _ in range(90):
-        store.note_hit(Hit("", "", 10_000, "asked", "stored", 0.9, "held", True))
+        store.note_hit(Hit("", "", "s", 10_000, "asked", "stored", 0.9, "held", True))
     assert bounded.rag.ask(f"I would like to know {oven[0].lower()}{oven[1:]}").cache == "miss"
     assert store.evidence("") == (1, 93)
     assert bounded.rag.ask(f"Do you know {oven[0].lower()}{oven[1:]}").cache == "semantic"
