@@ -7,7 +7,7 @@ import contextvars
 import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ParamSpec, TypeVar
 
@@ -26,6 +26,7 @@ from ragkit.serve.problems import Problem, ProblemBody
 from ragkit.serve.sessions import Sessions
 from ragkit.serve.sheet import Sheets
 from ragkit.serve.systems import Systems
+from ragkit.serve.trial_rerankers import TrialRerankers
 from ragkit.serve.uploads import Uploads
 
 P = ParamSpec("P")
@@ -48,6 +49,8 @@ class Server:
     cases: CaseFile
     patient: ThreadPoolExecutor
     """Threads for what may wait long (a model that writes, the writer lock): searches have others, and never wait."""
+    rerankers: TrialRerankers = field(default_factory=TrialRerankers)
+    """Of the playground."""
     config_file: Path | None = None
     """What the playground writes settings into."""
     warming: asyncio.Task[None] | None = None

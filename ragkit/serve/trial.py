@@ -1,7 +1,7 @@
 """Retrieval with other settings than those in force: for one question, and how many saved cases it finds.
 
-Only what changes no index, loads no model and calls no language model may be tried, in bounds that keep a run no dearer
-than a search.
+Only what changes no index and calls no language model may be tried, in bounds that keep a run no dearer than a search
+with a reranker. Which rerankers may be loaded for it says `trial_rerankers.py`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from ragkit.config.edit import Scalar
-from ragkit.config.schema import Filter, Retrieval, Transform
+from ragkit.config.schema import Config, Filter, Retrieval, Transform
 from ragkit.evaluate.cases import Case
 from ragkit.evaluate.gold import GoldFinder
 from ragkit.retrieve.retriever import Retrieved, retrieve
@@ -40,7 +40,10 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 }
 """What may be tried, and the key of the config that it is."""
 MOST_CASES = 200
+TRANSFORMS: tuple[Transform, ...] = get_args(Transform)
 _BY_RULE: frozenset[Transform] = frozenset({"spelling", "acronyms"})
+_ELSE_BY_RULE: frozenset[Transform] = frozenset({"multi_query", "decompose"})
+"""Rules take the place of a language model where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +58,22 @@ class Found:
 class Trial:
     """One choice of settings over the index as it is. Raises ConfigError for values that the config does not take."""
 
-    def __init__(self, rag: Ragkit, caller: Caller, settings: Mapping[str, Scalar], rerank: bool) -> None:
+    def __init__(
+        self,
+        rag: Ragkit,
+        caller: Caller,
+        settings: Mapping[str, Scalar],
+        reranker: Reranker | None,
+        transforms: Sequence[Transform] | None = None,
+    ) -> None:
+        """`transforms` None are those in force. Of both only those are done that ask no language model."""
         self._rag, self._caller = rag, caller
         self._snapshot = rag.snapshot()
-        self.retrieval = changed(rag.config.retrieval, settings)
-        self._reranker: Reranker | None = rag.reranker if rerank else None
+        wanted = rag.config.retrieval.transforms if transforms is None else transforms
+        tried = tried_transforms(rag.config)
+        done: list[Transform] = [name for name in TRANSFORMS if name in wanted and name in tried]
+        self.retrieval = changed(rag.config.retrieval, settings, done)
+        self._reranker = reranker
         by_rule = rag.config.model_copy(update={"retrieval": self.retrieval})
         self._rewriter: Rewriter | None = rag.rewriter(by_rule)
 
@@ -96,14 +110,23 @@ def in_force(retrieval: Retrieval) -> dict[str, Scalar]:
     return values
 
 
-def changed(retrieval: Retrieval, settings: Mapping[str, Scalar]) -> Retrieval:
-    """The settings with some of `KEYS` replaced, and without transforms that ask a language model.
+def tried_transforms(config: Config) -> frozenset[Transform]:
+    """Those that ask no language model under this config.
+
+    >>> sorted(tried_transforms(Config()))
+    ['acronyms', 'decompose', 'multi_query', 'spelling']
+    """
+    return _BY_RULE if config.can_write else _BY_RULE | _ELSE_BY_RULE
+
+
+def changed(retrieval: Retrieval, settings: Mapping[str, Scalar], transforms: Sequence[Transform] = ()) -> Retrieval:
+    """The settings with some of `KEYS` replaced, and with these transforms alone.
 
     >>> new = changed(Retrieval(), {"strategy": "dense", "alpha": 0.25})
     >>> new.strategy, new.fusion.alpha, new.fusion.method == Retrieval().fusion.method
     ('dense', 0.25, True)
     """
-    top: dict[str, Any] = {"transforms": [name for name in retrieval.transforms if name in _BY_RULE]}
+    top: dict[str, Any] = {"transforms": list(transforms)}
     parts: dict[str, dict[str, Any]] = {}
     for name, value in settings.items():
         _, *path = KEYS[name]

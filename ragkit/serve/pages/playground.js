@@ -2,9 +2,11 @@
 
 import * as api from "./api.js";
 import { address } from "./answer.js";
-import { choice, el, field, fill, say, trouble, unique } from "./dom.js";
+import { choice, el, field, fill, say, trouble } from "./dom.js";
+import { rerankers } from "./rerankers.js";
 import { ranks } from "./sources.js";
 import { number, place } from "./text.js";
+import { transforms as questionChanges } from "./transforms.js";
 
 export const KEPT = true;
 
@@ -128,7 +130,8 @@ function column(name, state, note, reload) {
   for (const [key, [, min, max, step]] of Object.entries(NUMBERS)) {
     inputs[key] = el("input", { type: "number", min, max, step, value: state.settings[key] });
   }
-  const rerank = el("input", { type: "checkbox", checked: state.reranker, disabled: !state.reranker, id: unique("rerank") });
+  const reranker = rerankers(state);
+  const transforms = questionChanges(state.transforms);
   const filters = el("textarea", { rows: 1, spellcheck: "false" });
   const shown = el("div", { "aria-live": "off" });
   const cases = el("div");
@@ -140,18 +143,21 @@ function column(name, state, note, reload) {
     .map(([key, input]) => [key, key in CHOICES ? input.value : input.value === "" ? state.settings[key] : Number(input.value)])
     .filter(([key, value]) => value !== state.settings[key]));
   const tried = () => ({
-    settings: settings(), rerank: rerank.checked || !state.reranker,
+    settings: settings(), ...reranker.given(), transforms: transforms.chosen(),
     filters: filters.value.split("\n").map((line) => line.trim()).filter(Boolean),
   });
 
   const write = state.may_write && el("button", { type: "button", class: "plain small", onclick: () => confirmed() }, "Write into the config");
   function confirmed() {
     const changes = Object.entries(settings()).map(([key, value]) => `${key}: ${state.settings[key]} → ${value}`);
-    if (state.reranker && !rerank.checked) changes.push("reranker: off");
-    if (!changes.length) return fill(note, el("p", { class: "notice", role: "status" }, `Column ${name} is what is in force already.`));
+    if (reranker.inWords()) changes.push(`reranker: ${reranker.inWords()}`);
+    const byHand = transforms.changed() && `The changes of the question are not written. Write them into the file: retrieval.transforms: [${transforms.chosen().join(", ")}]`;
+    if (reranker.lacking()) return fill(note, reranker.lacking());
+    if (!changes.length) return fill(note, el("p", { class: "notice", role: "status" }, byHand || `Column ${name} is what is in force already.`));
     const dialog = el("dialog", { "aria-label": "Write into the config?", onclose: () => dialog.remove() },
       el("p", {}, "Write these settings into the config? They are in force for everybody at once."),
       el("ul", {}, changes.map((text) => el("li", {}, text))),
+      byHand && el("p", { class: "quiet" }, byHand),
       filters.value.trim() && el("p", { class: "quiet" }, "The filters are not written."),
       el("div", { class: "row" },
         el("button", { type: "button", onclick: () => { dialog.close(); written(); } }, "Write"),
@@ -162,7 +168,7 @@ function column(name, state, note, reload) {
   async function written() {
     fill(note, el("p", { class: "notice", role: "status" }, "Writing …"));
     try {
-      const done = await api.post("/v1/playground/config", { settings: settings(), rerank: rerank.checked || !state.reranker });
+      const done = await api.post("/v1/playground/config", { settings: settings(), ...reranker.given() });
       const words = Object.entries(done.written).map(([key, value]) => `${key}: ${value}`).join(", ");
       await reload();
       fill(note, el("p", { class: done.in_force ? "notice" : "notice warn", role: "status" },
@@ -173,6 +179,10 @@ function column(name, state, note, reload) {
   }
 
   async function search(question) {
+    if (reranker.lacking()) {
+      found = [];
+      return fill(shown, reranker.lacking());
+    }
     fill(shown, el("p", { class: "quiet" }, "Searching …"));
     try {
       const data = await api.post("/v1/playground/search", { question, ...tried() });
@@ -198,6 +208,7 @@ function column(name, state, note, reload) {
   }
 
   async function recall() {
+    if (reranker.lacking()) return fill(cases, reranker.lacking());
     fill(cases, el("p", { class: "quiet" }, "Asking the cases …"));
     try {
       const data = await api.post("/v1/playground/recall", tried());
@@ -212,11 +223,11 @@ function column(name, state, note, reload) {
   }
 
   const more = [...Object.keys(CHOICES), ...Object.keys(NUMBERS)]
-    .filter((key) => !FIRST.includes(key) && (state.reranker || !key.startsWith("rerank")));
+    .filter((key) => !FIRST.includes(key));
   const node = el("section", { class: "card", "aria-label": `Column ${name}` }, el("h2", {}, `Column ${name}`),
     FIRST.map(labelled),
-    state.reranker && el("p", { class: "row" }, rerank, el("label", { for: rerank.id }, "Reranker")),
-    el("details", {}, el("summary", {}, "More settings"), more.map(labelled), field("Filters", filters, "One on a line, such as page_number>=3")),
+    reranker.node,
+    el("details", {}, el("summary", {}, "More settings"), transforms.node, more.map(labelled), field("Filters", filters, "One on a line, such as page_number>=3")),
     el("div", { class: "row" }, write), cases, shown);
   return { node, search, recall, compare, chunks: () => found.map((one) => one.chunk_id) };
 }

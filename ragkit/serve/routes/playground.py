@@ -6,7 +6,8 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,14 +18,17 @@ from pydantic import Field
 
 from ragkit.config.edit import Scalar, change_config, in_words
 from ragkit.config.keys import KeyPath, dotted
-from ragkit.config.schema import Filter
+from ragkit.config.schema import Filter, Reranking, Transform
 from ragkit.evaluate.cases import Case
+from ragkit.models.catalogue import listed
+from ragkit.retrieve.retriever import Retrieved
 from ragkit.serve.access import Caller
 from ragkit.serve.gate import Admitted
 from ragkit.serve.problems import Json, Problem
 from ragkit.serve.schemas import Body, Question, SearchResponse, Shown, passages
 from ragkit.serve.server import PROBLEMS, Admin, Server, Shared, Writer
-from ragkit.serve.trial import KEYS, MOST_CASES, Trial, in_force
+from ragkit.serve.trial import KEYS, MOST_CASES, TRANSFORMS, Trial, in_force, tried_transforms
+from ragkit.serve.trial_rerankers import State, choice, choices
 from ragkit.store.filters import parse_filter
 
 router = APIRouter(prefix="/v1/playground", tags=["playground"], responses=PROBLEMS)
@@ -35,6 +39,7 @@ _WRITING = threading.Lock()
 _SHARE_OF_TIME = 0.8
 """Of what a request has left, for the cases; the rest is for the last of them and the answer."""
 Share = Annotated[float, Field(ge=0, le=1)]
+RerankerName = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Settings(Body):
@@ -62,7 +67,11 @@ class Settings(Body):
 class Tried(Body):
     settings: Settings = Settings()
     rerank: bool = True
-    """Whether the configured reranker runs; without one it makes no difference."""
+    """Whether a reranker runs; without `reranker` the configured one, if there is one."""
+    reranker: RerankerName | None = None
+    """A reranker of the catalogue in the place of the configured one; which can be tried says `GET /v1/playground`."""
+    transforms: list[Transform] | None = Field(default=None, max_length=len(TRANSFORMS))
+    """What is done to the question; null is what is in force. Those that ask a language model are left out."""
     filters: list[Annotated[str, Field(min_length=1, max_length=500)]] = Field(default_factory=list[str], max_length=20)
     """Conditions as `ragkit search --filter` takes them, such as page_number>=3."""
 
@@ -75,12 +84,34 @@ class ConfigRequest(Body):
     settings: Settings
     rerank: bool = True
     """False turns the reranker off in the config."""
+    reranker: RerankerName | None = None
+    """A reranker of the catalogue that is on this machine: the one of the config from then on."""
+
+
+class TransformLine(Shown):
+    name: Transform
+    in_force: bool
+    tried: bool
+    """No for one that would ask the language model."""
+
+
+class RerankerLine(Shown):
+    name: str
+    size: str
+    state: State
+    fetch: str
+    """The command that brings it to the machine of the server."""
 
 
 class PlaygroundResponse(Shown):
     settings: dict[str, Any]
     """What is in force."""
     reranker: bool
+    """Whether one is configured."""
+    reranker_name: str
+    """The configured one; "" where none is, or a service chooses."""
+    rerankers: list[RerankerLine]
+    transforms: list[TransformLine]
     cases: int
     """Saved cases of the caller's tenant with evidence."""
     may_write: bool
@@ -118,10 +149,17 @@ async def playground(admitted: Writer, server: Shared) -> Response:
 
 
 def _state(admitted: Admitted, server: Server) -> dict[str, Any]:
-    retrieval = admitted.rag.config.retrieval
+    config = admitted.rag.config
+    retrieval, tried = config.retrieval, tried_transforms(config)
+    transforms = [
+        {"name": name, "in_force": name in retrieval.transforms, "tried": name in tried} for name in TRANSFORMS
+    ]
     return {
         "settings": in_force(retrieval),
         "reranker": retrieval.reranking.backend != "none",
+        "reranker_name": _configured(retrieval.reranking),
+        "rerankers": [asdict(one) for one in choices()],
+        "transforms": transforms,
         "cases": len(_with_evidence(server, admitted.caller)),
         "may_write": _may_write(admitted.caller) and server.config_file is not None,
     }
@@ -130,26 +168,29 @@ def _state(admitted: Admitted, server: Server) -> dict[str, Any]:
 @router.post("/search", responses={200: {"model": SearchResponse}})
 async def search(request: TriedSearch, admitted: Writer, server: Shared) -> Response:
     """The passages that match a question under these settings."""
-    filters = _filters(request)
+    filters, until = _filters(request), time.monotonic() + _left(admitted)
     async with asyncio.timeout_at(admitted.deadline):
-        found = await server.patiently(lambda: _trial(admitted, request).search(request.question, filters))
+        found = await server.patiently(_search, admitted, server, request, filters, until)
     return Json({"passages": passages(found.results), "timings_ms": found.timings_ms})
+
+
+def _search(admitted: Admitted, server: Server, request: TriedSearch, filters: list[Filter], until: float) -> Retrieved:
+    with _trial(admitted, server, request, until) as trial:
+        return trial.search(request.question, filters)
 
 
 @router.post("/recall", responses={200: {"model": RecallResponse}})
 async def recall(request: Tried, admitted: Writer, server: Shared) -> Response:
     """How many of the saved cases are found under these settings."""
-    left = max(0.0, admitted.deadline - asyncio.get_running_loop().time())
-    until = time.monotonic() + left * _SHARE_OF_TIME
-    filters = _filters(request)
+    filters, until = _filters(request), time.monotonic() + _left(admitted) * _SHARE_OF_TIME
     async with asyncio.timeout_at(admitted.deadline):
         return Json(await server.patiently(_recall, admitted, server, request, filters, until))
 
 
 def _recall(admitted: Admitted, server: Server, request: Tried, filters: list[Filter], until: float) -> dict[str, Any]:
     cases = _with_evidence(server, admitted.caller)
-    trial = _trial(admitted, request)
-    found = trial.recall(cases[-MOST_CASES:], filters, until)
+    with _trial(admitted, server, request, until) as trial:
+        found = trial.recall(cases[-MOST_CASES:], filters, until)
     hits = sum(one.rank is not None for one in found)
     return {
         "recall": hits / len(found) if found else None,
@@ -168,8 +209,13 @@ async def write(request: ConfigRequest, admitted: Admin, server: Shared) -> Resp
     if server.config_file is None:
         raise Problem(409, "no_config_file", "the server was started without a config file")
     changes: dict[KeyPath, Scalar] = {KEYS[name]: value for name, value in request.settings.given.items()}
-    if not request.rerank and admitted.rag.config.retrieval.reranking.backend != "none":
-        changes["retrieval", "reranking", "backend"] = "none"
+    if not request.rerank:
+        if admitted.rag.config.retrieval.reranking.backend != "none":
+            changes["retrieval", "reranking", "backend"] = "none"
+    elif request.reranker is not None:
+        name = (await asyncio.to_thread(choice, request.reranker)).name
+        changes["retrieval", "reranking", "backend"] = "cross_encoder"
+        changes["retrieval", "reranking", "model"] = name
     if not changes:
         raise Problem(400, "invalid_request", "no setting is given")
     try:
@@ -179,10 +225,11 @@ async def write(request: ConfigRequest, admitted: Admin, server: Shared) -> Resp
     _log.info("the key %r wrote into the config: %s", admitted.caller.name, in_words(changes))
     await asyncio.shield(server.systems.reload())
     now = server.systems.current.config.retrieval
+    given = {dotted(path): value for path, value in changes.items()}
     agreed = in_force(now).items() >= request.settings.given.items()
-    off = request.rerank or now.reranking.backend == "none"
-    written = {dotted(path): value for path, value in changes.items()}
-    return Json({"written": written, "in_force": agreed and off})
+    reranking = {f"retrieval.reranking.{name}": getattr(now.reranking, name) for name in ("backend", "model")}
+    same = all(given[key] == value for key, value in reranking.items() if key in given)
+    return Json({"written": given, "in_force": agreed and same})
 
 
 def _change(file: Path, changes: Mapping[KeyPath, Scalar]) -> None:
@@ -198,8 +245,28 @@ def _with_evidence(server: Server, caller: Caller) -> list[Case]:
     return [case for case in server.cases.cases(caller) if case.evidence]
 
 
-def _trial(admitted: Admitted, request: Tried) -> Trial:
-    return Trial(admitted.rag, admitted.caller, request.settings.given, request.rerank)
+def _left(admitted: Admitted) -> float:
+    """Seconds until the deadline of the request; in the event loop only."""
+    return max(0.0, admitted.deadline - asyncio.get_running_loop().time())
+
+
+@contextmanager
+def _trial(admitted: Admitted, server: Server, request: Tried, until: float) -> Generator[Trial]:
+    rag, given, transforms = admitted.rag, request.settings.given, request.transforms
+    name = request.reranker if request.rerank else None
+    if name is None or name == _configured(rag.config.retrieval.reranking):
+        yield Trial(rag, admitted.caller, given, rag.reranker if request.rerank else None, transforms)
+        return
+    with server.rerankers.used(name, until - time.monotonic()) as reranker:
+        yield Trial(rag, admitted.caller, given, reranker, transforms)
+
+
+def _configured(reranking: Reranking) -> str:
+    """What the configured reranker is called: its name in the catalogue, or the last part of its place."""
+    if reranking.backend == "none" or not reranking.model:
+        return ""
+    known = listed(reranking.model) if reranking.backend == "cross_encoder" else None
+    return known.name if known else Path(reranking.model).name
 
 
 def _filters(request: Tried) -> list[Filter]:
