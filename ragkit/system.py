@@ -356,7 +356,7 @@ class Ragkit:
                 if self.config.routing.endpoints:
                     from ragkit.gateway.routing import RoutedGenerator, Router
 
-                    self._router = Router(self.config, make)
+                    self._router = Router(self.config, make, embedder)
                     self._generator = RoutedGenerator(self._router)
                     return self._generator
                 with written_at(self.config, "generation.model", kinds=(ModelError,)):

@@ -18,7 +18,7 @@ DOCS = [ROOT / "README.md", ROOT / "docs" / "architecture.md", *sorted((ROOT / "
 def test_files_named_in_a_document_exist(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     named = set(
-        re.findall(r"\b((?:ragkit|scripts|configs|docs|tests|eval)/[\w/.-]+\.(?:py|sh|md|yaml|json|svg))", text)
+        re.findall(r"\b((?:ragkit|scripts|configs|docs|tests|eval)/[\w/.-]+\.(?:py|sh|md|yaml|jsonl?|svg))\b", text)
     )
     missing = [name for name in named if not (ROOT / name).exists()]
     assert missing == []

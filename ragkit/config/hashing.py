@@ -34,6 +34,7 @@ _BY_MEANING_AGAIN = ("retrieval.feedback.method", frozenset({"rocchio", "both"})
 _BY_WORDS_AGAIN = ("retrieval.feedback.method", frozenset({"rm3", "both"}))
 _SMOOTHED = ("retrieval.neighbours.method", frozenset({"smooth"}))
 _DIVERSE = ("retrieval.diversity.method", frozenset({"mmr"}))
+_BY_TASK = ("routing.policy", frozenset({"tasks"}))
 _IN_CASCADE = ("routing.policy", frozenset({"cascade"}))
 # Switches that came later: off, they are left out, so that the configs of before keep their hashes.
 _OFF: Mapping[str, Any] = {
@@ -48,6 +49,8 @@ _OFF: Mapping[str, Any] = {
     "generation.order": "rank",
     "cache.mode": "off",
     "cache.max_false_hits": None,
+    "routing.tasks": {},
+    "routing.prefer": "best",
     "routing.cascade.scores": {},
     "routing.cascade.threshold": 0.5,
     "generation.reader": None,
@@ -93,6 +96,8 @@ _READ_IF: Mapping[str, tuple[str, frozenset[Any]]] = {
     "cache.max_false_hits": ("cache.mode", frozenset({"semantic"})),
     "generation.expand_by": ("generation.expand", frozenset({"window"})),
     "routing.rules": ("routing.policy", frozenset({"rules"})),
+    "routing.tasks": _BY_TASK,
+    "routing.prefer": _BY_TASK,
     "routing.cascade.min_confidence": _IN_CASCADE,
     "routing.cascade.min_groundedness": _IN_CASCADE,
     "routing.cascade.scores": _IN_CASCADE,

@@ -61,6 +61,17 @@ class Endpoint(Part):
         return Settings.model_validate({**given, **own})
 
 
+Task = Literal["reasoning", "classification", "extraction", "summarisation", "code"]
+"""What a question asks of a model. Embeddings are no such task: the index knows one model only."""
+
+
+class Pair(Part):
+    """Two endpoints for a task, by their names."""
+
+    best: str
+    economical: str
+
+
 class Rule(Part):
     """Which questions go to which endpoints: those for which all that is set holds."""
 
@@ -118,11 +129,16 @@ class Routing(Part):
     """Several endpoints behind one question. Without endpoints there is one model, that of `generation`."""
 
     endpoints: list[Endpoint] = Field(default_factory=list[Endpoint])
-    policy: Literal["single", "fallback", "weighted", "rules", "cascade"] = "fallback"
+    policy: Literal["single", "fallback", "weighted", "rules", "tasks", "cascade"] = "fallback"
     """Who is asked: the first endpoint only; each in its order when those before cannot answer; one by chance, by
-    weight, then the others; by `rules`; or the first, and the others where its answer does not do."""
+    weight, then the others; by `rules`; by `tasks`; or the first, and the others where its answer does not do."""
     rules: list[Rule] = Field(default_factory=list[Rule])
     """rules: the first that holds; where none does, all endpoints in their order."""
+    tasks: dict[Task, Pair] = Field(default_factory=dict[Task, Pair])
+    """tasks: the endpoints for what a question asks of a model, which the caller says (`task`) or its words do; of a
+    pair the one stands in for the other. A task that is not named here goes to all endpoints in their order."""
+    prefer: Literal["best", "economical"] = "best"
+    """tasks: which of a pair is asked first."""
     cascade: Cascade = Cascade()
     breaker: Breaker = Breaker()
     deadline_s: float = runtime(
@@ -146,6 +162,10 @@ class Routing(Part):
             raise ValueError(f"two endpoints are called {min(twice)}")
         if unknown := {name for rule in self.rules for name in rule.endpoints} - set(names):
             raise ValueError(f"a rule names {min(unknown)}, which is none of endpoints")
+        if unknown := {name for pair in self.tasks.values() for name in (pair.best, pair.economical)} - set(names):
+            raise ValueError(f"tasks names {min(unknown)}, which is none of endpoints")
+        if self.policy == "tasks" and self.endpoints and not self.tasks:
+            raise ValueError("policy tasks needs tasks")
         if self.policy == "rules" and self.endpoints and not self.rules:
             raise ValueError("policy rules needs rules")
         if self.policy == "cascade" and len(self.endpoints) == 1:

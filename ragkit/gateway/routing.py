@@ -27,10 +27,12 @@ from ragkit.gateway.cascade import second_thoughts, too_hard
 from ragkit.gateway.deadline import Deadline
 from ragkit.gateway.endpoints import Changes, Endpoint, Make
 from ragkit.gateway.plan import AttemptFailed, Plan, Running, Unavailable
+from ragkit.gateway.task import TaskGuesser
 from ragkit.generate.generated import Generated
 from ragkit.types import REFUSAL_TEXT, Attempt, ScoredChunk, Usage
 
 if TYPE_CHECKING:
+    from ragkit.embed import Embedder
     from ragkit.generate import Generator
 
 T = TypeVar("T")
@@ -60,8 +62,9 @@ class _Closes(Protocol):
 class Router:
     """What all requests of one system share: endpoints with their health, and the answer without a model."""
 
-    def __init__(self, config: Config, make: Make) -> None:
-        """`make` makes a generator from settings; each is made when it is first needed."""
+    def __init__(self, config: Config, make: Make, embedder: Embedder) -> None:
+        """`make` makes a generator from settings; each is made when it is first needed. `embedder` helps to guess the
+        task of a question where the policy goes by it."""
         self.routing: Routing = config.routing
         self.changes = Changes()
         self.background = Background("ragkit-routing")
@@ -73,6 +76,13 @@ class Router:
         self._make_stand_in = lambda: make(alone)
         self._stand_in: Generator | None = None
         self._loading = threading.Lock()
+        self._tasks = TaskGuesser(embedder)
+
+    async def task_of(self, question: str, named: str | None) -> str | None:
+        """The task that the policy is to go by: the one that is named, else a guess where it goes by tasks at all."""
+        if named is not None or self.routing.policy != "tasks":
+            return named
+        return await asyncio.to_thread(self._tasks.guess, question)
 
     async def stand_in(self) -> Generator:
         """The generator that needs no model behind an API."""
@@ -127,7 +137,7 @@ class RoutedGenerator:
         return self.router.background.each(lambda: self.astream(question, results))
 
     async def agenerate(self, question: str, results: Sequence[ScoredChunk]) -> Generated:
-        plan = self._plan(question, results)
+        plan = await self._plan(question, results)
         cheap: Generated | None = None
         try:
             if self.router.routing.policy == "cascade":
@@ -141,7 +151,7 @@ class RoutedGenerator:
         return _with(generated, plan)
 
     async def astream(self, question: str, results: Sequence[ScoredChunk]) -> AsyncGenerator[str | Generated]:
-        plan = self._plan(question, results)
+        plan = await self._plan(question, results)
         cheap: Generated | None = None
         whole: Generated | None = None
         try:
@@ -168,7 +178,7 @@ class RoutedGenerator:
         return self.router.background.run(self._write(request, max_tokens))
 
     async def _write(self, request: str, max_tokens: int) -> tuple[str, Usage]:
-        plan = self._plan(request, (), WRITERS)
+        plan = await self._plan(request, (), WRITERS)
 
         async def written(generator: Generator) -> tuple[str, Usage]:
             return await asyncio.to_thread(cast("_Writer", generator).write, request, max_tokens)
@@ -182,11 +192,14 @@ class RoutedGenerator:
         running.answered(usage, running.endpoint.generation.model or "")
         return text, usage
 
-    def _plan(self, question: str, results: Sequence[ScoredChunk], backends: Collection[str] | None = None) -> Plan:
+    async def _plan(
+        self, question: str, results: Sequence[ScoredChunk], backends: Collection[str] | None = None
+    ) -> Plan:
         """The plan of a question over the endpoints that its policy allows, or those of them with these backends."""
         router, request = self.router, self._request
-        names = policy.order(router.routing, question, results, task=request.task, tenant=request.tenant)
         deadline = request.deadline or Deadline.after(router.routing.deadline_s)
+        task = await router.task_of(question, request.task)
+        names = policy.order(router.routing, question, results, task=task, tenant=request.tenant)
         order = [router.endpoints[name] for name in names]
         if backends is not None:
             order = [endpoint for endpoint in order if endpoint.generation.backend in backends]

@@ -116,6 +116,8 @@ READ_UNDER: dict[str, tuple[str, object]] = {
     "cache.min_similarity": ("cache.mode", "semantic"),
     "cache.max_false_hits": ("cache.mode", "semantic"),
     "routing.rules": ("routing.policy", "rules"),
+    "routing.tasks": ("routing.policy", "tasks"),
+    "routing.prefer": ("routing.policy", "tasks"),
     "routing.cascade.min_confidence": ("routing.policy", "cascade"),
     "routing.cascade.min_groundedness": ("routing.policy", "cascade"),
     "routing.cascade.scores": ("routing.policy", "cascade"),

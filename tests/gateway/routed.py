@@ -52,7 +52,7 @@ def make(generation: Generation) -> AnswerGenerator:
 def routed(
     servers: Mapping[str, FaultServer | str], endpoints: Mapping[str, Mapping[str, Any]] | None = None, **routing: Any
 ) -> Generator[RoutedGenerator]:
-    router = Router(config_over(servers, endpoints, **routing), make)
+    router = Router(config_over(servers, endpoints, **routing), make, embedder())
     try:
         yield RoutedGenerator(router)
     finally:

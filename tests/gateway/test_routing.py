@@ -146,7 +146,7 @@ def test_what_stands_in_is_made_once_though_many_need_it_at_a_time() -> None:
         time.sleep(0.2)
         return make(generation)
 
-    router = Router(config_over({"a": DEAD}), slowly)
+    router = Router(config_over({"a": DEAD}), slowly, embedder())
 
     async def all_at_once() -> list[AnswerGenerator]:
         with suppress(TimeoutError):
@@ -220,6 +220,27 @@ def test_rules_go_by_task_tenant_metadata_and_length(
     with routed(dict.fromkeys("abcde", good), policy="rules", rules=rules) as generator:
         generated = generator.on_behalf_of(request_).generate(question, [ScoredChunk(chunk, 1.0, {})])
     assert outcomes(generated) == [(answers, "answered")]
+
+
+@pytest.mark.parametrize(
+    ("task", "question", "prefer", "tried"),
+    [
+        ("summarisation", QUESTION, "best", ["down", "b"]),
+        ("summarisation", QUESTION, "economical", ["b"]),
+        (None, "Sum up the manual.", "economical", ["b"]),
+        (None, QUESTION, "best", ["c"]),
+        ("code", QUESTION, "best", ["down", "b"]),
+    ],
+)
+def test_tasks_go_to_their_pair_whoever_says_what_they_are(
+    good: FaultServer, task: str | None, question: str, prefer: str, tried: list[str]
+) -> None:
+    """A task without a pair goes to all in their order."""
+    tasks = {"summarisation": {"best": "down", "economical": "b"}, "extraction": {"best": "c", "economical": "b"}}
+    urls = {"down": DEAD, "b": good, "c": good}
+    with routed(urls, policy="tasks", tasks=tasks, prefer=prefer) as generator:
+        generated = generator.on_behalf_of(Request(task=task)).generate(question, RESULTS)
+    assert [attempt.endpoint for attempt in generated.attempts] == tried
 
 
 def test_a_rule_keeps_its_questions_from_every_other_endpoint(good: FaultServer) -> None:
