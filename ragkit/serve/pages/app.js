@@ -48,17 +48,18 @@ function show() {
     if (link.dataset.page === name) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  if (!may(role)) {
+  const kept = page.KEPT ? shown.get(name) : null;
+  const made = may(role) ? kept || page.make({ me, may, given }) : null;
+  if (!made) {
     fill(main, el("h1", {}, title), el("p", { class: "notice" }, `This page needs a key of role ${role}.`));
   } else {
-    const kept = page.KEPT ? shown.get(name) : null;
-    const made = kept || page.make({ me, may, given });
     if (page.KEPT) shown.set(name, made);
     leave = made.leave || leave;
     fill(main, made.node);
     made.entered?.(given);
   }
   window.scrollTo({ top: (page.KEPT && heights.get(name)) || 0, behavior: "instant" });
+  if (!kept) made?.settled?.();
   const heading = main.querySelector("h1");
   if (heading && started) {
     heading.tabIndex = -1;

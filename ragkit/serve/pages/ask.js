@@ -44,7 +44,7 @@ export function make(context) {
   async function ask(event) {
     event?.preventDefault();
     const asked = question.value.trim();
-    if (!asked || running) return;
+    if (!asked || running || !conditions.settle()) return;
     const own = (running = new AbortController());
     const chosen = conditions.chosen();
     const one = turn(context, asked, chosen);
@@ -131,5 +131,7 @@ export function make(context) {
   const node = el("div", { class: "beside" },
     el("section", { "aria-labelledby": "ask-title" }, el("h1", { id: "ask-title" }, "Ask"), earlier, form, conditions.node, answer),
     el("section", { class: "sources", "aria-label": "Sources" }, beside));
-  return { node, close: () => running?.abort(ENDED) };
+  /** After a reload the last question is looked at, as before it. */
+  const settled = () => !earlier.hidden && form.scrollIntoView({ block: "start", behavior: "instant" });
+  return { node, settled, close: () => running?.abort(ENDED) };
 }

@@ -56,13 +56,15 @@ export function filters(chosen, changed) {
   const chips = el("ul", { class: "row chips", "aria-label": "Filters in force" });
   const body = el("div");
   const summary = el("summary", {}, "Filters");
+  let form = null;
   const panel = el("details", { class: "filters", ontoggle: () => panel.open && !body.firstChild && load() }, summary, body);
 
   async function load() {
     fill(body, el("p", { class: "quiet" }, "Loading the fields …"));
     try {
       const { fields } = await api.get("/v1/fields");
-      fill(body, adding(fields, add));
+      form = adding(fields, add);
+      fill(body, form.node);
       if (panel.contains(document.activeElement)) body.querySelector("select").focus();
     } catch (error) {
       fill(body, trouble(error));
@@ -96,7 +98,12 @@ export function filters(chosen, changed) {
       el("button", { type: "button", class: "chip", "aria-label": `Remove the filter: ${inWords(one)}`, onclick: () => remove(index) }, "×"))));
   }
   show();
-  return { node: el("div", {}, chips, panel), chosen: () => conditions };
+  return {
+    node: el("div", {}, chips, panel),
+    chosen: () => conditions,
+    /** Take on what is typed and not added yet; false, with the focus there, if something is wrong with it. */
+    settle: () => !form || form.settle(),
+  };
 }
 
 /** A form for one condition; `add` says what is wrong with it, or "". */
@@ -126,22 +133,27 @@ function adding(fields, add) {
     what.removeAttribute("aria-invalid");
   }
 
-  function added(event) {
-    event.preventDefault();
+  /** Whether the condition could be added; what is wrong is said at its value. */
+  function put() {
     const { kind } = fields.find((one) => one.name === name.value);
-    const condition = { field: name.value, kind, operator: how.value, value: what.value.trim() };
-    const problem = wrong(condition) || add(condition);
+    const problem = check({ field: name.value, kind, operator: how.value, value: what.value.trim() });
     error.textContent = problem;
     if (problem) what.setAttribute("aria-invalid", "true");
     else if (what.tagName === "INPUT") what.value = "";
-    what.focus();
+    if (problem) what.focus();
+    return !problem;
   }
+  const check = (condition) => wrong(condition) || add(condition);
 
   show();
-  return el("form", { class: "adding", novalidate: true, onsubmit: added },
+  const node = el("form", { class: "adding", novalidate: true, onsubmit: (event) => {
+    event.preventDefault();
+    if (put()) what.focus();
+  } },
     el("div", { class: "part" }, field("Field", name)), operator, value,
     el("button", { type: "submit", class: "plain" }, "Add the filter"), error,
     el("p", { class: "hint" }, "All filters must hold; of several values that one field is to have, one is enough."));
+  return { node, settle: () => what.tagName !== "INPUT" || !what.value.trim() || put() };
 }
 
 function input(kind, suggestions) {

@@ -36,7 +36,9 @@ export function turn(context, asked, filters) {
     past() {
       const cited = new Set(whole.citations.map((one) => one.chunk_id)).size;
       const told = `Citations and sources (${whole.passages.length} found, ${cited} cited)`;
-      fill(under, el("details", {}, el("summary", {}, told), [...under.childNodes], list(whole.question, whole.passages, whole.citations)));
+      const parts = [...under.childNodes];
+      const sources = [el("h3", {}, "Sources"), list(whole.question, whole.passages, whole.citations)];
+      fill(under, el("details", {}, el("summary", {}, told), parts.slice(0, -1), sources, parts.at(-1))); // last: what people say of it
     },
   };
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.serve.pages.conftest import REWRITTEN, Open, Site, ask, fits, picture, serious
+from tests.serve.pages.conftest import REWRITTEN, SHOTS, Open, Site, ask, fits, picture, serious
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -31,6 +31,8 @@ def talk(visit: Open, name: str = "root", **settings: Any) -> Page:
 
 
 def test_a_question_may_point_back_and_is_shown_as_it_was_read(visit: Open, site: Site) -> None:
+    from playwright.sync_api import expect
+
     page = talk(visit)
     answer = page.locator("#answer")
     assert answer.get_by_role("heading", name=NEXT).is_visible()
@@ -45,6 +47,10 @@ def test_a_question_may_point_back_and_is_shown_as_it_was_read(visit: Open, site
     assert before.get_by_role("button", name="Good answer").is_visible()
     picture(page, "conversation-desktop")
     assert serious(page) == []
+    page.get_by_label("Question").scroll_into_view_if_needed()
+    if SHOTS:
+        page.screenshot(path=f"{SHOTS}/conversation-below.png")
+    expect(page.locator("#sources .place").first).to_be_in_viewport()
     with site.client("root") as client:
         turns = client.get(f"/v1/sessions/{kept(page)['id']}").json()["turns"]
     assert [turn["question"] for turn in turns] == [FIRST, REWRITTEN]
@@ -66,6 +72,7 @@ def test_it_is_there_after_a_reload_and_goes_on(visit: Open) -> None:
     assert page.locator("#earlier article").count() == 1
     assert page.get_by_text(f"Read as: {REWRITTEN}").is_visible()
     assert page.locator("#sources .passages li").count() > 0
+    assert page.evaluate("scrollY") > 0
     ask(page, "Why?")
     assert page.locator("#earlier article").count() == 2
     assert page.locator("#answer").get_by_role("heading", name="Why?").is_visible()

@@ -99,6 +99,20 @@ def test_what_is_wrong_is_told_at_its_field(visit: Open, field: str, condition: 
     assert error.inner_text() == "This filter is in force already."
 
 
+def test_what_is_typed_and_not_added_holds_too(visit: Open) -> None:
+    page = opened(visit)
+    page.get_by_label("Field").select_option("page_number")
+    page.get_by_label("Value").fill("two")
+    page.get_by_label("Question").fill(QUESTION)
+    page.get_by_role("button", name="Ask", exact=True).click()
+    page.get_by_text("“two” is no number.").wait_for()
+    assert page.locator("article").count() == 0
+    page.get_by_label("Value").fill("2")
+    ask(page, QUESTION)
+    assert chips(page) == ["page_number is 2"]
+    assert found(page) == {"_/warranty-and-returns.pdf, page 2"}
+
+
 def test_values_that_there_are_are_proposed(visit: Open) -> None:
     page = opened(visit)
     page.get_by_label("Field").select_option("source_document")
