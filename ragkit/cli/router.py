@@ -82,9 +82,9 @@ def fit(
     found = fitted(to_fit, most_lost / 100, seed=seed)
     compared = rivals(read.config, found, to_fit, to_report, seed) if to_report else []
     if not as_json:
-        console().print(_steps_table(found, most_lost))
+        console().print(steps_table(found, most_lost))
         if compared:
-            console().print(_compared_table(compared, names, len(to_report)))
+            console().print(compared_table(compared, names, len(to_report)))
     if html is not None:
         html.parent.mkdir(parents=True, exist_ok=True)
         html.write_text(page(found, compared, names, len(to_report)), encoding="utf-8")
@@ -125,7 +125,8 @@ def _why_not(found: Fit, most_lost: float) -> str:
     )
 
 
-def _steps_table(found: Fit, most_lost: float) -> Table:
+def steps_table(found: Fit, most_lost: float) -> Table:
+    """What thresholds lose and cost on the questions that they were chosen on."""
     from rich.table import Table
 
     title = f"fitted to {found.questions} questions about {found.clusters} documents, at most {most_lost:g} points lost"
@@ -146,7 +147,8 @@ def _steps_table(found: Fit, most_lost: float) -> Table:
     return table
 
 
-def _compared_table(compared: Sequence[Compared], names: Sequence[str], questions: int) -> Table:
+def compared_table(compared: Sequence[Compared], names: Sequence[str], questions: int) -> Table:
+    """The cascade and what it must beat, on questions that it was not fitted to."""
     from rich.table import Table
 
     from ragkit.gateway.router_report import SAME_SPEND
