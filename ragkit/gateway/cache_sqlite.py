@@ -25,14 +25,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_FORMAT = 3
+_FORMAT = 4
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
     id INTEGER PRIMARY KEY AUTOINCREMENT, scope TEXT NOT NULL, key TEXT NOT NULL, question TEXT NOT NULL, vector BLOB,
     body TEXT NOT NULL, nano_usd INTEGER, bytes INTEGER NOT NULL, hits INTEGER NOT NULL DEFAULT 0,
     created REAL NOT NULL, used REAL NOT NULL, UNIQUE (scope, key)
 );
-CREATE INDEX IF NOT EXISTS entries_by_use ON entries (used);
+-- With the bytes, so that each new entry sums up an index and not the file.
+CREATE INDEX IF NOT EXISTS entries_by_use ON entries (used, bytes);
 CREATE INDEX IF NOT EXISTS entries_in_scope ON entries (scope, id);
 CREATE TABLE IF NOT EXISTS counts (name TEXT PRIMARY KEY, n INTEGER NOT NULL);
 -- The last hits of the semantic tier, and what would have been some: for what turns out of them. right: 1, 0, or null.

@@ -60,6 +60,13 @@ def test_a_damaged_entry_is_dropped(store: SqliteStore, tmp_path: Path) -> None:
     assert store.stats().counts == {"unreadable": 1}
 
 
+def test_a_new_entry_does_not_read_the_others(store: SqliteStore, tmp_path: Path) -> None:
+    store.put("s", "k", entry())
+    with closing(sqlite3.connect(tmp_path / "c.sqlite")) as db:
+        [plan] = db.execute("EXPLAIN QUERY PLAN SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM entries").fetchall()
+    assert "COVERING INDEX" in plan[-1]
+
+
 _WRITES = """
 import sys
 from pathlib import Path
