@@ -4,6 +4,7 @@
     python scripts/measure_cache.py DATA bounded               the same within a bound on wrong hits, with feedback
     python scripts/measure_cache.py DATA labels                what two answers beside each other say of their questions
     python scripts/measure_cache.py DATA latency               milliseconds of a whole hit, its embedding included
+    python scripts/measure_cache.py DATA stores [--redis URL]  milliseconds of a store's calls with ten thousand entries
     python scripts/measure_cache.py DATA stale                 1% of the documents edited, deleted, and outdone
 
 DATA has the folders banking77, clinc-oos, qed, xquad-en and train. `pairs` asks one question after another as people
@@ -24,18 +25,22 @@ import re
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ragkit import Answer, Config, Ragkit
+from ragkit.config.caching import Cache
 from ragkit.embed import make_embedder
 from ragkit.evaluate.statistics import rare_event_bound
 from ragkit.gateway.cache_bound import Label, stopped, trusted
-from ragkit.gateway.cache_entry import exact_key
+from ragkit.gateway.cache_entry import Entry, exact_key
+from ragkit.gateway.cache_store import open_store
 from ragkit.gateway.same_answer import same_answer
 from ragkit.gateway.same_question import differences
 
@@ -293,10 +298,15 @@ class Bounded:
     held: int = 0
 
 
+@cache
+def apart(one: str, other: str) -> bool:
+    return bool(differences(one, other))
+
+
 def by_bound(
     asked: Sequence[Asked],
     places: Sequence[int],
-    vectors: NDArray[np.float32],
+    cosines: NDArray[np.float32],
     most_wrong: float | None,
     told_share: float,
     rng: random.Random,
@@ -309,14 +319,13 @@ def by_bound(
     found, entries, keys = Bounded(Count(), Count()), list[int](), dict[str, int]()
     labels: dict[int, list[Label]] = {}
     wrong = judged = 0
-    held = np.zeros((len(places), vectors.shape[1]), dtype=np.float32)
     for place in places:
         one, hit, doubted = asked[place], keys.get(exact_key(asked[place].text)), None
         if hit is None and entries:
-            cosines = held[: len(entries)] @ vectors[place]
-            for row in [int(row) for row in np.argsort(-cosines)[: CANDIDATES if words else 1]]:
-                similarity, entry = float(cosines[row]), entries[row]
-                if similarity < least or (words and differences(one.text, asked[entry].text)):
+            near = cosines[place, entries]
+            for row in [int(row) for row in np.argsort(-near)[: CANDIDATES if words else 1]]:
+                similarity, entry = float(near[row]), entries[row]
+                if similarity < least or (words and apart(one.text, asked[entry].text)):
                     continue
                 if most_wrong is not None and not trusted(similarity, labels.get(entry, ()), least, most_wrong):
                     doubted = doubted or (entry, similarity, "doubted")
@@ -342,7 +351,6 @@ def by_bound(
                 labels.setdefault(entry, []).append((similarity, right))
             if right is not None and why == "held":
                 wrong, judged = wrong + (not right), judged + 1
-        held[len(entries)] = vectors[place]
         entries.append(place)
         keys[exact_key(one.text)] = place
     return found
@@ -351,23 +359,24 @@ def by_bound(
 def bounded(data: Path, part: str, draws: int) -> None:
     asked = [each for group in stream(data, part, random.Random(SEED)) for each in group]
     vectors = make_embedder(Config().ingestion.embedding).embed_questions([each.text for each in asked])
+    cosines = vectors @ vectors.T
     print(f"{part}: {len(asked)} questions; medians of {draws} draws of who gives feedback (least to most)")
     for words, least in ((True, LEAST), (False, 0.95)):
         for order in ("random", "adversarial"):
             places = ordered(len(asked), vectors, random.Random(SEED), order)
             rule = "words" if words else "cosine alone"
             print(f"\n{rule} from {least}, {order} order")
-            without = by_bound(asked, places, vectors, None, 0.0, random.Random(SEED), least=least, words=words)
+            without = by_bound(asked, places, cosines, None, 0.0, random.Random(SEED), least=least, words=words)
             print(f"  no bound: {without.count.line()}, beside {without.exact.line()} in the same words")
             for most_wrong in (0.05, 0.02, 0.01):
                 for share in (0.1, 0.5):
                     runs = [
                         by_bound(
-                            asked, places, vectors, most_wrong, share, random.Random(draw), least=least, words=words
+                            asked, places, cosines, most_wrong, share, random.Random(draw), least=least, words=words
                         )
                         for draw in range(draws)
                     ]
-                    print(f"  at most {most_wrong:.0%}, feedback on {share:.0%}: {told_of(runs)}")
+                    print(f"  at most {most_wrong:.0%}, feedback on {share:.0%}: {told_of(runs)}", flush=True)
 
 
 def told_of(runs: Sequence[Bounded]) -> str:
@@ -423,6 +432,37 @@ def corpus(data: Path, folder: Path, most: int) -> list[tuple[str, str]]:
             (folder / name).write_text(f"# {row['title']}\n\n{row['paragraph']}\n", encoding="utf-8")
             questions.append((name, row["question"]))
     return questions
+
+
+def stores(redis: str | None, entries: int) -> None:
+    """Entries of 4 kB in one scope. What is measured on Redis goes with the prefix; no documents, no model."""
+    rng = np.random.default_rng(SEED)
+    vectors = rng.normal(size=(entries, 384)).astype(np.float32)
+    answer = Answer("x" * 3000, False, (), (), "m", "h", "", {})
+    with tempfile.TemporaryDirectory() as place:
+        settings = {"sqlite": Cache(path=Path(place) / "cache.sqlite", max_entries=entries)}
+        if redis:
+            settings["redis"] = Cache(store="redis", url=redis, prefix="ragkit-measured", max_entries=entries)
+        kept = [Entry(f"q{n}", vectors[n], answer, {}, frozenset(), "", 1, {}) for n in range(entries)]
+        for name, each in settings.items():
+            with closing(open_store(each)) as store:
+                times = {
+                    "put": [clocked(lambda n=n: store.put("s", f"q{n}", kept[n])) for n in range(entries)],
+                    "find": [clocked(lambda n=n: store.find("s", f"q{n}")) for n in range(0, entries, 10)],
+                }
+            with closing(open_store(each)) as store:
+                times["first nearest"] = [clocked(lambda: store.nearest("s", vectors[0], 16, 0.7))]
+                times["nearest"] = [clocked(lambda n=n: store.nearest("s", vectors[n], 16, 0.7)) for n in range(500)]
+                store.clear()
+            for call, ms in times.items():
+                p50, p99 = np.percentile(ms, [50, 99])
+                print(f"{name} {call}: {len(ms)} calls, p50 {p50:.2f} ms, p99 {p99:.2f} ms")
+
+
+def clocked(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return (time.perf_counter() - began) * 1e3
 
 
 def system(folder: Path, mode: str) -> Ragkit:
@@ -536,9 +576,10 @@ def changed_text(text: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("what", choices=("pairs", "bounded", "labels", "latency", "stale"))
+    parser.add_argument("what", choices=("pairs", "bounded", "labels", "latency", "stores", "stale"))
     parser.add_argument("--part", choices=("tune", "test"), default="test")
     parser.add_argument("--documents", type=int, default=400, help="of labels, latency and stale")
+    parser.add_argument("--redis", help="of stores: the address of a server")
     parser.add_argument("--draws", type=int, default=9, help="of bounded: who gives feedback")
     arguments = parser.parse_args()
     if arguments.what == "pairs":
@@ -547,6 +588,8 @@ def main() -> None:
         bounded(arguments.data, arguments.part, arguments.draws)
     elif arguments.what == "labels":
         labels(arguments.data, arguments.part, arguments.documents)
+    elif arguments.what == "stores":
+        stores(arguments.redis, 10_000)
     elif arguments.what == "latency":
         latency(arguments.data, arguments.documents)
     else:

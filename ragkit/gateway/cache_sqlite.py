@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_FORMAT = 4
+_FORMAT = 5
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
     id INTEGER PRIMARY KEY AUTOINCREMENT, scope TEXT NOT NULL, key TEXT NOT NULL, question TEXT NOT NULL, vector BLOB,
@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS entries (
 );
 -- With the bytes, so that each new entry sums up an index and not the file.
 CREATE INDEX IF NOT EXISTS entries_by_use ON entries (used, bytes);
+CREATE INDEX IF NOT EXISTS entries_by_age ON entries (created);
 CREATE INDEX IF NOT EXISTS entries_in_scope ON entries (scope, id);
 CREATE TABLE IF NOT EXISTS counts (name TEXT PRIMARY KEY, n INTEGER NOT NULL);
 -- The last hits of the semantic tier, and what would have been some: for what turns out of them. right: 1, 0, or null.
