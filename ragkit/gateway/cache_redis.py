@@ -54,13 +54,13 @@ class RedisStore:
         self._lock = threading.Lock()
         self._vectors = VectorsByScope()
         with self._said():
-            # One more try, on a new connection: an idle one may have been closed by the server.
+            # One more try where a connection is lost: the server may have closed an idle one. None after a time-out.
             self._db: Any = redis.Redis.from_url(
                 self._url,
                 password=self._secret or None,
                 socket_timeout=_TIMEOUT_S,
                 socket_connect_timeout=_TIMEOUT_S,
-                retry=Retry(NoBackoff(), 1),
+                retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
             )
         script = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
         self._script: Any = self._db.register_script(script)

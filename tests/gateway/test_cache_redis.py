@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import time
@@ -195,6 +196,20 @@ def test_a_server_that_is_away_is_named_and_not_waited_for(redis_server: RedisSe
             assert store.find("s", "k") is None
             store.put("s", "k", entry())
             assert store.find("s", "k") is not None
+
+
+def test_a_server_that_says_nothing_is_asked_once_and_then_left_alone() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings = Cache(store="redis", url=f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+        with closing(RedisStore(settings, ROOMY, rest_s=60.0)) as store:
+            with pytest.raises(CacheFault, match="Timeout"):
+                store.find("s", "k")
+            for _ in range(3):
+                with pytest.raises(CacheFault, match="a moment ago"):
+                    store.nearest("s", EAST, 5, 0.5)
+        silent.settimeout(0.2)
+        with closing(silent.accept()[0]), pytest.raises(TimeoutError):
+            silent.accept()
 
 
 def test_a_password_opens_the_server_and_stands_in_no_error(redis_server: RedisServer) -> None:
