@@ -103,8 +103,12 @@ class Transaction(Protocol):
     lines), `accounts` (what a scope has spent and holds; there once a budget asked for it), `holds` (the reservations
     of calls under way, a row for each scope; changed only while the account is kept by `accounts`)."""
 
-    def run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """The rows that a statement gives; `?` stands for a value."""
+    def rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query; `?` stands for a value."""
+        ...
+
+    def run(self, statement: str, values: Sequence[object] = ()) -> None:
+        """A statement that gives no rows. What is wrong with it may be told by a later one."""
         ...
 
     def run_each(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
@@ -314,7 +318,7 @@ def _accounts(db: Transaction, names: Sequence[str], now: float) -> dict[str, tu
     """The accounts that exist, without reservations that ended."""
     found = db.accounts(names)
     ended = f"scope IN ({_marks(names)}) AND until < ?"
-    if gone := db.run(f"SELECT scope, nano_usd FROM holds WHERE {ended}", (*names, now)):
+    if gone := db.rows(f"SELECT scope, nano_usd FROM holds WHERE {ended}", (*names, now)):
         db.run_each("UPDATE accounts SET held = held - ? WHERE scope = ?", [(nano, scope) for scope, nano in gone])
         db.run(f"DELETE FROM holds WHERE {ended}", (*names, now))
         found = db.accounts(names)
@@ -324,9 +328,9 @@ def _accounts(db: Transaction, names: Sequence[str], now: float) -> dict[str, tu
 def _let_go(db: Transaction, identity: str | None, beside: Sequence[str]) -> None:
     """Give back a reservation; other accounts that the transaction changes are taken with it."""
     where = "FROM holds WHERE id = ?"
-    names = [] if identity is None else [scope for (scope,) in db.run(f"SELECT scope {where}", (identity,))]
+    names = [] if identity is None else [scope for (scope,) in db.rows(f"SELECT scope {where}", (identity,))]
     db.accounts({*names, *beside})
-    if names and (held := db.run(f"SELECT nano_usd, scope {where}", (identity,))):  # some may have ended meanwhile
+    if names and (held := db.rows(f"SELECT nano_usd, scope {where}", (identity,))):  # some may have ended meanwhile
         db.run_each("UPDATE accounts SET held = held - ? WHERE scope = ?", held)
         db.run("DELETE FROM holds WHERE id = ?", (identity,))
 
@@ -343,5 +347,5 @@ def _open(db: Transaction, scopes: Sequence[Scope]) -> None:
                 values.append(_stored(value))
         total = "CAST(COALESCE(SUM(nano_usd), 0) AS BIGINT)"
         query = f"SELECT {total} FROM calls JOIN lines ON call = id WHERE {' AND '.join(conditions)}"
-        [(spent,)] = db.run(query, values)
+        [(spent,)] = db.rows(query, values)
         db.run("INSERT INTO accounts VALUES (?, ?, 0)", (scope.name, spent))

@@ -113,7 +113,7 @@ class PostgresDatabase:
         return self._in_transaction(_ALONE if alone else _BESIDE_OTHERS, lambda db: step(_Step(db)), patience_s)
 
     def rows(self, query: str, values: Sequence[object]) -> Iterator[tuple[Any, ...]]:
-        yield from self._in_transaction(_READ, lambda db: _Step(db).run(query, values))
+        yield from self._in_transaction(_READ, lambda db: _Step(db).rows(query, values))
 
     def close(self) -> None:
         """Close the connections that are not in use."""
@@ -191,8 +191,10 @@ _LEFT_BEHIND: list[object] = []
 def _committed(connection: psycopg.Connection, begin: bytes, step: Callable[[psycopg.Connection], T]) -> T:
     try:
         connection.execute(begin)
-        done = step(connection)
-        connection.execute(b"COMMIT")
+        # What gives no rows is sent along with what comes after it: while a step has its accounts, others wait.
+        with connection.pipeline():
+            done = step(connection)
+            connection.execute(b"COMMIT")
     except Exception:
         with suppress(psycopg.Error):  # of a connection that is lost
             connection.execute(b"ROLLBACK")
@@ -216,9 +218,11 @@ class _Step:
     def __init__(self, db: psycopg.Connection) -> None:
         self._db = db
 
-    def run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        cursor = self._db.execute(_marked(statement), values)
-        return cursor.fetchall() if cursor.description else []
+    def rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return self._db.execute(_marked(query), values).fetchall()
+
+    def run(self, statement: str, values: Sequence[object] = ()) -> None:
+        self._db.execute(_marked(statement), values)
 
     def run_each(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
         with self._db.cursor() as cursor:
@@ -226,12 +230,12 @@ class _Step:
 
     def add_call(self, token: str, values: Sequence[object]) -> object:
         statement = "INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING id"
-        added = self.run(statement, (token, *values))
+        added = self.rows(statement, (token, *values))
         return added[0][0] if added else None
 
     def accounts(self, names: Iterable[str]) -> dict[str, tuple[int, int]]:
         statement = "SELECT scope, spent, held FROM accounts WHERE scope = ANY(?) ORDER BY scope FOR UPDATE"
-        return {scope: (spent, held) for scope, spent, held in self.run(statement, (list(names),))}
+        return {scope: (spent, held) for scope, spent, held in self.rows(statement, (list(names),))}
 
 
 def _marked(statement: str) -> bytes:

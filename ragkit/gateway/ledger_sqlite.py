@@ -119,8 +119,11 @@ class _Step:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
 
-    def run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        return self._db.execute(statement, tuple(values)).fetchall()
+    def rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return self._db.execute(query, tuple(values)).fetchall()
+
+    def run(self, statement: str, values: Sequence[object] = ()) -> None:
+        self._db.execute(statement, tuple(values))
 
     def run_each(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
         self._db.executemany(statement, rows)
@@ -136,13 +139,13 @@ class _Step:
         if not wanted:
             return {}
         marks = ", ".join("?" * len(wanted))
-        found = self.run(f"SELECT scope, spent, held FROM accounts WHERE scope IN ({marks})", wanted)
+        found = self.rows(f"SELECT scope, spent, held FROM accounts WHERE scope IN ({marks})", wanted)
         return {scope: (spent, held) for scope, spent, held in found}
 
 
 def _bring_up_to_date(db: Transaction) -> None:
     """Add the columns that a file of an earlier version lacks."""
-    there = {name for _, name, *_ in db.run("PRAGMA table_info(lines)")}
+    there = {name for _, name, *_ in db.rows("PRAGMA table_info(lines)")}
     for name, kind in _LATER.items():
         if name not in there:
             db.run(f"ALTER TABLE lines ADD COLUMN {name} {kind}")

@@ -40,13 +40,14 @@ STORES = ["sqlite", pytest.param("postgres", marks=pytest.mark.integration)]
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
     if request.param == "sqlite":
         return tmp_path / "deep" / "ledger.sqlite"
-    server: PostgresServer = request.getfixturevalue("postgres_server")
-    return server.new_database()
+    return request.getfixturevalue("address")
 
 
 @pytest.fixture
-def address(postgres_server: PostgresServer) -> str:
-    return postgres_server.new_database()
+def address(postgres_server: PostgresServer) -> Iterator[str]:
+    made = postgres_server.new_database()
+    yield made
+    postgres_server.drop(made)
 
 
 def at(place: Path | str) -> Ledger:
@@ -260,8 +261,8 @@ def spawn(place: Path | str, threads: int, calls: int, limit: int) -> subprocess
 
 @pytest.mark.integration
 def test_no_dollar_is_spent_twice_by_many_workers(place: Path | str) -> None:
-    """4 processes of 16 threads try 10,240 calls (on PostgreSQL, whose steps are slower, 2,560) on a budget for about half
-    of them; they make the ledger, too."""
+    """4 processes of 16 threads try 10,240 calls (2,560 on PostgreSQL, whose steps are slower) on a budget for about
+    half of them; they make the ledger, too."""
     calls = 160 if isinstance(place, Path) else 40
     limit = calls * 250
     workers = [spawn(place, 16, calls, limit) for _ in range(4)]
