@@ -10,7 +10,7 @@ COPY configs configs
 # torch for the CPU: the index of PyPI has it with two gigabytes of CUDA.
 RUN /opt/ragkit/bin/pip install --no-cache-dir --constraint constraints.txt \
     --extra-index-url https://download.pytorch.org/whl/cpu \
-    ".[local,serve,observe,mcp,qdrant,redis,openai]"
+    ".[local,serve,observe,mcp,qdrant,redis,postgres,openai]"
 
 FROM python:3.11-slim-bookworm
 RUN useradd --uid 10001 --no-create-home --home-dir /var/lib/ragkit ragkit \

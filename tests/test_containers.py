@@ -64,7 +64,7 @@ def test_the_extras_that_are_installed_exist() -> None:
     [extras] = re.findall(r'"\.\[([\w,-]+)\]"', (ROOT / "Dockerfile").read_text(encoding="utf-8"))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert set(extras.split(",")) <= project["optional-dependencies"].keys()
-    assert {"serve", "local"} <= set(extras.split(","))
+    assert {"serve", "local", "redis", "postgres"} <= set(extras.split(",")), "and what compose can start"
 
 
 def test_what_the_build_copies_is_there_and_let_through() -> None:
@@ -77,14 +77,14 @@ def test_what_the_build_copies_is_there_and_let_through() -> None:
             assert f"!{source}" in ignored
 
 
-def command_of(arguments: list[str]) -> tuple[Config, dict[str, str]]:
+def command_of(arguments: list[str], **environ: str) -> tuple[Config, dict[str, str]]:
     """The config that a start command makes, and its other options."""
     assert arguments[0] == "serve"
     options = list(zip(arguments[1::2], arguments[2::2], strict=True))
     [path] = [given for option, given in options if option == "-c"]
     sets = [given.replace("$$", "$") for option, given in options if option == "--set"]
     local = ROOT / "configs" / Path(path).relative_to(CONFIGS)
-    return load_config(local, sets, environ={}).config, {k: v for k, v in options if k not in ("-c", "--set")}
+    return load_config(local, sets, environ=environ).config, {k: v for k, v in options if k not in ("-c", "--set")}
 
 
 def test_the_image_starts_what_it_exposes_and_asks_for_its_health(dockerfile: list[dict[str, str]]) -> None:
@@ -146,6 +146,22 @@ def test_compose_keeps_answers_on_its_own_redis(compose: dict[str, Any]) -> None
     assert redis["environment"] == {"REDIS_PASSWORD": password, "REDISCLI_AUTH": password}
     assert '--requirepass "$$REDIS_PASSWORD"' in command
     assert "cache.password=$${REDIS_PASSWORD:-}" in compose["services"]["ragkit"]["command"]
+
+
+def test_compose_keeps_costs_in_a_file_or_on_its_own_postgres(compose: dict[str, Any]) -> None:
+    served, postgres = compose["services"]["ragkit"], compose["services"]["postgres"]
+    config, _ = command_of(served["command"])
+    assert config.costs.ledger == Path(".ragkit/ledger.sqlite"), "below the working directory, which is the volume"
+    assert served["environment"]["RAGKIT_LEDGER"] == "${RAGKIT_LEDGER:-.ragkit/ledger.sqlite}"
+    # As its comment says.
+    [told] = re.findall(r"RAGKIT_LEDGER=(\S+)", (ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    config, _ = command_of(served["command"], RAGKIT_LEDGER=told, POSTGRES_PASSWORD="pw")
+    address, variables = urlsplit(str(config.costs.ledger)), postgres["environment"]
+    assert (address.hostname, postgres["ports"]) == ("postgres", [f"127.0.0.1:{address.port}:{address.port}"])
+    assert (address.username, address.path) == (variables["POSTGRES_USER"], f"/{variables['POSTGRES_DB']}")
+    assert config.costs.ledger_password is not None
+    assert config.costs.ledger_password.get_secret_value() == "pw"
+    assert variables["POSTGRES_PASSWORD"] == served["environment"]["POSTGRES_PASSWORD"], "one variable for both"
 
 
 def test_the_addresses_that_compose_sets_are_read_by_the_configs(compose: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -74,6 +75,7 @@ def examine(config_path: Path | None, overrides: list[str] | tuple[str, ...]) ->
         store,
         keys,
         services,
+        ledger,
         machine,
     )
     for check in checks:
@@ -101,6 +103,8 @@ def needed_extras(config: Config) -> set[str]:
         needed.add("qdrant")
     if config.cache.mode != "off" and config.cache.store == "redis":
         needed.add("redis")
+    if isinstance(config.costs.ledger, str):
+        needed.add("postgres")
     if config.generation.reader is not None:
         needed.add("onnx")
     extras = {"llama_cpp": "llama-cpp", "vllm": "vllm"}
@@ -394,6 +398,21 @@ def services(config: Config) -> Iterator[Finding]:
                 f"{shown} does not answer: {reason}",
                 "check the address and the network, or start the service",
             )
+
+
+def ledger(config: Config) -> Iterator[Finding]:
+    """Whether a ledger on a server can be read; a file is made with the first answer."""
+    if not isinstance(config.costs.ledger, str):
+        return
+    from ragkit.config.ledger_place import said
+    from ragkit.gateway.ledger import Ledger
+
+    try:
+        with closing(Ledger(config.costs.ledger, config.costs.ledger_password)) as opened:
+            list(opened.rows("SELECT 1 FROM calls LIMIT 1"))
+        yield Finding("costs.ledger", "ok", said(config.costs.ledger))
+    except RagkitError as error:
+        yield Finding("costs.ledger", "fail", error.message, error.mend)
 
 
 def machine(config: Config) -> Iterator[Finding]:

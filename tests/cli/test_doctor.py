@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from ragkit.cli.doctor import prefixes
-from ragkit.config.schema import Config, Embedding, Ingestion
+from ragkit.cli.doctor import needed_extras, prefixes
+from ragkit.config.schema import Config, Costs, Embedding, Ingestion
 
 Run = Callable[..., str]
 
@@ -124,6 +124,16 @@ def test_every_endpoint_is_looked_at_and_what_has_no_price_is_told(ragkit: Run) 
     budget = ("--set", 'costs.budgets=[{"per": "day", "usd": 1}]', "--set", "costs.ledger=l.sqlite")
     refused = findings(ragkit("doctor", *routed, *budget, "--json", code=1))[f"{place}.own price"]
     assert (refused["status"], refused["mend"]) == ("fail", "write costs.prices.mine")
+
+
+def test_a_ledger_on_a_server_is_looked_at_and_its_password_not_shown(ragkit: Run) -> None:
+    assert needed_extras(Config(costs=Costs(ledger="postgresql://db/ragkit"))) >= {"postgres"}
+    away = ("--set", "costs.ledger=postgresql://ann@127.0.0.1:9/ragkit", "--set", "costs.ledger_password=hunter2")
+    out = ragkit("doctor", *away, "--json", code=1)
+    found = findings(out)["costs.ledger"]
+    assert found["status"] == "fail"
+    assert "postgresql://127.0.0.1:9/ragkit cannot be used" in found["detail"]
+    assert "hunter2" not in out + ragkit("doctor", *away, code=1)
 
 
 def test_a_config_that_cannot_be_read_is_a_finding(ragkit: Run) -> None:
