@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -274,6 +276,22 @@ def test_no_dollar_is_spent_twice_by_many_workers(place: Path | str) -> None:
         assert spent <= limit
         assert spent >= limit * 0.99, "what was reserved and not spent is to be had again"
         assert list(ledger.rows("SELECT SUM(nano_usd), COUNT(DISTINCT call) FROM lines")) == [(spent, settled)]
+
+
+def test_of_many_who_reserve_the_last_dollar_at_once_one_gets_it(ledger: Ledger) -> None:
+    start = threading.Barrier(8)
+
+    def reserve(number: int) -> int:
+        start.wait()
+        try:
+            return ledger.hold([Limit(Scope(None, f"k{number}", ""), 10)], 10, seconds=600).nano_usd
+        except BudgetExceeded:
+            return 0
+
+    with ThreadPoolExecutor(8) as threads:
+        for number in range(20):
+            ledger.account(Scope(None, f"k{number}", ""))
+            assert sum(threads.map(reserve, [number] * 8)) == 10
 
 
 SCOPES = """
