@@ -79,10 +79,15 @@ class Router:
         self._tasks = TaskGuesser(embedder)
 
     async def task_of(self, question: str, named: str | None) -> str | None:
-        """The task that the policy is to go by: the one that is named, else a guess where it goes by tasks at all."""
+        """The task that the policy is to go by: the one that is named, else a guess where it goes by tasks at all; None
+        where it cannot be guessed, for a question must not fail of that."""
         if named is not None or self.routing.policy != "tasks":
             return named
-        return await asyncio.to_thread(self._tasks.guess, question)
+        try:
+            return await asyncio.to_thread(self._tasks.guess, question)
+        except RagkitError as error:
+            _log.warning("the task of a question could not be guessed: %s", error)
+            return None
 
     async def stand_in(self) -> Generator:
         """The generator that needs no model behind an API."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
 
-from ragkit.config.schema import Config, Generation
+from ragkit.config.schema import Config, Embedding, Generation
+from ragkit.embed import make_embedder
 from ragkit.errors import ServiceError, StreamCut
 from ragkit.gateway.cost import cost_lines, worst_case
 from ragkit.gateway.deadline import Deadline
@@ -241,6 +242,14 @@ def test_tasks_go_to_their_pair_whoever_says_what_they_are(
     with routed(urls, policy="tasks", tasks=tasks, prefer=prefer) as generator:
         generated = generator.on_behalf_of(Request(task=task)).generate(question, RESULTS)
     assert [attempt.endpoint for attempt in generated.attempts] == tried
+
+
+def test_a_task_that_cannot_be_guessed_leaves_all_endpoints(good: FaultServer) -> None:
+    tasks = {"extraction": {"best": "b", "economical": "b"}}
+    away = make_embedder(Embedding.model_validate({"backend": "openai", "model": "m", "base_url": DEAD}))
+    router = Router(config_over({"a": good, "b": good}, policy="tasks", tasks=tasks), make, away)
+    with closing(router):
+        assert outcomes(asked(RoutedGenerator(router))) == [("a", "answered")]
 
 
 def test_a_rule_keeps_its_questions_from_every_other_endpoint(good: FaultServer) -> None:
