@@ -1,20 +1,21 @@
 """Fit the evidence into the prompt's budget: whole passages, best first, or only the sentences nearest to the question.
 
 With `generation.packing: sentences` more passages are read and less of each: the sentences that share most of the
-question's rarer terms, or stand beside one that does, as many as the budget has room for. What stands there twice goes
-in once. Sentences in a row are a passage of their own, the document's text from its `start` to its `end`, so that
-citations stay exact. `scripts/measure_packing.py` says what of the answers stays in.
+question's rarer terms, or stand beside one that does, as many as the budget has room for. What stands there twice, word
+for word, goes in once, from the better passage. Sentences in a row are a passage of their own, the document's text from
+its `start` to its `end`, so that citations stay exact. `scripts/measure_packing.py` says what of the answers stays in.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ragkit.config.schema import Generation
-from ragkit.generate.prompt import Packed, SplitSentences, pack, render_blocks
+from ragkit.generate.prompt import Packed, SplitSentences, left_out, pack, render_blocks
 from ragkit.generate.sentence_terms import term_shares
 from ragkit.types import Chunk, MetadataValue, ScoredChunk
 
@@ -22,20 +23,20 @@ _BESIDE = 0.5
 """Part of its better neighbour's share of the question's terms that a sentence is worth more."""
 _BY_RANK = 0.1
 """What a sentence loses for each unit of the logarithm of its passage's rank."""
-_SAME = 0.9
-"""Share of its words from which a sentence says what one before it says."""
-_FEWEST_WORDS = 5
-"""Shorter sentences are alike by chance."""
+_BLOCK = re.compile(r"(?:^[ \t]*\|.*(?:\n|\Z))+|^```.*?(?:^```.*?$|\Z)", re.MULTILINE | re.DOTALL)
+"""A table or a piece of code: its lines say nothing by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A sentence: the number of its chunk, its own in there, its characters of the chunk, what speaks for it."""
+    """A sentence: the number of its chunk, its own in there, its characters of the chunk, its share of the question's
+    terms, and all that speaks for it."""
 
     chunk: int
     number: int
     start: int
     end: int
+    share: float
     score: float
 
 
@@ -72,14 +73,20 @@ def _sentences(
         return count(render_blocks(runs, config.citations))
 
     pieces = sorted(_pieces(question, chunks, split_sentences), key=lambda piece: -piece.score)
+    if not any(piece.share for piece in pieces):  # words that nobody could part, or of another language
+        return Packed((), tuple(chunks), 0)
     around = [cost_of([replace(chunk, text="")]) for chunk in chunks]
     chosen: dict[tuple[int, int], _Piece] = {}
     spent = 0
+    said: set[str] = set()
     for piece in pieces:
+        text = chunks[piece.chunk].text[piece.start : piece.end]
+        same = " ".join(text.casefold().split())
         beside = sum((piece.chunk, piece.number + step) in chosen for step in (-1, 1))
-        cost = count(chunks[piece.chunk].text[piece.start : piece.end]) + (1 - beside) * around[piece.chunk]
-        if spent + cost <= budget:
+        cost = count(text) + (1 - beside) * around[piece.chunk]
+        if same not in said and spent + cost <= budget:
             chosen[piece.chunk, piece.number] = piece
+            said.add(same)
             spent += cost
     while chosen:
         runs = _runs(chunks, sorted(chosen.values(), key=lambda piece: (piece.chunk, piece.number)), count)
@@ -87,7 +94,7 @@ def _sentences(
         if tokens <= budget:
             read = {piece.chunk for piece in chosen.values()}
             dropped = tuple(chunk for number, chunk in enumerate(chunks) if number not in read)
-            return Packed(tuple(runs), dropped, tokens)
+            return Packed(tuple(runs), dropped, tokens, notes=left_out(len(dropped), len(chunks), budget))
         # The pieces together may take a token more than they do singly.
         least = min(chosen, key=lambda key: chosen[key].score)
         del chosen[least]
@@ -95,7 +102,7 @@ def _sentences(
 
 
 def _pieces(question: str, chunks: Sequence[Chunk], split_sentences: SplitSentences) -> list[_Piece]:
-    """The sentences of all chunks, less those that say what one before them says."""
+    """The sentences of all chunks, each with what speaks for it."""
     places = [
         (number, place, start, end)
         for number, chunk in enumerate(chunks)
@@ -106,24 +113,26 @@ def _pieces(question: str, chunks: Sequence[Chunk], split_sentences: SplitSenten
     )
     share_at = {(number, place): share for (number, place, _, _), share in zip(places, shares, strict=True)}
     pieces: list[_Piece] = []
-    seen: list[frozenset[str]] = []
     for (number, place, start, end), share in zip(places, shares, strict=True):
-        words = frozenset(chunks[number].text[start:end].casefold().split())
-        if len(words) >= _FEWEST_WORDS:
-            if any(len(words & other) >= _SAME * len(words) for other in seen):
-                continue
-            seen.append(words)
         beside = max(share_at.get((number, place + step), 0.0) for step in (-1, 1))
         score = share + _BESIDE * beside - _BY_RANK * math.log1p(number)
-        pieces.append(_Piece(number, place, start, end, score))
+        pieces.append(_Piece(number, place, start, end, share, score))
     return pieces
 
 
 def _units(text: str, split_sentences: SplitSentences) -> list[tuple[int, int]]:
-    """The sentences; a text with a table or with code is one piece, for its lines say nothing by themselves."""
-    if "\n|" in text or text.startswith("|") or "```" in text:
-        return [(0, len(text))]
-    return split_sentences(text)
+    """The sentences, in order; a table and a piece of code are one each."""
+    units: list[tuple[int, int]] = []
+    at = 0
+    for block in _BLOCK.finditer(text):
+        units += _within(text, at, block.start(), split_sentences)
+        units.append(block.span())
+        at = block.end()
+    return units + _within(text, at, len(text), split_sentences)
+
+
+def _within(text: str, start: int, end: int, split_sentences: SplitSentences) -> list[tuple[int, int]]:
+    return [(start + first, start + last) for first, last in split_sentences(text[start:end])]
 
 
 def _runs(chunks: Sequence[Chunk], pieces: Sequence[_Piece], count: Callable[[str], int]) -> list[Chunk]:

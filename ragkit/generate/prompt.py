@@ -38,7 +38,8 @@ _LOOKS_LIKE_OURS = re.compile(
     r"|(?:[\[【(［](?=\s*sources?\b))"  # the opening of a citation
     r"|(?:<(?=\s*/?\s*document\b))"  # a fence of numbered documents
     r"|(?:<<(?=<\s*[0-9a-f]{8}))"  # the opening of a fence
-    r"|(?:[0-9a-f]{8}>(?=>>))",  # the closing of a fence
+    r"|(?:[0-9a-f]{8}(?=\s*>{2}))"  # the closing of a fence
+    r"|(?:(?<![0-9a-z])[0-9a-f]{8}(?=[0-9a-f]{8}(?![0-9a-z])))",  # a marker, which may be that of another document
     re.IGNORECASE,
 )
 
@@ -124,7 +125,7 @@ def pack(
     wanted = min(max_chunks, len(chunks))
     if fitting or wanted < 1:
         return Packed(
-            chunks[:fitting], chunks[fitting:], tokens, notes=_left_out(wanted - fitting, wanted, budget_tokens)
+            chunks[:fitting], chunks[fitting:], tokens, notes=left_out(wanted - fitting, wanted, budget_tokens)
         )
     shortened = _shorten(chunks[0], budget_tokens, cost_of, count, split_sentences)
     if shortened is None:
@@ -133,14 +134,15 @@ def pack(
             mend="raise generation.context_tokens, or lower ingestion.chunking.chunk_size",
         )
     cut = f"the first passage was cut to the {budget_tokens:,} tokens that the prompt has room for"
-    notes = (cut, *_left_out(wanted - 1, wanted, budget_tokens))
+    notes = (cut, *left_out(wanted - 1, wanted, budget_tokens))
     return Packed((shortened,), chunks[1:], cost_of([shortened]), cut=True, notes=notes)
 
 
-def _left_out(left_out: int, wanted: int, budget: int) -> tuple[str, ...]:
-    if left_out < 1:
+def left_out(number: int, wanted: int, budget: int) -> tuple[str, ...]:
+    """The note for the reader of an answer, if passages were left out."""
+    if number < 1:
         return ()
-    return (f"{left_out} of {wanted} passages left out: the prompt has room for {budget:,} tokens of them",)
+    return (f"{number} of {wanted} passages left out: the prompt has room for {budget:,} tokens of them",)
 
 
 def _shorten(

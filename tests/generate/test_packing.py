@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,6 +62,37 @@ def test_what_stands_twice_goes_in_once() -> None:
     found = packed(scored(ANSWER, f"{ANSWER} It holds two litres."), 500)
     assert render_blocks(found.chunks).count(ANSWER) == 1
     assert "two litres" in render_blocks(found.chunks)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "The warranty of the lamp X2, which was made in Leeds by hand, is 36 months from the day of sale.",
+        "The warranty of the lamp X1, which was made in Leeds by hand, is not 24 months from the day of sale.",
+    ],
+)
+def test_what_differs_in_a_word_is_no_repetition(other: str) -> None:
+    one = "The warranty of the lamp X1, which was made in Leeds by hand, is 24 months from the day of sale."
+    found = packed(scored(one, other), 1000, "How long is the warranty of the lamp?")
+    assert [chunk.text for chunk in found.chunks] == [one, other]
+
+
+def test_of_two_passages_that_say_the_same_the_better_one_can_be_cited() -> None:
+    draft, policy = f"An early draft. {ANSWER}", f"{ANSWER} It was set in 2026."
+    [first, *_] = packed(scored(policy, draft), 500).chunks
+    assert (first.id, ANSWER in first.text) == ("c0", True)
+
+
+def test_prose_before_a_table_that_has_no_room_is_read_and_what_is_left_out_is_told() -> None:
+    table = "\n".join(f"| part {number} | {number} years |" for number in range(60))
+    found = packed(scored(f"{ANSWER}\n\n{table}\n\nEnd of list.", table), 150)
+    assert ANSWER in render_blocks(found.chunks)
+    assert found.notes == ("1 of 2 passages left out: the prompt has room for 150 tokens of them",)
+
+
+def test_where_no_word_of_the_question_is_found_passages_are_whole() -> None:
+    results = scored("泵每三年必须保养一次。它装两升。", FILLER)
+    assert packed(results, 300, "多久保养？").chunks[0] == results[0].chunk
 
 
 def test_without_the_switch_passages_are_whole() -> None:
