@@ -363,6 +363,11 @@ class Ragkit:
                     self._generator = make(self.config.generation)
             return self._generator
 
+    def warm_router(self) -> None:
+        """Load what the choice of an endpoint needs, so that the first question does not wait for it."""
+        if self._router is not None:
+            self._router.warm()
+
     @property
     def reader(self) -> Reader | None:
         from ragkit.generate import make_reader

@@ -29,6 +29,9 @@ def ask(
     config: ConfigOption = None,
     overrides: SetOption = None,
     filters: FilterOption = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="What it asks of a model, such as code, where routing goes by it.")
+    ] = None,
     stream: Annotated[
         bool, typer.Option("--stream", help="Print the answer as it comes; with --json no difference.")
     ] = False,
@@ -48,10 +51,13 @@ def ask(
         note_unknown_fields(rag, conditions)
         load_ms = warm_up(rag, quiet=as_json)
         if as_json:
-            print_json(as_dict(rag.ask(question, filters=conditions)))
+            print_json(as_dict(rag.ask(question, filters=conditions, task=task)))
             return
         screen = console()
-        answer = _streamed(screen, rag, question, conditions) if stream else rag.ask(question, filters=conditions)
+        if stream:
+            answer = _streamed(screen, rag, question, conditions, task)
+        else:
+            answer = rag.ask(question, filters=conditions, task=task)
         least = least_confidence(rag.config.generation)
     if answer.refused:
         _print_refusal(screen, answer, least)
@@ -113,13 +119,13 @@ def _citation(citation: Citation) -> dict[str, Any]:
     return {key: plain[key] for key in first} | plain
 
 
-def _streamed(screen: Console, rag: Ragkit, question: str, filters: list[Filter]) -> Answer:
+def _streamed(screen: Console, rag: Ragkit, question: str, filters: list[Filter], task: str | None) -> Answer:
     """Print pieces as they come; what checking changed afterwards is printed again, whole."""
     from ragkit.cli.printing import clean
     from ragkit.types import Answer
 
     pieces: list[str] = []
-    for piece in rag.stream(question, filters=filters):
+    for piece in rag.stream(question, filters=filters, task=task):
         if isinstance(piece, Answer):
             screen.print()
             said, checked = "".join(pieces).strip(), answer_text(piece)

@@ -343,6 +343,14 @@ def store(config: Config) -> Iterator[Finding]:
         snapshot.close()
 
 
+def needs_key(generation: Generation) -> bool:
+    """Whether the address is one of those that answer nobody without a key."""
+    from urllib.parse import urlsplit
+
+    address = generation.base_url
+    return address is None or generation.api_version is not None or urlsplit(address).hostname == "api.openai.com"
+
+
 def keys(config: Config) -> Iterator[Finding]:
     """Keys of the services in use: whether they are set; their value is never shown."""
     embedding, served = config.ingestion.embedding, config.ingestion.store
@@ -350,7 +358,7 @@ def keys(config: Config) -> Iterator[Finding]:
     used = (
         ("ingestion.embedding.api_key", embedding.backend == "openai", embedding.api_key, embedding.base_url is None),
         *(
-            (f"{name}.api_key", each.backend == "openai", each.api_key, each.base_url is None)
+            (f"{name}.api_key", each.backend == "openai", each.api_key, needs_key(each))
             for name, each in answering(config)
         ),
         ("retrieval.reranking.api_key", reranking.backend == "http", reranking.api_key, False),
@@ -360,7 +368,7 @@ def keys(config: Config) -> Iterator[Finding]:
         if in_use and key is not None and key.get_secret_value():
             yield Finding(name, "ok", "set")
         elif in_use and required:
-            yield Finding(name, "fail", "not set, and api.openai.com needs it", "set it to ${OPENAI_API_KEY}")
+            yield Finding(name, "fail", "not set, and the service needs it", "set it to ${OPENAI_API_KEY}")
         elif in_use:
             yield Finding(name, "ok", "not set; fine where the service takes requests without one")
 

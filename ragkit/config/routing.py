@@ -11,7 +11,7 @@ from ragkit.config.part import Address, Part, runtime
 if TYPE_CHECKING:
     from ragkit.config.schema import Generation
 
-OVERRIDES = ("backend", "model", "citations", "max_tokens", "context_tokens", "timeout_s")
+OVERRIDES = ("backend", "model", "citations", "max_tokens", "context_tokens", "prompt_cache", "timeout_s")
 """Keys of an endpoint that stand for those of `generation` where they are set."""
 WHERE = ("base_url", "api_key", "api_version")
 """Keys that say where a model is; an endpoint with an address of its own takes none of them over, so that no key is
@@ -28,6 +28,10 @@ class Endpoint(Part):
     citations: Literal["names", "tags", "grammar", "json_schema"] | None = None
     max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
     context_tokens: int | None = Field(default=None, ge=128, le=10_000_000)
+    prompt_cache: Literal["none", "openai", "anthropic"] | None = runtime(
+        None,
+        description="As generation.prompt_cache; an endpoint with an address of its own has none if it is left out.",
+    )
     base_url: Address | None = runtime(
         None, description="openai: address; with it, api_key and api_version are not those of generation."
     )
@@ -56,7 +60,7 @@ class Endpoint(Part):
 
         own = {key: value for key in (*OVERRIDES, *WHERE) if (value := getattr(self, key)) is not None}
         if self.base_url is not None or self.backend not in (None, generation.backend):
-            own |= {key: getattr(self, key) for key in WHERE}
+            own |= {key: getattr(self, key) for key in WHERE} | {"prompt_cache": self.prompt_cache or "none"}
         given = {name: getattr(generation, name) for name in generation.model_fields_set}
         return Settings.model_validate({**given, **own})
 
@@ -172,6 +176,19 @@ class Routing(Part):
             raise ValueError("policy cascade needs two endpoints, the cheap one first")
         if stray := set(self.cascade.scores) - set(names):
             raise ValueError(f"cascade.scores names {min(stray)}, which is none of endpoints")
+        if self.policy == "cascade":
+            self._reaches_its_last_endpoint()
         if names and names[-1] in self.cascade.scores:
             raise ValueError(f"cascade.scores has {names[-1]}, the last endpoint: nobody is left to ask instead")
         return self
+
+    def _reaches_its_last_endpoint(self) -> None:
+        """Raise ValueError where the cheap endpoints of a cascade use up the tries."""
+        judged = [each for each in self.endpoints if each.name in self.cascade.scores] or self.endpoints[:1]
+        paid = sum(each.backend != "extractive" for each in judged)
+        for key, tries, cheap in (
+            ("attempts", self.attempts, len(judged)),
+            ("paid_attempts", self.paid_attempts, paid),
+        ):
+            if cheap and tries <= cheap:
+                raise ValueError(f"{key} is {tries}, which the {cheap} cheap endpoints of the cascade use up: raise it")

@@ -127,7 +127,7 @@ class Plan:
         """Note a try that is over."""
         name = running.name
         self._running.discard(name)
-        if usage == Usage() and outcome != ANSWERED:
+        if usage == Usage():  # refused, or answered without a language model
             self._paid -= 1
         self.attempts.append(Attempt(name, model, outcome, running.seconds, usage))
 

@@ -41,6 +41,8 @@ _log = logging.getLogger("ragkit.routing")
 NOTE = "no language model could be reached in time: these are sentences of the documents"
 KEPT = "no better model could be reached in time: this is the answer of the cheap one"
 LATE = "no language model could be reached in time, and no time was left to search for sentences that answer"
+_TO_GUESS = 0.2
+"""Part of a request's time that guessing its task may take."""
 STAND_IN = "documents"
 """What the answer without a model is called among the attempts."""
 
@@ -78,16 +80,22 @@ class Router:
         self._loading = threading.Lock()
         self._tasks = TaskGuesser(embedder)
 
-    async def task_of(self, question: str, named: str | None) -> str | None:
+    async def task_of(self, question: str, named: str | None, deadline: Deadline) -> str | None:
         """The task that the policy is to go by: the one that is named, else a guess where it goes by tasks at all; None
-        where it cannot be guessed, for a question must not fail of that."""
+        where it cannot be guessed in a part of the time, for a question must not fail of that."""
         if named is not None or self.routing.policy != "tasks":
             return named
         try:
-            return await asyncio.to_thread(self._tasks.guess, question)
-        except RagkitError as error:
-            _log.warning("the task of a question could not be guessed: %s", error)
+            async with asyncio.timeout(_TO_GUESS * deadline.left()):
+                return await asyncio.to_thread(self._tasks.guess, question)
+        except (RagkitError, TimeoutError) as error:
+            _log.warning("the task of a question could not be guessed: %s", error or "it took too long")
             return None
+
+    def warm(self) -> None:
+        """Load what guesses tasks, if any are guessed. Raises what the embedder raises."""
+        if self.routing.policy == "tasks":
+            self._tasks.load()
 
     async def stand_in(self) -> Generator:
         """The generator that needs no model behind an API."""
@@ -203,7 +211,8 @@ class RoutedGenerator:
         """The plan of a question over the endpoints that its policy allows, or those of them with these backends."""
         router, request = self.router, self._request
         deadline = request.deadline or Deadline.after(router.routing.deadline_s)
-        task = await router.task_of(question, request.task)
+        # What is written without documents is a request of our own and no question.
+        task = request.task if backends else await router.task_of(question, request.task, deadline)
         names = policy.order(router.routing, question, results, task=task, tenant=request.tenant)
         order = [router.endpoints[name] for name in names]
         if backends is not None:
@@ -283,8 +292,8 @@ class RoutedGenerator:
         return won
 
     async def _cheap(self, plan: Plan, question: str, results: Sequence[ScoredChunk]) -> tuple[Generated | None, bool]:
-        """The answer of the first cheap endpoint whose answer does, else that of the last which gave one, and whether
-        it does. Each is tried once; the plan goes on with those whose answers are taken as they are, and behind them
+        """The answer of the first cheap endpoint whose answer does, else the last that is no refusal, and whether it
+        does. Each is tried once; the plan goes on with those whose answers are taken as they are, and behind them
         with the cheap ones that failed."""
         settings = self.router.routing.cascade
         judged = [each for each in plan.order if each.name in settings.scores] if settings.scores else plan.order[:1]
@@ -296,6 +305,8 @@ class RoutedGenerator:
                 return None, False
             for endpoint in judged:
                 plan.going_to([endpoint])
+                if plan.spent:
+                    break
                 try:
                     cheap, running = await _attempt(plan, lambda generator: generator.agenerate(question, results))
                 except (AttemptFailed, Unavailable):
@@ -310,7 +321,7 @@ class RoutedGenerator:
                 plan.attempts[-1] = replace(plan.attempts[-1], outcome=f"not taken: {doubt}")
         finally:
             plan.going_to([*others, *failed])
-        return (given[-1] if given else None), False
+        return next((each for each in reversed(given) if not each.refused), given[-1] if given else None), False
 
     async def _otherwise(
         self, plan: Plan, question: str, results: Sequence[ScoredChunk], cheap: Generated | None

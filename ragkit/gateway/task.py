@@ -11,12 +11,14 @@ import json
 import math
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any, get_args
 
 from ragkit.config.routing import Task
+from ragkit.errors import RagkitError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,23 +34,37 @@ _PIECES = (2, 3, 4)
 """Letters of the pieces of words."""
 _RAREST = 2
 """Examples that must have a piece; what one has alone says nothing of its task."""
+_REST_S = 60.0
 _WORD = re.compile(r"\w+|[^\w\s]")
 
 
 class TaskGuesser:
-    """Guesses the task of a question. The examples are embedded when the first is asked for."""
+    """Guesses the task of a question. The examples are embedded once, when the first is asked for or by `load`; who
+    asks meanwhile, or within a minute after that failed, gets no guess."""
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
         self._model: _Model | None = None
-        self._loading = threading.Lock()
+        self._loading = threading.RLock()
+        self._not_before = 0.0
 
-    def guess(self, question: str) -> Task:
-        """The likeliest task. Raises what the embedder raises."""
+    def guess(self, question: str) -> Task | None:
+        """The likeliest task, None if it is not known yet. Raises what the embedder raises."""
+        if self._model is None and time.monotonic() >= self._not_before and self._loading.acquire(blocking=False):
+            try:
+                self.load()
+            finally:
+                self._loading.release()
+        return None if self._model is None else self._model.guess(question)
+
+    def load(self) -> None:
+        """Learn from the examples. Raises what the embedder raises."""
         with self._loading:
-            if self._model is None:
-                self._model = _Model(*examples(), self._embedder)
-        return self._model.guess(question)
+            try:
+                self._model = self._model or _Model(*examples(), self._embedder)
+            except RagkitError:
+                self._not_before = time.monotonic() + _REST_S
+                raise
 
 
 def examples() -> tuple[list[str], list[Task]]:

@@ -38,7 +38,9 @@ Event = Found | Token | Answer | Problem
 """What may come; an `Answer` or a `Problem` is the last."""
 
 
-async def answered(server: Server, admitted: Admitted, question: str, filters: Sequence[Filter]) -> Answer:
+async def answered(
+    server: Server, admitted: Admitted, question: str, filters: Sequence[Filter], task: str | None = None
+) -> Answer:
     """The answer to a question under the conditions of its caller. Raises Problem."""
     caller, rag = admitted.caller, admitted.rag
     conditions = [*filters, *caller.conditions]
@@ -46,7 +48,7 @@ async def answered(server: Server, admitted: Admitted, question: str, filters: S
     try:
         with server.observed.question(question, rag.config) as told:
             async with asyncio.timeout_at(admitted.deadline):
-                told.answer = answer = await rag.aask(question, filters=conditions, payer=caller.payer)
+                told.answer = answer = await rag.aask(question, filters=conditions, payer=caller.payer, task=task)
             await asyncio.to_thread(_note, server, caller, answer)
     except Exception as error:
         problem = problem_of(error)
@@ -64,10 +66,12 @@ def _ms(began: float) -> float:
     return (time.perf_counter() - began) * 1e3
 
 
-async def events(server: Server, admitted: Admitted, question: str, filters: Sequence[Filter]) -> AsyncGenerator[Event]:
+async def events(
+    server: Server, admitted: Admitted, question: str, filters: Sequence[Filter], task: str | None = None
+) -> AsyncGenerator[Event]:
     """The same as a stream; never raises but when it is given up."""
     queue: asyncio.Queue[Event] = asyncio.Queue()
-    task = asyncio.create_task(_feed(queue, server, admitted, question, filters))
+    feeding = asyncio.create_task(_feed(queue, server, admitted, question, filters, task))
     try:
         while True:
             event = await queue.get()
@@ -75,13 +79,18 @@ async def events(server: Server, admitted: Admitted, question: str, filters: Seq
             if isinstance(event, (Answer, Problem)):
                 return
     finally:
-        task.cancel()
+        feeding.cancel()
         with suppress(asyncio.CancelledError):
-            await task
+            await feeding
 
 
 async def _feed(
-    queue: asyncio.Queue[Event], server: Server, admitted: Admitted, question: str, filters: Sequence[Filter]
+    queue: asyncio.Queue[Event],
+    server: Server,
+    admitted: Admitted,
+    question: str,
+    filters: Sequence[Filter],
+    task: str | None,
 ) -> None:
     loop, caller, rag = asyncio.get_running_loop(), admitted.caller, admitted.rag
 
@@ -94,7 +103,7 @@ async def _feed(
     try:
         with server.observed.question(question, rag.config) as told, listening(hear):
             async with asyncio.timeout_at(admitted.deadline):
-                async for piece in rag.astream(question, filters=conditions, payer=caller.payer):
+                async for piece in rag.astream(question, filters=conditions, payer=caller.payer, task=task):
                     if isinstance(piece, Answer):
                         told.answer = piece
                     else:

@@ -51,6 +51,8 @@ class AskRequest(Body):
     """Answer with server-sent events: retrieved, reranked, token, citations, cost, done; error if it fails."""
     session_id: str | None = Field(default=None, pattern="^[A-Za-z0-9_-]{1,64}$")
     """A name of the caller's for a conversation, which is remembered: the question may point back to what was said."""
+    task: str | None = Field(default=None, min_length=1, max_length=100)
+    """What the question asks of a model, such as summarisation or code, where `routing` goes by it."""
 
 
 class SearchRequest(Body):

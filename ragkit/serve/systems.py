@@ -117,6 +117,7 @@ def warmed(rag: Ragkit) -> Readiness:
     try:
         rag.embedder.embed_question("warm")
         _ = rag.reranker, rag.generator
+        rag.warm_router()
         state = index_state(rag)
         if state == "open":
             _run_once(rag)

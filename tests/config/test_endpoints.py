@@ -64,6 +64,11 @@ def test_the_key_of_an_endpoint_is_text_and_is_never_shown(tmp_path: Path) -> No
         ("routing: {endpoints: [{name: a, wieght: 2}]}", "weight"),
         ("routing: {endpoints: [{name: a}], rules: [{endpoints: [b]}]}", "a rule names b, which is none"),
         ("routing: {endpoints: [{name: a}], policy: rules}", "policy rules needs rules"),
+        (
+            "routing: {endpoints: [{name: a}, {name: b}, {name: c}], policy: cascade, paid_attempts: 2,"
+            " cascade: {scores: {a: {}, b: {}}}}",
+            "paid_attempts is 2, which the 2 cheap endpoints of the cascade use up",
+        ),
         ("routing: {endpoints: [{name: a}], policy: tasks}", "policy tasks needs tasks"),
         ("routing: {endpoints: [{name: a}], tasks: {code: {best: a, economical: b}}}", "b, which is none of endpoints"),
         ("routing: {endpoints: [{name: a}], tasks: {poetry: {best: a, economical: a}}}", "poetry"),

@@ -480,6 +480,34 @@ def test_a_cheap_endpoint_that_fails_is_tried_once_and_then_stands_behind_the_st
         assert asked(two).attempts[-1].endpoint == "cheap"
 
 
+def test_sentences_of_the_documents_use_up_no_paid_try(good: FaultServer) -> None:
+    quoting = {"quotes": {"backend": "extractive", "base_url": None}}
+    cascade = {"scores": {"quotes": UNSURE, "small": UNSURE}}
+    with serving(model="small") as small:
+        urls = {"quotes": DEAD, "small": small, "large": good}
+        with routed(urls, quoting, policy="cascade", cascade=cascade, paid_attempts=2) as generator:
+            assert asked(generator).attempts[-1].endpoint == "large"
+
+
+def test_no_more_is_paid_than_the_budget_was_told(good: FaultServer) -> None:
+    """A cheap endpoint that failed late is paid for: nothing is left for the others then."""
+    cascade = {"scores": {"a": UNSURE, "b": UNSURE}}
+    with serving("cut") as a, serving("cut") as b:
+        urls = {"a": a, "b": b, "c": good}
+        with routed(urls, policy="cascade", cascade=cascade, paid_attempts=3, attempts=3) as generator:
+            assert len(asked(generator).attempts) == 3
+        assert good.asked == 1
+
+
+def test_when_the_strong_is_down_an_answer_goes_before_a_refusal() -> None:
+    refuses = ("I don't have enough information.",)
+    cascade = {"scores": {"first": UNSURE, "second": UNSURE}}
+    with serving(model="first", says=GROUNDED) as first, serving(model="second", says=refuses) as second:
+        urls = {"first": first, "second": second, "strong": DEAD}
+        with routed(urls, policy="cascade", cascade=cascade, **SHORT) as generator:
+            assert (asked(generator).model, asked(generator).refused) == ("first", False)
+
+
 def test_a_cheap_endpoint_that_hangs_leaves_time_for_the_strong(good: FaultServer) -> None:
     with (
         serving("hang") as hanging,

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ragkit.config.schema import Embedding
+from ragkit.embed import make_embedder
+from ragkit.errors import ServiceError
 from ragkit.gateway.task import TASKS, TaskGuesser, examples
 from tests.gateway.routed import embedder
 
@@ -39,6 +42,14 @@ def test_nine_in_ten_unseen_questions_are_guessed_rightly(guesser: TaskGuesser) 
     assert right.total() >= 0.88 * len(rows)
     assert min(right[task] for task in TASKS) >= 0.65 * len(rows) / len(TASKS)
     assert {row["question"] for row in rows}.isdisjoint(examples()[0])
+
+
+def test_after_a_failure_nothing_is_guessed_for_a_while() -> None:
+    away = Embedding.model_validate({"backend": "openai", "model": "m", "base_url": "http://127.0.0.1:9/v1"})
+    guesser = TaskGuesser(make_embedder(away))
+    with pytest.raises(ServiceError):
+        guesser.guess("How hot?")
+    assert guesser.guess("How hot?") is None
 
 
 @pytest.mark.parametrize("question", ["", "?", "🙂", "word " * 5000])

@@ -45,7 +45,7 @@ async def ask(request: AskRequest, admitted: Reader, server: Shared) -> Response
     if request.stream:
         return StreamingResponse(kept_alive(_events(server, admitted, request)), media_type="text/event-stream")
     question = await _question(server, admitted, request)
-    answer = await answered(server, admitted, question, request.filters)
+    answer = await answered(server, admitted, question, request.filters, request.task)
     await _remember(server, admitted, request, question, answer)
     return Json(answer_fields(question, answer))
 
@@ -72,7 +72,7 @@ async def _events(server: Server, admitted: Admitted, request: AskRequest) -> As
     except Exception as error:
         yield encoded(problem_of(error).body(), "error")
         return
-    async for event in events(server, admitted, question, request.filters):
+    async for event in events(server, admitted, question, request.filters, request.task):
         if isinstance(event, Token):
             yield encoded({"text": event.text}, "token")
         elif isinstance(event, Found):
