@@ -1,11 +1,15 @@
 """Fit a cascade to recorded answers: how likely each cheap answer is good enough, and from which chance on it is taken.
 
 The bound is the user's: "at most 1 point of accuracy lost against the dearest endpoint alone". A threshold holds it if
-the upper end of the 95% interval of the loss does, with one lost question added to those seen (the correction of
+the upper end of the 95% interval of the loss does, with one lost document added to those seen (the correction of
 conformal risk control, Angelopoulos et al. 2022, arXiv:2208.02814, which also keeps a threshold from passing because
-nothing was lost yet among few). Thresholds are tested from the safest on and the search ends at the first that does not
-hold (fixed-sequence testing, as in "Learn then Test", Angelopoulos et al. 2021, arXiv:2110.01052), so that the many
-looks need no correction. The chances that it is chosen on come from models that did not see the question's document.
+nothing was lost yet among few). A document and not a question: those of one document fail together, so documents are
+what is drawn at random, and how many there are decides what can be shown. Thresholds are tested from the safest on and
+the search ends at the first that does not hold (fixed-sequence testing, as in "Learn then Test", Angelopoulos et al.
+2021, arXiv:2110.01052), so that the many looks need no correction.
+
+The 95% are about right and no more: they are of models that did not see the question's document, and what is installed
+is fitted to all of them.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragkit.config.routing import Score
+from ragkit.errors import RagkitError
 from ragkit.evaluate.statistics import mean_intervals
 from ragkit.gateway.cascade import SIGNALS, chance
 from ragkit.gateway.router_log import Logged
@@ -29,6 +34,10 @@ FOLDS = 5
 _RIDGE = 1.0
 _STEPS = 40
 """Thresholds that are tried: so many quantiles of the chances."""
+LEAST_DOCUMENTS = 10
+"""Fewer do not show how documents differ, and an interval over them means nothing."""
+_NONE_LOST = 3.0
+"""The rule of three: where none of n documents was lost, about so many of n may be (at 95%)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +64,35 @@ class Fit:
 
 
 def fit(logged: Sequence[Logged], most_lost: float, *, seed: int = 0) -> Fit:
-    """Scores and threshold for a bound on the accuracy lost (0.01 is a point). Raises ValueError without questions."""
+    """Scores and threshold for a bound on the accuracy lost (0.01 is a point).
+
+    Raises ValueError without questions, and RagkitError for those of fewer than `LEAST_DOCUMENTS` documents.
+    """
     if not logged:
         raise ValueError("there is no question to fit to")
+    clusters = len({row.cluster for row in logged})
+    check_documents(clusters)
     steps = _steps(logged, _out_of_fold(logged, seed), seed)
     held = list(takewhile(lambda step: step.at_most <= most_lost, steps))
-    clusters = len({row.cluster for row in logged})
     return Fit(fit_scores(logged), held[-1].threshold if held else None, tuple(steps), len(logged), clusters)
+
+
+def check_documents(count: int) -> None:
+    """Raises RagkitError where so few documents with labelled questions show nothing."""
+    if count < LEAST_DOCUMENTS:
+        raise RagkitError(
+            f"the questions to fit to are about {count} documents, and those of one document fail together",
+            mend=f"label questions about {LEAST_DOCUMENTS} documents at least, better about hundreds",
+        )
+
+
+def documents_for(most_lost: float) -> int | None:
+    """About how many documents show that a threshold keeps to a bound if no question of theirs is lost; None for 0.
+
+    >>> documents_for(0.01), documents_for(0.0)
+    (300, None)
+    """
+    return math.ceil(round(_NONE_LOST / most_lost, 6)) if most_lost > 0 else None
 
 
 def fit_scores(logged: Sequence[Logged]) -> tuple[Score, ...]:
@@ -93,8 +124,12 @@ def _steps(logged: Sequence[Logged], chances: Chances, seed: int) -> list[Step]:
     # Rounded down: up, it would not take the very answer that it stands for.
     thresholds = sorted({math.floor(value * 1e4) / 1e4 for value in quantiles}, reverse=True)
     routes = [replay(logged, chances, threshold) for threshold in thresholds]
-    lost = {str(number): [*(strong.right - route.right).tolist(), 1.0] for number, route in enumerate(routes)}
-    clusters: list[Hashable] = [*(row.cluster for row in logged), None]
+    # One more document, of as many questions as the others have, every one of them lost.
+    added = max(1, round(len(logged) / len({row.cluster for row in logged})))
+    lost = {
+        str(number): [*(strong.right - route.right).tolist(), *added * [1.0]] for number, route in enumerate(routes)
+    }
+    clusters: list[Hashable] = [*(row.cluster for row in logged), *added * [None]]
     # A two-sided interval at 90% ends where a one-sided one at 95% does.
     intervals = mean_intervals(lost, clusters=clusters, level=0.9, seed=seed)
     spent = float(strong.nano_usd.mean()) or 1.0
@@ -114,7 +149,7 @@ def _out_of_fold(logged: Sequence[Logged], seed: int) -> Chances:
     clusters = sorted({row.cluster for row in logged})
     order = np.random.default_rng(seed).permutation(len(clusters))
     fold_of = {clusters[int(place)]: number % FOLDS for number, place in enumerate(order.tolist())}
-    chances = np.zeros((len(logged), len(logged[0].right) - 1))
+    chances = np.full((len(logged), len(logged[0].right) - 1), -1.0)  # what no model judged is not taken
     for fold in range(FOLDS):
         inside = [number for number, row in enumerate(logged) if fold_of[row.cluster] == fold]
         others = [row for row in logged if fold_of[row.cluster] != fold]
