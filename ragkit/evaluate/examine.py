@@ -79,7 +79,12 @@ class Examiner:
             cost=tuple(CostRow(stage=line.stage, nano_usd=line.nano_usd) for line in answer.cost),
             cost_usd=answer.cost_usd,
             timings_ms=dict(answer.timings_ms),
+            degraded=answer.degraded or self._over_budget(answer),
         )
+
+    def _over_budget(self, answer: Answer) -> bool:
+        """Whether there are endpoints, an answer was written, and none of them was asked for it."""
+        return bool(self._rag.config.routing.endpoints) and "generate" in answer.timings_ms and not answer.attempts
 
     def _place_rows(self, answer: Answer, gold: Sequence[Gold]) -> tuple[PlaceRow, ...]:
         retrieval = self._rag.config.retrieval

@@ -104,7 +104,8 @@ class Record(Row):
     """One question, what the system did with it, and what that is worth.
 
     `metrics` are by name; those of stages are "fused.chunk.ndcg@10". `error` is set when the system raised one, and
-    then there is no answer.
+    then there is no answer. `degraded` says that what was to answer did not, and something stood in for it: sentences
+    of the documents, for a language model that could not be reached or was over budget.
     """
 
     case: Case
@@ -128,6 +129,12 @@ class Record(Row):
     cost_usd: float | None = None
     timings_ms: dict[str, float] = Field(default_factory=dict[str, float])
     error: str | None = None
+    degraded: bool = False
+
+    @property
+    def answered(self) -> bool:
+        """Whether what was to answer did, if only by a refusal."""
+        return self.error is None and not self.degraded
 
     @property
     def cluster(self) -> str:

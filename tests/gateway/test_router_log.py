@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +15,11 @@ import yaml
 from ragkit import Config, Ragkit, load_config
 from ragkit.cli.main import main
 from ragkit.config.routing import Routing, Score
-from ragkit.errors import ConfigError
+from ragkit.errors import ConfigError, RagkitError
 from ragkit.evaluate.run import placed_config
 from ragkit.evaluate.runs import Runs
 from ragkit.evaluate.suite import LoadedSuite, load_suite
+from ragkit.gateway.cascade import signals
 from ragkit.gateway.router_fit import chances_of
 from ragkit.gateway.router_log import Logged, logged, record
 from ragkit.gateway.router_replay import replay
@@ -24,7 +27,7 @@ from tests.gateway.fault_server import FaultServer
 
 pytestmark = pytest.mark.integration
 
-THINGS = tuple("lamp kettle heater fan radio drill toaster saw camera pump mixer clock".split())
+THINGS = ("lamp", "kettle", "heater", "fan", "radio", "drill", "toaster", "saw", "camera", "pump", "mixer", "clock")
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +112,92 @@ def test_the_router_does_what_the_replay_of_the_recorded_answers_says(
         for row, by in zip(rows, route.by.tolist(), strict=True):
             attempts = rag.ask(row.question).attempts
             assert [attempt.endpoint for attempt in attempts] == ["documents", "small", "large"][: by + 1]
+
+
+FILL = " Each part of the {} is checked by hand in hall {}, and a label of colour {} is put on box {}."
+
+
+@pytest.mark.parametrize(
+    ("packing", "context_tokens", "least"),
+    [("chunks", 2000, 100), ("sentences", 300, 40), ("chunks", 150, 40)],
+    ids=["whole chunks", "sentences", "a chunk that is cut"],
+)
+def test_what_is_fitted_to_is_what_the_router_sees(
+    packing: str,
+    context_tokens: int,
+    least: int,
+    servers: tuple[FaultServer, FaultServer],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "docs").mkdir()
+    for thing in THINGS[:3]:
+        more = "".join(FILL.format(thing, number, number * 3, number * 7) for number in range(25))
+        text = f"# {thing}\n\nThe battery of the {thing} lasts 10 hours.{more}\n"
+        (tmp_path / "docs" / f"{thing}.md").write_text(text, encoding="utf-8")
+    cases = [{"id": thing, "question": f"How long does the {thing} last?", "answers": ["10"]} for thing in THINGS[:3]]
+    (tmp_path / "fit.jsonl").write_text("".join(f"{json.dumps(case)}\n" for case in cases), encoding="utf-8")
+    suite = {"name": "long", "corpus": ["docs"], "data": [{"path": "fit.jsonl", "part": "tuning"}]}
+    (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite))
+    generation = {"packing": packing, "context_tokens": context_tokens, "refusal": {"min_confidence": 0.0}}
+    endpoints = [{"name": server.model, "model": server.model, "base_url": server.url} for server in servers]
+    config = Config.model_validate(
+        {
+            "generation": {"backend": "openai", "model": "none", **generation},
+            "routing": {"endpoints": endpoints},
+            "costs": {"prices": {name: {"input": 1, "output": 2} for name in ("small", "large")}},
+        }
+    )
+    loaded = load_suite(tmp_path / "suite.yaml", tmp_path)
+    with Runs(tmp_path / "runs.sqlite", create=True) as runs:
+        rows = logged(loaded, config, record(loaded, config, runs))
+    live: list[dict[str, float]] = []
+
+    def heard(*given: Any) -> dict[str, float]:
+        live.append(signals(*given))
+        return live[-1]
+
+    monkeypatch.setattr("ragkit.gateway.cascade.signals", heard)
+    routing = Routing.model_validate(
+        config.routing.model_dump() | {"policy": "cascade", "cascade": {"scores": {"small": {"intercept": 9.0}}}}
+    )
+    with Ragkit(placed_config(loaded, config.model_copy(update={"routing": routing}))) as rag:
+        for row in rows:
+            rag.ask(row.question)
+    assert [row.signals[0] for row in rows] == live
+    words = [1000 * seen["context"] for seen in live]
+    assert len(words) == 3
+    assert all(least < count < context_tokens for count in words)
+
+
+def test_an_endpoint_that_did_not_answer_is_named_and_only_asked_what_it_owes(
+    suite: Path, read: tuple[LoadedSuite, Config], tmp_path: Path
+) -> None:
+    loaded, config = read
+    loaded = replace(loaded, cases=loaded.cases[:8])
+    with (
+        FaultServer(["ok", "ok", "401"], model="small") as small,
+        FaultServer(["401"], model="large") as large,
+        Runs(tmp_path / "runs.sqlite", create=True) as runs,
+    ):
+        endpoints = [
+            each.model_copy(update={"base_url": server.url})
+            for each, server in zip(config.routing.endpoints[1:], (small, large), strict=True)
+        ]
+        config = config.model_copy(update={"routing": Routing(endpoints=endpoints, deadline_s=5.0, wait_s=0.1)})
+        with pytest.raises(RagkitError, match=r"small did not answer 2 of 8 questions, the first .*sentences"):
+            record(loaded, config, runs)
+        assert large.asked == 0, "nothing is paid for what cannot be fitted to"
+        small.meets(["ok"])
+        asked = small.asked
+        with pytest.raises(RagkitError, match="large did not answer 5 of the last 5 questions"):
+            record(loaded, config, runs)
+        assert small.asked == asked + 2
+        assert large.asked == 5, "the other three would only fail too"
+        large.meets(["ok"])
+        answers = record(loaded, config, runs)
+        assert large.asked == 13
+        assert all(each.answered and each.input_tokens == 120 for several in answers for each in several)
 
 
 def test_one_endpoint_is_no_router(read: tuple[LoadedSuite, Config], tmp_path: Path) -> None:
