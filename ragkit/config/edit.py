@@ -70,11 +70,11 @@ def edited(text: str, changes: Mapping[KeyPath, Scalar], source: str = "the conf
     for path, value in changes.items():
         wanted = merge(wanted, Document(_nested(path, value)))
     result = text
-    for path, value in changes.items():
-        result = _with(result, path, value)
     try:
+        for path, value in changes.items():
+            result = _with(result, path, value)
         same = read_document(result, source, os.environ).data == wanted.data
-    except ConfigError:
+    except (ConfigError, yaml.YAMLError):
         same = False
     if not same:
         raise ConfigError(f"{source} cannot be changed in these keys alone", mend=f"write in it: {in_words(changes)}")
@@ -143,13 +143,25 @@ def _joined(text: str, at: int, lines: list[str], like: str) -> str:
 
 
 def _block(path: KeyPath, value: Scalar, column: int) -> list[str]:
-    steps = [f"{' ' * (column + 2 * depth)}{step}:" for depth, step in enumerate(path)]
+    steps = [f"{' ' * (column + 2 * depth)}{_key(step)}:" for depth, step in enumerate(path)]
     return [*steps[:-1], f"{steps[-1]} {_written(value)}"]
 
 
 def _flow(path: KeyPath, value: Scalar) -> str:
     inner = _written(value) if len(path) == 1 else f"{{{_flow(path[1:], value)}}}"
-    return f"{path[0]}: {inner}"
+    return f"{_key(path[0])}: {inner}"
+
+
+def _key(step: str | int) -> str:
+    """A key as it is written: in quotes where YAML would read something else.
+
+    >>> _key("top_k"), _key("small: #1"), _key("4")
+    ('top_k', '"small: #1"', '"4"')
+    """
+    if isinstance(step, int):
+        return str(step)
+    plain = re.fullmatch(r"\w[\w./-]*( [\w./-]+)*", step) and reads_as_text(step)
+    return step if plain else json.dumps(step, ensure_ascii=False)
 
 
 def _written(value: Scalar) -> str:

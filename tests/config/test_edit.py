@@ -77,6 +77,24 @@ def test_any_text_comes_back_as_it_was_set(value: str) -> None:
     assert read_document(text, "x", os.environ).data == {"a": value, "b": 2}
 
 
+@given(st.text(min_size=1))
+def test_any_key_comes_back_or_is_refused(key: str) -> None:
+    try:
+        text = edited("a: {b: 1}\nc:\n  d: 1\n", {("a", key): 2, ("c", key, "e"): 3})
+    except ConfigError:
+        assert not set(key) <= set("small: #1-")
+        return
+    read = read_document(text, "x", {}).data
+    assert read["a"][key] == 2
+    assert read["c"][key] == {"e": 3}
+
+
+@pytest.mark.parametrize("key", ["gpt 4o: mini #1", "4", "no", "- a", "{b}", "a 'b' \"c\"", "ü"])
+def test_a_key_that_yaml_would_read_as_something_else_is_quoted(key: str) -> None:
+    for text in ("a: {b: 1}\n", "a:\n  b: 1\n"):
+        assert read_document(edited(text, {("a", key, "c"): 1}), "x", {}).data["a"][key] == {"c": 1}
+
+
 def test_a_file_that_would_change_elsewhere_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "ragkit.yaml"
     file.write_text("retrieval:\n  diversity: &one {weight: 0.5}\n  neighbours: *one\n")
