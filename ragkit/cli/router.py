@@ -42,6 +42,9 @@ def fit(
         typer.Option("--most-lost", min=0.0, max=100.0, metavar="POINTS", help="Most accuracy that may be lost."),
     ] = 1.0,
     runs_file: RunsOption = None,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=1, max=256, help="Questions asked at once; for models behind a server.")
+    ] = 1,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write accuracy against cost as a page.")
     ] = None,
@@ -57,10 +60,12 @@ def fit(
     from ragkit.cli.printing import console
     from ragkit.cli.progress import index_progress, question_progress
     from ragkit.cli.train.common import config_file, settle, teller
+    from ragkit.config.edit import change_config
     from ragkit.errors import ConfigError
     from ragkit.evaluate.run import scratch_folder
     from ragkit.evaluate.runs import DEFAULT_FILE, Runs
     from ragkit.evaluate.suite import load_suite
+    from ragkit.gateway.router_checks import check
     from ragkit.gateway.router_fit import fit as fitted
     from ragkit.gateway.router_log import logged, record
     from ragkit.gateway.router_report import page, rivals
@@ -71,9 +76,19 @@ def fit(
     loaded = load_suite(suite, scratch_folder(suite))
     if not loaded.tuning:
         raise ConfigError(f"{suite} has no question to fit to", mend="give a set of questions part: tuning")
+    check(loaded, read.config)
     names = [endpoint.name for endpoint in read.config.routing.endpoints]
+    # Whether the file takes such keys is known before anything is paid for.
+    change_config(file, _placeholders(names), dry_run=True)
     with Runs(runs_file or DEFAULT_FILE, create=True) as runs, index_progress(quiet=as_json) as indexing:
-        answers = record(loaded, read.config, runs, indexing=indexing, asked=lambda _: question_progress(quiet=as_json))
+        answers = record(
+            loaded,
+            read.config,
+            runs,
+            concurrency=concurrency,
+            indexing=indexing,
+            asked=lambda _: question_progress(quiet=as_json),
+        )
     rows = logged(loaded, read.config, answers)
     to_fit = [row for row in rows if row.id in loaded.tuning]
     to_report = [row for row in rows if row.id not in loaded.tuning]
@@ -91,7 +106,7 @@ def fit(
     ending = settle(
         file,
         _changes(found, names, read.config.routing.cascade),
-        _why_not(found, most_lost),
+        why_not(found, names, most_lost),
         sets,
         say,
         dry_run=dry_run,
@@ -115,14 +130,53 @@ def _changes(found: Fit, names: Sequence[str], now: Cascade) -> dict[KeyPath, Sc
     return changes
 
 
-def _why_not(found: Fit, most_lost: float) -> str:
-    if found.threshold is not None:
-        return ""
-    least = min((step.at_most for step in found.steps), default=1.0)
-    return (
-        f"no threshold is shown to lose at most {most_lost:g} points: {found.questions} questions about"
-        f" {found.clusters} documents can show {100 * least:.1f}; label more of them, or allow more with --most-lost"
+def _placeholders(names: Sequence[str]) -> dict[KeyPath, Scalar]:
+    from ragkit.config.routing import Score
+
+    changes: dict[KeyPath, Scalar] = {("routing", "policy"): "cascade", ("routing", "cascade", "threshold"): 0.5}
+    for name in names[:-1]:
+        changes |= {("routing", "cascade", "scores", name, key): 1.0 for key in Score.model_fields}
+    return changes
+
+
+def why_not(found: Fit, names: Sequence[str], most_lost: float) -> str:
+    """Why the cascade does not go into the config, "" if it does; `most_lost` are points."""
+    last = found.nano_usd[-1]
+    for name, nano in zip(names[:-1], found.nano_usd, strict=False):
+        if nano > last:
+            return (
+                f"1,000 answers of {name} cost ${nano / 1e6:.3f} and those of {names[-1]}, the last endpoint,"
+                f" ${last / 1e6:.3f}; write routing.endpoints from the cheapest to the dearest"
+            )
+    if found.threshold is None:
+        return _not_shown(found, most_lost)
+    if not last:
+        return f"{names[-1]} costs nothing, so nothing is saved; set costs.prices or costs.machine_usd_per_hour"
+    if found.step is not None and found.step.cost_share >= 1:
+        return (
+            f"nothing is saved: at threshold {found.threshold:.3f}, the lowest that keeps the bound, the cascade costs"
+            f" {found.step.cost_share:.0%} of {names[-1]} alone"
+        )
+    return ""
+
+
+def _not_shown(found: Fit, most_lost: float) -> str:
+    from ragkit.gateway.router_fit import documents_for
+
+    if not found.steps:
+        return "no cheap endpoint gave an answer: they only refused"
+    safest = found.steps[0]
+    said = (
+        f"no threshold is shown to lose at most {most_lost:g} points: the safest, {safest.threshold:.3f}, lost"
+        f" {100 * safest.lost:.1f} on {found.clusters} documents, which shows {100 * safest.at_most:.1f}"
     )
+    needed = documents_for(most_lost / 100)
+    if needed is not None and found.clusters < needed:
+        return (
+            f"{said}; {most_lost:g} takes about {needed:,} documents even if nothing is lost: label questions about"
+            " more of them, or allow more with --most-lost"
+        )
+    return f"{said}; allow more with --most-lost, or take a cheap endpoint that is right more often"
 
 
 def steps_table(found: Fit, most_lost: float) -> Table:

@@ -28,7 +28,7 @@ from ragkit.errors import RagkitError
 from ragkit.evaluate.statistics import mean_intervals
 from ragkit.gateway.cascade import SIGNALS, chance
 from ragkit.gateway.router_log import Logged
-from ragkit.gateway.router_replay import Chances, always, replay
+from ragkit.gateway.router_replay import Chances, always, columns, replay
 
 FOLDS = 5
 _RIDGE = 1.0
@@ -54,13 +54,20 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Fit:
     """`scores` for the cheap endpoints in their order; the `threshold` that holds the bound, None if none but "always
-    the dearest" does; every step that was tried, the safest first; the questions and their documents."""
+    the dearest" does; every step that was tried, the safest first; the questions and their documents; what each
+    endpoint costs, in nano-dollars a question."""
 
     scores: tuple[Score, ...]
     threshold: float | None
     steps: tuple[Step, ...]
     questions: int
     clusters: int
+    nano_usd: tuple[float, ...]
+
+    @property
+    def step(self) -> Step | None:
+        """That of the threshold."""
+        return next((step for step in self.steps if step.threshold == self.threshold), None)
 
 
 def fit(logged: Sequence[Logged], most_lost: float, *, seed: int = 0) -> Fit:
@@ -74,7 +81,14 @@ def fit(logged: Sequence[Logged], most_lost: float, *, seed: int = 0) -> Fit:
     check_documents(clusters)
     steps = _steps(logged, _out_of_fold(logged, seed), seed)
     held = list(takewhile(lambda step: step.at_most <= most_lost, steps))
-    return Fit(fit_scores(logged), held[-1].threshold if held else None, tuple(steps), len(logged), clusters)
+    return Fit(
+        fit_scores(logged),
+        held[-1].threshold if held else None,
+        tuple(steps),
+        len(logged),
+        clusters,
+        tuple(columns(logged)[1].mean(axis=0).tolist()),
+    )
 
 
 def check_documents(count: int) -> None:
@@ -132,13 +146,13 @@ def _steps(logged: Sequence[Logged], chances: Chances, seed: int) -> list[Step]:
     clusters: list[Hashable] = [*(row.cluster for row in logged), *added * [None]]
     # A two-sided interval at 90% ends where a one-sided one at 95% does.
     intervals = mean_intervals(lost, clusters=clusters, level=0.9, seed=seed)
-    spent = float(strong.nano_usd.mean()) or 1.0
+    spent = float(strong.nano_usd.mean())
     return [
         Step(
             threshold,
             float((strong.right - route.right).mean()),
             intervals[str(number)].high,
-            float(route.nano_usd.mean()) / spent,
+            float(route.nano_usd.mean()) / spent if spent else 1.0,
         )
         for number, (threshold, route) in enumerate(zip(thresholds, routes, strict=True))
     ]

@@ -238,3 +238,52 @@ def test_the_command_installs_scores_that_keep_the_bound_and_nothing_else(
     again = json.loads(fitted("--most-lost", "5", "--json", "--dry-run"))
     assert again["fit"]["questions"] == 20
     assert not again["installed"]
+
+
+def test_the_command_asks_nobody_for_what_it_cannot_install(
+    capsys: pytest.CaptureFixture[str],
+    suite: Path,
+    servers: tuple[FaultServer, FaultServer],
+    tmp_path: Path,
+) -> None:
+    before = [server.asked for server in servers]
+    config, runs = suite.parent / "ragkit.yaml", tmp_path / "runs.sqlite"
+    command = ["router", "fit", "--suite", str(suite), "-c", str(config), "--runs", str(runs)]
+    at = {"model": "large", "base_url": servers[1].url}
+    others = [{"name": "one", **at}, {"name": "other", **at}]
+    unpriced = [{"name": "small", **at}, {"name": "large", **at, "model": "new"}]
+    for setting, said in (
+        ("routing.paid_attempts=2", "paid_attempts is 2"),
+        (f"routing.endpoints={json.dumps(unpriced)}", "what large costs is not known"),
+        (f"routing.endpoints={json.dumps(others)}", "cascade.scores names one, which is none of endpoints"),
+    ):
+        assert main([*command, "--set", setting]) != 0
+        assert said in " ".join(capsys.readouterr().err.split())
+    assert [server.asked for server in servers] == before
+    assert not runs.exists()
+
+
+def test_a_dear_endpoint_before_a_cheap_one_is_not_installed_and_any_name_is(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    suite: Path,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    file = tmp_path / "ragkit.yaml"
+    own = yaml.safe_load((suite.parent / "ragkit.yaml").read_text())
+    documents, small, large = own["routing"]["endpoints"]
+    command = ["router", "fit", "--suite", str(suite), "-c", str(file), "--runs", str(tmp_path / "runs.sqlite")]
+
+    def fitted(endpoints: list[dict[str, str]]) -> tuple[int, str]:
+        file.write_text(yaml.safe_dump(own | {"routing": {"endpoints": endpoints}}))
+        code = main([*command, "--most-lost", "100", "--concurrency", "4"])
+        return code, capsys.readouterr().out
+
+    code, said = fitted([large, small])
+    assert code == 1
+    assert "1,000 answers of large cost $1.340 and those of small, the last endpoint, $0.134" in said
+    assert "cascade" not in file.read_text()
+    code, said = fitted([documents | {"name": "ours: words #1"}, small, large])
+    assert code == 0
+    assert set(load_config(file).config.routing.cascade.scores) == {"ours: words #1", "small"}
