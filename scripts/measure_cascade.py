@@ -136,6 +136,8 @@ def keep(folder: Path) -> None:
 
 
 def report(most_lost: float) -> None:
+    if not ANSWERS.exists():
+        raise SystemExit(f"there are no answers in {ANSWERS} yet: record and keep them first")
     config = load_config(CONFIG).config
     names = [endpoint.name for endpoint in config.routing.endpoints]
     parts: dict[str, list[Logged]] = {"fit": [], "report": []}
