@@ -58,6 +58,14 @@ def test_a_record_is_read_back_equal(tmp_path: Path) -> None:
         assert runs.done(run.id) == {0, 1}
 
 
+def test_a_record_of_before_endpoints_could_fail_is_an_answer() -> None:
+    kept = Record(case=Case(id="q", question="How hot?"), text="Hot.").model_dump(exclude={"degraded"})
+    record = Record.model_validate(kept)
+    assert record.answered
+    assert not record.model_copy(update={"degraded": True}).answered
+    assert not record.model_copy(update={"error": "no"}).answered
+
+
 def test_a_run_is_found_by_its_beginning_or_as_the_last(tmp_path: Path) -> None:
     with Runs(tmp_path / "deep" / "runs.sqlite", create=True) as runs:
         first, second = begun(runs), begun(runs)
