@@ -142,7 +142,7 @@ def test_a_task_that_is_cancelled_frees_the_model(make: Make) -> None:
 
     async def leave() -> None:
         task = asyncio.create_task(asked.agenerate("Repeat the notes ten times, word by word.", RESULTS))
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.2)  # a small model may have said all in a second
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
