@@ -218,8 +218,9 @@ def test_the_command_installs_scores_that_keep_the_bound_and_nothing_else(
         assert main(["router", "fit", *options, *more]) == code
         return capsys.readouterr().out
 
-    config = suite.parent / "ragkit.yaml"
-    before = config.read_text()
+    config = tmp_path / "ragkit.yaml"
+    before = (suite.parent / "ragkit.yaml").read_text()
+    config.write_text(before)
     models = load_config(config).config.routing.endpoints[1:]
     options = ["--suite", str(suite), "-c", str(config), "--runs", str(suite.parent / "runs.sqlite")]
     page = tmp_path / "page.html"
