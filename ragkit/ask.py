@@ -33,8 +33,10 @@ from ragkit.store import StoreReader
 from ragkit.types import (
     REFUSAL_TEXT,
     Answer,
+    Chunk,
     Citation,
     CostLine,
+    Excerpt,
     RefusalReason,
     RemovedCitation,
     ScoredChunk,
@@ -202,6 +204,7 @@ def _verified(asked: _Question, stages: Stages, generated: Generated) -> Answer:
         results=tuple(asked.results),
         ranked=asked.ranked,
         context=asked.evidence.chunk_ids(generated.used),
+        prompt=_excerpts(generated.used),
         model=generated.model,
         usage=generated.usage,
         cost=_cost(asked, stages, generated),
@@ -210,6 +213,10 @@ def _verified(asked: _Question, stages: Stages, generated: Generated) -> Answer:
         trace_id=trace_id(),
         timings_ms=_total(asked),
     )
+
+
+def _excerpts(used: Sequence[Chunk]) -> tuple[Excerpt, ...]:
+    return tuple(Excerpt(passage.id, passage.start, passage.end) for passage in used)
 
 
 def _in_its_chunk(citation: Citation, evidence: Evidence) -> Citation:
@@ -233,6 +240,7 @@ def _refuse(
         results=tuple(asked.results),
         ranked=asked.ranked,
         context=asked.evidence.chunk_ids(generated.used) if generated else (),
+        prompt=_excerpts(generated.used) if generated else (),
         model=generated.model if generated else "none",
         usage=generated.usage if generated else Usage(),
         notes=generated.notes if generated else (),

@@ -217,18 +217,27 @@ class Cached:
 
 
 @dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Characters of a document that stood in a prompt: of the passage of this id, all or a part."""
+
+    chunk_id: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What `ask` returns. When `refused`, `text` is exactly `REFUSAL_TEXT` and `reason` says why.
 
-    `unsupported` marks the sentences of `text` that no cited passage backs. `notes` say what did not go as asked, such
-    as passages that did not fit the prompt. `results` is the evidence that was retrieved, best first, including what
-    was not put into the prompt; `context` are the ids of the chunks that were, in the order of the prompt, those that
-    widened a passage (`generation.expand`) with them. `ranked` has for each stage that ran the ids of all chunks that
-    it ranked, best first. `attempts` are the tries of the endpoints of `routing`, in the order in which they ended;
-    `degraded` says that none of them could give the answer that was asked for, and this one stands in for it.
-    `timings_ms` has one entry per stage and "total". `cache` is "off", "miss", or the tier that this answer is from,
-    "exact" or "semantic"; then `cached` says more, `usage` and `cost` are those of the look-up, and `results` those of
-    a search without reranker.
+    `unsupported` marks the sentences of `text` that no cited passage backs. `notes` say what did not go as asked,
+    such as passages that did not fit the prompt. `results` is the evidence that was retrieved, best first,
+    including what was not put into the prompt; `context` are the ids of the chunks that were, in the order of the
+    prompt, those that widened a passage (`generation.expand`) with them, and `prompt` what of them stood there.
+    `ranked` has for each stage that ran the ids of all chunks that it ranked, best first. `attempts` are the tries
+    of the endpoints of `routing`, in the order in which they ended; `degraded` says that none of them could give
+    the answer that was asked for, and this one stands in for it. `timings_ms` has one entry per stage and "total".
+    `cache` is "off", "miss", or the tier that this answer is from, "exact" or "semantic"; then `cached` says more,
+    `usage` and `cost` are those of the look-up, and `results` those of a search without reranker.
     """
 
     text: str
@@ -248,6 +257,7 @@ class Answer:
     cost: tuple[CostLine, ...] = ()
     cache: str = "off"
     context: tuple[str, ...] = ()
+    prompt: tuple[Excerpt, ...] = ()
     ranked: Mapping[Stage, tuple[str, ...]] = field(default_factory=dict[Stage, tuple[str, ...]])
     attempts: tuple[Attempt, ...] = ()
     degraded: bool = False

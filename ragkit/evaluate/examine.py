@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import lru_cache
 
 from ragkit.config.schema import Filter
@@ -12,7 +13,7 @@ from ragkit.evaluate.answer_metrics import answer_metrics
 from ragkit.evaluate.attribution import outcome, reached
 from ragkit.evaluate.cases import Case
 from ragkit.evaluate.gold import Gold, GoldFinder
-from ragkit.evaluate.record import CitationRow, CostRow, PassageRow, PlaceRow, Record
+from ragkit.evaluate.record import CitationRow, CostRow, ExcerptRow, PassageRow, PlaceRow, Record
 from ragkit.evaluate.stage_metrics import Places, ranks_of, stage_metrics
 from ragkit.evaluate.words import contains
 from ragkit.retrieve.lists import kept_by_fusion
@@ -65,6 +66,7 @@ class Examiner:
             notes=answer.notes,
             places=places,
             passages=passages,
+            prompt=tuple(ExcerptRow(**asdict(each)) for each in answer.prompt),
             metrics=metrics,
             outcome=outcome(
                 case,

@@ -73,6 +73,14 @@ class PassageRow(Row):
     labelled: bool
 
 
+class ExcerptRow(Row):
+    """Characters of a passage that stood in the prompt."""
+
+    chunk_id: str
+    start: int
+    end: int
+
+
 class CitationRow(Row):
     """A citation, and whether its quote stands at its characters of the source, on its page."""
 
@@ -120,6 +128,7 @@ class Record(Row):
     notes: tuple[str, ...] = ()
     places: tuple[PlaceRow, ...] = ()
     passages: tuple[PassageRow, ...] = ()
+    prompt: tuple[ExcerptRow, ...] = ()
     metrics: dict[str, float] = Field(default_factory=dict[str, float])
     judgements: tuple[Judgement, ...] = ()
     outcome: Outcome = "not judged"

@@ -62,8 +62,7 @@ def run_suite(
     *,
     part: AskedPart = "test",
     resume: bool = False,
-    again: bool = True,
-    retry: bool = False,
+    complete: bool = False,
     concurrency: int = 1,
     indexing: Progress | None = None,
     asked: Asked | None = None,
@@ -73,12 +72,11 @@ def run_suite(
 
     What would make the figures too good (see `leakage`) is looked for first and kept in the run's details. With
     `resume` the latest unfinished run of the same config, questions and documents goes on; packages that have another
-    version now are noted. Without `again` a run of the same things that is finished is given back as it is. With
-    `retry` questions that were not answered (`Record.answered`) are asked again, of a finished run too. `told` hears
-    what that came to. `concurrency` questions are asked at once, by threads; more than one is for models behind a
-    server. Raises ConfigError for a concurrency below 1 and a part without questions,
-    RagkitError when another process works on the run or the suite's budget is used up, and what opening the index
-    raises.
+    version now are noted. With `complete` it is the latest run of the same things, finished or not, and only questions
+    without an answer (`Record.answered`) are asked. `told` hears what that came to. `concurrency` questions are asked
+    at once, by threads; more than one is for models behind a server. Raises ConfigError for a concurrency below 1 and a
+    part without questions, RagkitError when another process works on the run or the suite's budget is used up, and what
+    opening the index raises.
     """
     whole, loaded = loaded, loaded.only(part)
     if concurrency < 1:
@@ -96,11 +94,9 @@ def run_suite(
             "data_hash": loaded.data_hash,
             "index_hash": index_fingerprint(snapshot.manifest),
         }
-        found = None if again else runs.finished(**same)
-        if found is not None and not (retry and _unanswered(runs, found)):
+        found = runs.latest(**same) if complete else runs.unfinished(**same) if resume else None
+        if found is not None and found.ended and not _unanswered(runs, found):
             return found
-        if found is None and resume:
-            found = runs.unfinished(**same)
         if resume and told is not None:
             told(f"run {found.id} goes on" if found else "no run of the same things is unfinished: a new one begins")
         if found is None:
@@ -122,9 +118,9 @@ def run_suite(
                 # What it is judged by may have changed; what it measured has not.
                 notes = [*found.details.get("notes", ()), *([changed] if changed else ())]
                 runs.describe(run.id, found.details | {"suite": _described(loaded), "notes": notes})
-            done = runs.done(run.id) - (_unanswered(runs, run) if retry else set[int]())
+            done = runs.done(run.id) - (_unanswered(runs, run) if complete else set[int]())
             todo = [position for position in range(len(loaded.cases)) if position not in done]
-            kept = [record for record in runs.records(run.id) if record.answered or not retry]
+            kept = [record for record in runs.records(run.id) if record.answered or not complete]
             spent = _Spent(loaded.suite.budget, kept)
             if todo:
                 spent.check()

@@ -191,15 +191,16 @@ class Runs:
 
     def unfinished(self, *, suite: str, config_hash: str, data_hash: str, index_hash: str) -> Run | None:
         """The latest run of the same things that did not end."""
-        return self._latest("ended IS NULL", suite, config_hash, data_hash, index_hash)
+        found = self._of_same(suite, config_hash, data_hash, index_hash)
+        return next((run for run in found if run.ended is None), None)
 
-    def finished(self, *, suite: str, config_hash: str, data_hash: str, index_hash: str) -> Run | None:
-        """The latest run of the same things that came to its end."""
-        return self._latest("ended IS NOT NULL", suite, config_hash, data_hash, index_hash)
+    def latest(self, *, suite: str, config_hash: str, data_hash: str, index_hash: str) -> Run | None:
+        """The latest run of the same things, whether it ended or not."""
+        return next(iter(self._of_same(suite, config_hash, data_hash, index_hash)), None)
 
-    def _latest(self, state: str, *same: str) -> Run | None:
-        condition = f"WHERE suite = ? AND config_hash = ? AND data_hash = ? AND index_hash = ? AND {state}"
-        return next(iter(self._runs(f"{condition} ORDER BY began DESC, id DESC", *same)), None)
+    def _of_same(self, *same: str) -> list[Run]:
+        condition = "WHERE suite = ? AND config_hash = ? AND data_hash = ? AND index_hash = ?"
+        return self._runs(f"{condition} ORDER BY began DESC, id DESC", *same)
 
     def _runs(self, condition: str, *values: str) -> list[Run]:
         columns = "id, suite, began, ended, config_hash, data_hash, index_hash, seed, questions, details"
