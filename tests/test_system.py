@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from ragkit import Answer, Config, Filter, Ragkit, RagkitError
-from ragkit.config.schema import Budget, Costs, Embedding, Generation, Price
+from ragkit.config.costs import Budget, Costs, Price
+from ragkit.config.schema import Embedding, Generation
 from ragkit.embed import Embedder, make_embedder
 from ragkit.errors import BudgetExceeded, ConfigError, IndexMismatch, ModelError
 from ragkit.gateway.ledger import Ledger, Payer

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
 
-from ragkit.config.schema import Price
+from ragkit.config.costs import Price
 from ragkit.service import OPENAI_URL
 from ragkit.types import Usage
 

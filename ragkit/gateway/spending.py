@@ -25,7 +25,8 @@ from ragkit.gateway.ledger import Call, Hold, Ledger, Limit, Payer, Scope
 from ragkit.types import Answer, CostLine
 
 if TYPE_CHECKING:
-    from ragkit.config.schema import Budget, Config
+    from ragkit.config.costs import Budget
+    from ragkit.config.schema import Config
 
 T = TypeVar("T")
 
@@ -262,7 +263,7 @@ def without_a_model(config: Config) -> Config:
 def limit_of(budget: Budget, payer: Payer, now: float) -> Limit | None:
     """The limit that a budget sets on a call of this payer, None if it is about others.
 
-    >>> from ragkit.config.schema import Budget
+    >>> from ragkit.config.costs import Budget
     >>> limit_of(Budget(tenant="*", per="day", usd=2.0), Payer("acme"), 0.0).scope
     Scope(tenant='acme', key=None, period='1970-01-01')
     >>> limit_of(Budget(tenant="acme", per="month", usd=2.0), Payer("umbrella"), 0.0) is None

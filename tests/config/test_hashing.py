@@ -13,9 +13,10 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from ragkit.config import Config, config_hash, explain_difference, index_hash, index_settings, load_config
+from ragkit.config.costs import Price
 from ragkit.config.part import Part
 from ragkit.config.routing import Endpoint, Rule
-from ragkit.config.schema import Filter, Price
+from ragkit.config.schema import Filter
 
 INDEX_KEYS = {
     "ingestion.chunking.strategy",

@@ -5,7 +5,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragkit.config.schema import Price
+from ragkit.config.costs import Price
 from ragkit.gateway.prices import price_of
 from ragkit.types import Usage
 

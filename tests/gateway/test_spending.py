@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from ragkit.config.schema import Budget, Config
+from ragkit.config.costs import Budget
+from ragkit.config.schema import Config
 from ragkit.errors import BudgetExceeded, ConfigError
 from ragkit.gateway.cost import cost_lines, worst_case
 from ragkit.gateway.ledger import NOBODY, Ledger, Payer, Scope
