@@ -27,6 +27,7 @@ from rich.console import Console
 from ragkit.cli.progress import question_progress
 from ragkit.cli.router import compared_table, steps_table
 from ragkit.config import config_hash, load_config
+from ragkit.embed import make_embedder
 from ragkit.evaluate.cases import Case, Evidence
 from ragkit.evaluate.record import Record
 from ragkit.evaluate.runs import Runs
@@ -147,12 +148,13 @@ def report(most_lost: float) -> None:
         values = (tuple(kept[key]) for key in ("right", "nano_usd", "signals"))
         parts[kept["part"]].append(Logged(**fields, **dict(zip(("right", "nano_usd", "signals"), values, strict=True))))
     found = fit(parts["fit"], most_lost / 100)
+    embedder = make_embedder(config.ingestion.embedding)
     screen = Console(width=140)
     screen.print(steps_table(found, most_lost))
     for segment in ("", *sorted({row.segment for row in parts["report"]})):
         rows = [row for row in parts["report"] if segment in ("", row.segment)]
         screen.print(f"{segment or 'all'}:")
-        screen.print(compared_table(rivals(config, found, parts["fit"], rows), names, len(rows)))
+        screen.print(compared_table(rivals(names, embedder, found, parts["fit"], rows), names, len(rows)))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,7 +2,7 @@
 
 Kernel ridge regression on the sum of two similarities: of pieces of words, single words and pairs (tf-idf, which see
 that somebody asks for a summary), and of the vectors of the embedding model of the index (which see what is meant).
-By vectors alone a classifier learns what its examples are about. `docs/decisions/2026-11-27-tasks.md` has the figures.
+`scripts/measure_tasks.py` says what each does.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ragkit.embed import Embedder
 
 TASKS: tuple[Task, ...] = get_args(Task)
-_BY_VECTOR = 0.5
+BY_VECTOR = 0.5
 """What the similarity of vectors counts beside that of words."""
 _RIDGE = 1.0
 _PIECES = (2, 3, 4)
@@ -44,7 +44,7 @@ class TaskGuesser:
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
-        self._model: _Model | None = None
+        self._model: TaskModel | None = None
         self._loading = threading.RLock()
         self._not_before = 0.0
 
@@ -61,7 +61,7 @@ class TaskGuesser:
         """Learn from the examples. Raises what the embedder raises."""
         with self._loading:
             try:
-                self._model = self._model or _Model(*examples(), self._embedder)
+                self._model = self._model or TaskModel(*examples(), self._embedder)
             except RagkitError:
                 self._not_before = time.monotonic() + _REST_S
                 raise
@@ -74,13 +74,20 @@ def examples() -> tuple[list[str], list[Task]]:
     return [row["question"] for row in rows], [row["task"] for row in rows]
 
 
-class _Model:
+class TaskModel:
     """The fitted regression: for each example how much being like it speaks for each task."""
 
-    def __init__(self, questions: Sequence[str], tasks: Sequence[Task], embedder: Embedder) -> None:
+    def __init__(
+        self,
+        questions: Sequence[str],
+        tasks: Sequence[Task],
+        embedder: Embedder,
+        weights: tuple[float, float] = (1.0, BY_VECTOR),
+    ) -> None:
+        """`weights` are those of the two similarities, of words and of vectors."""
         import numpy as np
 
-        self._embedder = embedder
+        self._embedder, self._of = embedder, weights
         counted = [Counter(_pieces(question)) for question in questions]
         have = Counter(piece for pieces in counted for piece in pieces)
         kept = [piece for piece, count in have.items() if count >= _RAREST]
@@ -99,7 +106,8 @@ class _Model:
     def _alike(self, words: Any, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
         """How alike each question is to each example."""
         by_words: NDArray[np.float64] = (words @ self._words.T).toarray()
-        return by_words + _BY_VECTOR * (vectors @ self._vectors.T)
+        for_words, for_vectors = self._of
+        return for_words * by_words + for_vectors * (vectors @ self._vectors.T)
 
     def _by_words(self, questions: Sequence[str]) -> Any:
         """One sparse row of length 1 a question."""
