@@ -1,4 +1,4 @@
-"""A Redis of our own for the tests that need one."""
+"""Servers of our own for the tests that need one: an endpoint that answers, a Redis."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.gateway.fault_server import FaultServer
 from tests.gateway.redis_server import RedisServer, installed
+
+
+@pytest.fixture
+def good() -> Iterator[FaultServer]:
+    with FaultServer(model="good") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -12,13 +12,16 @@ from ragkit.embed import Embedder, make_embedder
 from ragkit.gateway.routing import RoutedGenerator, Router
 from ragkit.generate import Generator as AnswerGenerator
 from ragkit.generate import make_generator
+from ragkit.generate.generated import Generated
 from ragkit.ingest.sentences import split_sentences
 from ragkit.types import Chunk, ScoredChunk
-from tests.gateway.fault_server import FaultServer
+from tests.gateway.fault_server import Fault, FaultServer
 
 TEXT = "The battery lasts 10 hours. It charges in 2 hours."
 CHUNK = Chunk("c1", "d", TEXT, 0, len(TEXT), 12, {"source_document": "a.pdf", "page_number": 3, "secret": "no"})
 RESULTS = [ScoredChunk(CHUNK, 1.0, {})]
+DEAD = "http://127.0.0.1:9/v1"  # nobody listens there
+SHORT: dict[str, Any] = {"deadline_s": 3.0, "wait_s": 1.0}
 QUESTION = "How long does the battery last?"
 
 
@@ -57,3 +60,15 @@ def routed(
         yield RoutedGenerator(router)
     finally:
         router.close()
+
+
+def serving(*plan: Fault, **settings: Any) -> FaultServer:
+    return FaultServer(plan or ("ok",), **settings)
+
+
+def asked(generator: RoutedGenerator, question: str = QUESTION) -> Generated:
+    return generator.generate(question, RESULTS)
+
+
+def outcomes(generated: Generated) -> list[tuple[str, str]]:
+    return [(each.endpoint, each.outcome) for each in generated.attempts]
