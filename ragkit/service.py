@@ -54,6 +54,15 @@ def checked_key(secret: SecretStr | None, name: str) -> str:
     return key
 
 
+def needs_key(url: str | None, api_version: str | None = None) -> bool:
+    """Whether who answers at the address of an OpenAI-compatible API, None for OpenAI's own, asks everybody for a key.
+
+    >>> needs_key(None), needs_key("http://localhost:8000/v1"), needs_key("https://x.openai.azure.com", "2024-10-21")
+    (True, False, True)
+    """
+    return api_version is not None or urlsplit(url or OPENAI_URL).hostname == urlsplit(OPENAI_URL).hostname
+
+
 def http_client(**settings: Any) -> httpx.Client:
     """A client with these settings that goes by the proxies and certificates of the environment.
 

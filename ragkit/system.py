@@ -151,7 +151,8 @@ class Ragkit:
         )
         # Kept answers quote documents; those in the file of a cache that is off now, too.
         settings = self.config.cache
-        if settings.path.exists() if settings.store == "sqlite" else settings.mode != "off":
+        kept = settings.path.exists() if settings.store == "sqlite" else settings.mode != "off"
+        if kept:
             from ragkit.gateway.cache_evidence import sweep
 
             sweep(settings, self.snapshot().store)

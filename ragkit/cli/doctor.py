@@ -343,22 +343,21 @@ def store(config: Config) -> Iterator[Finding]:
         snapshot.close()
 
 
-def needs_key(generation: Generation) -> bool:
-    """Whether the address is one of those that answer nobody without a key."""
-    from urllib.parse import urlsplit
-
-    address = generation.base_url
-    return address is None or generation.api_version is not None or urlsplit(address).hostname == "api.openai.com"
-
-
 def keys(config: Config) -> Iterator[Finding]:
     """Keys of the services in use: whether they are set; their value is never shown."""
+    from ragkit.service import needs_key
+
     embedding, served = config.ingestion.embedding, config.ingestion.store
     reranking = config.retrieval.reranking
     used = (
-        ("ingestion.embedding.api_key", embedding.backend == "openai", embedding.api_key, embedding.base_url is None),
+        (
+            "ingestion.embedding.api_key",
+            embedding.backend == "openai",
+            embedding.api_key,
+            needs_key(embedding.base_url),
+        ),
         *(
-            (f"{name}.api_key", each.backend == "openai", each.api_key, needs_key(each))
+            (f"{name}.api_key", each.backend == "openai", each.api_key, needs_key(each.base_url, each.api_version))
             for name, each in answering(config)
         ),
         ("retrieval.reranking.api_key", reranking.backend == "http", reranking.api_key, False),
@@ -412,13 +411,13 @@ def ledger(config: Config) -> Iterator[Finding]:
     """Whether a ledger on a server can be read; a file is made with the first answer."""
     if not isinstance(config.costs.ledger, str):
         return
-    from ragkit.config.ledger_place import said
     from ragkit.gateway.ledger import Ledger
+    from ragkit.service import shown_url
 
     try:
         with closing(Ledger(config.costs.ledger, config.costs.ledger_password)) as opened:
             list(opened.rows("SELECT 1 FROM calls LIMIT 1"))
-        yield Finding("costs.ledger", "ok", said(config.costs.ledger))
+        yield Finding("costs.ledger", "ok", shown_url(config.costs.ledger))
     except RagkitError as error:
         yield Finding("costs.ledger", "fail", error.message, error.mend)
 

@@ -61,7 +61,7 @@ def fit(
     from ragkit.cli.progress import index_progress, question_progress
     from ragkit.cli.train.common import config_file, settle, teller
     from ragkit.config.edit import change_config
-    from ragkit.errors import ConfigError
+    from ragkit.embed import make_embedder
     from ragkit.evaluate.run import scratch_folder
     from ragkit.evaluate.runs import DEFAULT_FILE, Runs
     from ragkit.evaluate.suite import load_suite
@@ -74,8 +74,6 @@ def fit(
     read = load_with_origins(config, sets)
     file = config_file(read)
     loaded = load_suite(suite, scratch_folder(suite))
-    if not loaded.tuning:
-        raise ConfigError(f"{suite} has no question to fit to", mend="give a set of questions part: tuning")
     check(loaded, read.config)
     names = [endpoint.name for endpoint in read.config.routing.endpoints]
     # Whether the file takes such keys is known before anything is paid for.
@@ -92,10 +90,10 @@ def fit(
     rows = logged(loaded, read.config, answers)
     to_fit = [row for row in rows if row.id in loaded.tuning]
     to_report = [row for row in rows if row.id not in loaded.tuning]
-    if not to_fit:
-        raise ConfigError(f"no question of {suite} that may be tuned on has labelled answers", mend="add `answers`")
     found = fitted(to_fit, most_lost / 100, seed=seed)
-    compared = rivals(read.config, found, to_fit, to_report, seed) if to_report else []
+    compared: list[Compared] = []
+    if to_report:
+        compared = rivals(names, make_embedder(read.config.ingestion.embedding), found, to_fit, to_report, seed)
     if not as_json:
         console().print(steps_table(found, most_lost))
         if compared:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
@@ -43,15 +42,3 @@ def ledger_place(given: Any) -> Any:
 
 LedgerPlace = Annotated[Path | str, BeforeValidator(ledger_place), WithJsonSchema({"type": "string"})]
 """A path is a SQLite file, text the address of a PostgreSQL database."""
-
-
-def said(place: Path | str) -> str:
-    """The place for messages: without user, and without what stands behind a question mark.
-
-    >>> said("postgresql://ragkit@db:5432/ragkit?sslmode=require")
-    'postgresql://db:5432/ragkit'
-    """
-    if isinstance(place, Path):
-        return os.fspath(place)
-    scheme, _, rest = place.partition("?")[0].partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, SecretStr, model_validator
@@ -176,19 +177,23 @@ class Routing(Part):
             raise ValueError("policy cascade needs two endpoints, the cheap one first")
         if stray := set(self.cascade.scores) - set(names):
             raise ValueError(f"cascade.scores names {min(stray)}, which is none of endpoints")
-        if self.policy == "cascade":
-            self._reaches_its_last_endpoint()
+        judged = [each for each in self.endpoints if each.name in self.cascade.scores] or self.endpoints[:1]
+        if self.policy == "cascade" and (short := self.too_few_tries(judged)):
+            raise ValueError(short)
         if names and names[-1] in self.cascade.scores:
             raise ValueError(f"cascade.scores has {names[-1]}, the last endpoint: nobody is left to ask instead")
         return self
 
-    def _reaches_its_last_endpoint(self) -> None:
-        """Raise ValueError where the cheap endpoints of a cascade use up the tries."""
-        judged = [each for each in self.endpoints if each.name in self.cascade.scores] or self.endpoints[:1]
-        paid = sum(each.backend != "extractive" for each in judged)
-        for key, tries, cheap in (
-            ("attempts", self.attempts, len(judged)),
-            ("paid_attempts", self.paid_attempts, paid),
-        ):
-            if cheap and tries <= cheap:
-                raise ValueError(f"{key} is {tries}, which the {cheap} cheap endpoints of the cascade use up: raise it")
+    def too_few_tries(self, cheap: Sequence[Endpoint]) -> str:
+        """Why a cascade with these cheap endpoints never asks its last one, "" if it does. What quotes documents is not
+        paid.
+
+        >>> two = [Endpoint(name="a"), Endpoint(name="b")]
+        >>> Routing(endpoints=two, paid_attempts=1).too_few_tries(two[:1])
+        'paid_attempts is 1, which the 1 cheap endpoints of the cascade use up: raise it'
+        """
+        paid = sum(each.backend != "extractive" for each in cheap)
+        for key, tries, used in (("attempts", self.attempts, len(cheap)), ("paid_attempts", self.paid_attempts, paid)):
+            if used and tries <= used:
+                return f"{key} is {tries}, which the {used} cheap endpoints of the cascade use up: raise it"
+        return ""

@@ -10,7 +10,7 @@ import numpy as np
 
 from ragkit.embed import make_token_counter
 from ragkit.errors import ConfigError, ModelError, ServiceError
-from ragkit.service import OPENAI_URL, checked_key, endpoint, http_client, quoted, shown_url
+from ragkit.service import OPENAI_URL, checked_key, endpoint, http_client, needs_key, quoted, shown_url
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +24,7 @@ class OpenAIEmbedder:
     def __init__(self, config: Embedding) -> None:
         url = config.base_url or OPENAI_URL
         self._key = checked_key(config.api_key, "ingestion.embedding.api_key")
-        if not self._key and url == OPENAI_URL:
+        if not self._key and needs_key(url):
             raise ConfigError(
                 "ingestion.embedding.api_key is missing for api.openai.com",
                 mend="set it to ${OPENAI_API_KEY} and export that variable",

@@ -18,10 +18,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ragkit.config.ledger_place import said
 from ragkit.errors import MissingExtra, RagkitError
 from ragkit.gateway.ledger import Transaction
-from ragkit.service import quoted
+from ragkit.service import quoted, shown_url
 
 try:
     import psycopg
@@ -99,7 +98,7 @@ class PostgresDatabase:
     remote = True
 
     def __init__(self, address: str, password: SecretStr | None) -> None:
-        self._place = said(address)
+        self._place = shown_url(address)
         self._secret = password.get_secret_value() if password is not None else ""
         self._start()
         try:

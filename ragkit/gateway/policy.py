@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from random import random
 
-from ragkit.config.routing import Endpoint, Pair, Routing, Rule
+from ragkit.config.routing import Endpoint, Routing, Rule
 from ragkit.types import ScoredChunk
 
 Chance = Callable[[], float]
@@ -33,7 +33,8 @@ def order(
         return names[:1]
     if routing.policy == "weighted":
         return _by_weight(routing.endpoints, chance)
-    if routing.policy == "tasks" and (pair := _pair(routing, task)) is not None:
+    pair = next((pair for name, pair in routing.tasks.items() if name == task), None)
+    if routing.policy == "tasks" and pair is not None:
         first, second = (pair.best, pair.economical) if routing.prefer == "best" else (pair.economical, pair.best)
         return list(dict.fromkeys((first, second)))
     if routing.policy == "rules":
@@ -41,10 +42,6 @@ def order(
             if _holds(rule, question, results, task, tenant):
                 return rule.endpoints
     return names
-
-
-def _pair(routing: Routing, task: str | None) -> Pair | None:
-    return next((pair for name, pair in routing.tasks.items() if name == task), None)
 
 
 def _by_weight(endpoints: Sequence[Endpoint], chance: Chance) -> list[str]:

@@ -20,13 +20,8 @@ def check(loaded: LoadedSuite, config: Config) -> None:
     routing = config.routing
     if len(routing.endpoints) < 2:
         raise ConfigError("routing.endpoints has fewer than two", mend="name a cheap endpoint and a dear one")
-    for key, tries in (("attempts", routing.attempts), ("paid_attempts", routing.paid_attempts)):
-        if tries < len(routing.endpoints):
-            raise ConfigError(
-                f"routing.{key} is {tries}: a question that comes to the last of {len(routing.endpoints)} endpoints"
-                " could not be asked there",
-                mend=f"set routing.{key} to {len(routing.endpoints)} at least",
-            )
+    if short := routing.too_few_tries(routing.endpoints[:-1]):
+        raise ConfigError(f"routing.{short}")
     for endpoint in routing.endpoints:
         _check_price(endpoint, config)
     _check_last_costs(routing.endpoints[-1], config)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from ragkit.config.schema import Config
-from ragkit.embed import make_embedder
+from ragkit.embed import Embedder
 from ragkit.evaluate.page.plots import Dot, scatter
 from ragkit.evaluate.page.report import document
 from ragkit.gateway.router_fit import Fit, chances_of
@@ -20,17 +19,21 @@ SAME_SPEND = (
 
 
 def rivals(
-    config: Config, found: Fit, seen: Sequence[Logged], logged: Sequence[Logged], seed: int = 0
+    names: Sequence[str],
+    embedder: Embedder,
+    found: Fit,
+    seen: Sequence[Logged],
+    logged: Sequence[Logged],
+    seed: int = 0,
 ) -> list[Compared]:
     """The cascade on questions that it was not fitted to, and beside it each endpoint alone, the best mix by chance at
-    the same spend, and a router by the nearest questions, which learned from those that the cascade was fitted to."""
+    the same spend, and a router by the nearest questions, which learned from those that the cascade was fitted to.
+    `names` are those of the endpoints."""
     threshold = 1.1 if found.threshold is None else found.threshold
     cascade = replay(logged, chances_of(found.scores, logged), threshold)
     spend = float(cascade.nano_usd.mean())
-    embedder = make_embedder(config.ingestion.embedding)
     seen_vectors = embedder.embed_questions([row.question for row in seen])
     vectors = embedder.embed_questions([row.question for row in logged])
-    names = [endpoint.name for endpoint in config.routing.endpoints]
     routes: dict[str, Route] = {f"always {name}": always(logged, place) for place, name in enumerate(names)}
     routes["at random*"] = mixed(logged, spend)
     routes["by neighbours*"] = by_neighbours(seen, seen_vectors, logged, vectors, spend)

@@ -40,7 +40,7 @@ from ragkit.generate.prompt import (
     system_prompt,
 )
 from ragkit.generate.sentence_terms import nearest_to
-from ragkit.service import OPENAI_URL, async_http_client, checked_key, endpoint, http_client
+from ragkit.service import OPENAI_URL, async_http_client, checked_key, endpoint, http_client, needs_key
 from ragkit.types import Chunk, ScoredChunk, Usage
 
 _FAILURES = (httpx.HTTPError, httpx.StreamError, TimeoutError, UnreadableError, ReportedError)
@@ -62,7 +62,7 @@ class OpenAIGenerator:
         self._is_azure = config.api_version is not None
         self._is_openai = urlsplit(self._url).hostname == "api.openai.com"
         self._key = checked_key(config.api_key, "generation.api_key")
-        if not self._key and (self._is_openai or self._is_azure):
+        if not self._key and needs_key(config.base_url, config.api_version):
             raise ConfigError(
                 f"generation.api_key is missing for {urlsplit(self._url).hostname}",
                 mend="set it to ${OPENAI_API_KEY} and export that variable",

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from ragkit.cli.doctor import needed_extras, prefixes
-from ragkit.config.schema import Config, Costs, Embedding, Ingestion
+from ragkit.config.costs import Costs
+from ragkit.config.schema import Config, Embedding, Ingestion
 
 Run = Callable[..., str]
 
