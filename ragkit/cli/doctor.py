@@ -155,7 +155,8 @@ def _version(name: str) -> str | None:
 
 def model(config: Config) -> Iterator[Finding]:
     """The embedding model: there, unaltered, with a tokenizer, and reading whole chunks."""
-    from ragkit.embed.models import model_folder, verify_weights
+    from ragkit.embed.models import found_model, model_folder, verify_weights
+    from ragkit.embed.onnx_export import why_not
     from ragkit.ingest.settings import fitted_chunking, token_counter_of
     from ragkit.models.catalogue import known
 
@@ -168,6 +169,8 @@ def model(config: Config) -> Iterator[Finding]:
             whose = "the publisher's" if listed and listed.hashes == "publisher" else "that of its package"
             sha = f"sha256 is {whose}" if pinned else "no sha256 known to compare with"
             yield Finding("model", "ok", f"{embedding.model} in {folder}; {sha}")
+            if reason := why_not(found_model(embedding.model)):
+                yield Finding("model", "ok", f"run by torch, whose import takes seconds, for its export failed: {reason}")
         yield from prefixes(config)
         tokens = token_counter_of(config)
         yield Finding("tokenizer", "ok", f"counts {tokens.count('How many tokens?')} in 'How many tokens?'")

@@ -28,7 +28,7 @@ def model_folder(name: str) -> Path:
     them calls.
     """
     check_listed(name, "embedding")
-    found = _found(name)
+    found = found_model(name)
     check_files(name, found, "embedding")
     folder = found.folder
     if not (folder / "tokenizer.json").is_file():
@@ -41,12 +41,13 @@ def verify_weights(name: str) -> bool:
 
     Raises ModelError with both hashes when they differ. Reads 90 MB, 0.1 s, when the files are new or changed.
     """
-    found = _found(name)
+    found = found_model(name)
     found.check()
     return found.pinned
 
 
-def _found(name: str) -> Found:
+def found_model(name: str) -> Found:
+    """The embedding model of this name on this machine, its bytes not compared yet; raises as `model_folder` does."""
     wanted = _meant(name)
     found = find(wanted, check=False)
     if found:

@@ -1,35 +1,43 @@
-"""Embeddings by a sentence-transformers model on this machine."""
+"""Embeddings by a model in sentence-transformers format on this machine: by ONNX Runtime, or by torch.
+
+On a processor onnxruntime runs what was exported once (`onnx_export.py`): a question takes a fifth of torch's time,
+and nothing waits seconds for torch to be imported. Passages go to torch where there is a GPU.
+"""
 
 from __future__ import annotations
 
-import os
+import sys
 import threading
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from ragkit.embed import make_token_counter
-from ragkit.embed.models import check_dimensions, model_folder, verify_weights
-from ragkit.errors import MissingExtra, ModelError
+from ragkit.embed.models import check_dimensions, found_model, model_folder
+from ragkit.errors import ModelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ragkit.config.schema import Embedding
 
+_GPUS = ("/dev/nvidiactl", "/dev/kfd")
+
+
+class _Encoder(Protocol):
+    def encode(self, texts: Sequence[str], batch_size: int = 32) -> NDArray[np.float32]: ...
+
 
 class LocalEmbedder:
-    """Loads the model at the first text: importing torch and reading weights takes seconds.
-
-    Safe to call from several threads; the calls follow one another.
-    """
+    """Loads the model at the first text. Safe to call from several threads."""
 
     def __init__(self, config: Embedding) -> None:
         self._config = config
         self._tokens = make_token_counter(config)
-        self._lock = threading.Lock()
+        self._loading = threading.RLock()
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         prefix = self._config.passage_prefix
@@ -43,51 +51,51 @@ class LocalEmbedder:
                     f"a passage of {count} tokens does not fit the model, which reads {limit}: {text[:60]!r}...",
                     mend="lower ingestion.chunking.chunk_size or header_tokens",
                 )
-        return self._encode(prefixed)
+        return self._encode(prefixed, passages=True)
 
     def embed_question(self, text: str) -> NDArray[np.float32]:
         return self.embed_questions([text])[0]
 
     def embed_questions(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return self._encode([self._config.query_prefix + text for text in texts])
+        return self._encode([self._config.query_prefix + text for text in texts], passages=False)
 
-    def _encode(self, texts: list[str]) -> NDArray[np.float32]:
+    def _encode(self, texts: list[str], *, passages: bool) -> NDArray[np.float32]:
         if not texts:
             return np.zeros((0, 0), dtype=np.float32)
-        with self._lock:
-            return np.asarray(
-                self._model.encode(
-                    texts,
-                    batch_size=self._config.batch_size,
-                    normalize_embeddings=True,
-                    show_progress_bar=False,
-                    convert_to_numpy=True,
-                ),
-                dtype=np.float32,
-            )
+        with self._loading:
+            encoder = self._for_passages if passages else self._for_questions
+        vectors = encoder.encode(texts, self._config.batch_size)
+        check_dimensions(self._config, vectors.shape[1])
+        kept = vectors[:, : self._config.dimensions]
+        return kept / np.maximum(np.linalg.norm(kept, axis=1, keepdims=True), 1e-12)
 
     @cached_property
-    def _model(self) -> Any:
-        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-        folder = model_folder(self._config.model)
-        verify_weights(self._config.model)
-        try:
-            from sentence_transformers import SentenceTransformer
-            from transformers.utils import logging as transformers_logging
-        except ImportError as error:
-            raise MissingExtra("sentence_transformers", "local") from error
-        # A bar for reading one local file tells nobody anything and spoils ours.
-        transformers_logging.disable_progress_bar()
-        try:
-            model = SentenceTransformer(
-                str(folder),
-                device=self._config.device,
-                truncate_dim=self._config.dimensions,
-                local_files_only=True,
-            )
-        except Exception as error:  # of five libraries: whatever a file of a model can be
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise ModelError(f"cannot load the embedding model at {folder}: {reason}") from error
-        model.max_seq_length = self._tokens.window
-        check_dimensions(self._config, model.get_embedding_dimension())
-        return model
+    def _for_passages(self) -> _Encoder:
+        return self._torch if self._on_gpu else self._for_questions
+
+    @cached_property
+    def _for_questions(self) -> _Encoder:
+        """A question is too short for a GPU to be quicker by more than it takes to be started."""
+        from ragkit.embed.onnx_encoder import OnnxEncoder
+        from ragkit.embed.onnx_export import exported
+
+        if self._config.device not in (None, "cpu"):
+            return self._torch
+        found = found_model(self._config.model)
+        found.check()
+        model = exported(found)
+        return OnnxEncoder(found.folder, model, self._tokens.window) if model else self._torch
+
+    @cached_property
+    def _torch(self) -> _Encoder:
+        from ragkit.embed.torch_encoder import TorchEncoder
+
+        found_model(self._config.model).check()
+        return TorchEncoder(model_folder(self._config.model), self._tokens.window, self._config.device)
+
+    @property
+    def _on_gpu(self) -> bool:
+        """Whether torch has, or will choose, something other than the processor; found without importing it."""
+        if self._config.device:
+            return self._config.device != "cpu"
+        return sys.platform == "darwin" or any(Path(device).exists() for device in _GPUS)

@@ -90,6 +90,11 @@ class TiktokenTokens:
 
 @cache
 def _tokenizer(folder: Path):
+    return read_tokenizer(folder)
+
+
+def read_tokenizer(folder: Path):
+    """A tokenizer that neither cuts nor fills up, for its caller alone. Raises ModelError for an unreadable file."""
     from tokenizers import Tokenizer
 
     try:

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from ragkit.errors import MissingExtra, ModelError
+from ragkit.errors import ModelError
+from ragkit.models.onnx_session import inputs_of, open_session
 
 LONGEST_ANSWER = 30
 """Tokens of an answer at most."""
@@ -48,16 +49,12 @@ class Reader:
     """
 
     def __init__(self, folder: Path) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingExtra("onnxruntime", "onnx") from error
         model = folder / "model.onnx"
         try:
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            self._session: Any = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-        except Exception as error:  # both packages raise classes of their own, or bare Exception
+        except Exception as error:  # tokenizers raises bare Exception
             raise ModelError(f"cannot load the reader at {folder}: {str(error).splitlines()[0]}") from error
+        self._session = open_session(model)
         if [each.name for each in self._session.get_outputs()] != ["start_logits", "end_logits"]:
             raise ModelError(f"{model} does not mark answers", mend="a reader gives start_logits and end_logits")
         self._tokenizer.enable_truncation(WINDOW, strategy="only_second")
@@ -81,17 +78,10 @@ class Reader:
 
     def _read(self, question: str, passages: Sequence[str]) -> list[Reading]:
         tokens = self._tokenizer.encode_batch([(shortened(question), passage or " ") for passage in passages])
-        longest = max(len(one.ids) for one in tokens)
-        ids = np.zeros((len(tokens), longest), np.int64)
-        mask, kinds = np.zeros_like(ids), np.zeros_like(ids)
-        for row, one in enumerate(tokens):
-            ids[row, : len(one.ids)], mask[row, : len(one.ids)], kinds[row, : len(one.ids)] = one.ids, 1, one.type_ids
-        given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": kinds}
-        names = [each.name for each in self._session.get_inputs()]
-        starts, ends = self._session.run(None, {name: given[name] for name in names})
+        sizes = [len(one.ids) for one in tokens]
+        starts, ends = self._session.run(None, inputs_of(self._session, tokens))
         readings: list[Reading] = []
-        for one, start, end in zip(tokens, starts, ends, strict=True):
-            size = len(one.ids)
+        for one, size, start, end in zip(tokens, sizes, starts, ends, strict=True):
             second = next((n for n, kind in enumerate(one.type_ids) if kind == 1), size - 1)
             if second >= size - 1:  # the question has filled the window, or the passage is empty
                 readings.append(Reading(-np.inf, 0, 0))

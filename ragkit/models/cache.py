@@ -100,12 +100,18 @@ def check_sha256(file: Path, expected: str, *, again: bool = False) -> None:
     A file whose hash was compared before and that has the same size and time of change since is not read again,
     except with `again`.
     """
+    found = known_sha256(file, again=again)
+    if found != expected:
+        raise wrong_hash(file, found, expected)
+
+
+def known_sha256(file: Path, *, again: bool = False) -> str:
+    """The sha256 of a file, from memory where it has the size and time of change that it had when it was read."""
     found = None if again else remembered(file)
     if found is None:
         found = sha256_of(file)
         remember(file, found)
-    if found != expected:
-        raise wrong_hash(file, found, expected)
+    return found
 
 
 class WrongHash(ModelError):

@@ -5,35 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer
 
-from ragkit.errors import MissingExtra, ModelError
+from ragkit.errors import ModelError
+from ragkit.models.onnx_session import inputs_of, open_session
 from ragkit.rerank import BATCH_SIZE
 
 Floats = npt.NDArray[np.float32]
 _FALLBACK_WINDOW = 512
-
-
-class _Port(Protocol):
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def shape(self) -> list[int | str | None]: ...
-
-
-class _Session(Protocol):
-    """The part of onnxruntime's InferenceSession that is used here; the package has no types."""
-
-    def get_inputs(self) -> list[_Port]: ...
-
-    def get_outputs(self) -> list[_Port]: ...
-
-    def run(self, outputs: None, inputs: dict[str, npt.NDArray[np.int64]]) -> list[Floats]: ...
 
 
 def _sigmoid(logits: Floats) -> Floats:
@@ -66,27 +49,18 @@ class OnnxCrossEncoder:
     """
 
     def __init__(self, folder: Path, onnx_file: Path) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingExtra("onnxruntime", "onnx") from error
         config = _read_json(folder / "config.json")
         self._activation = _activation(folder, config)
         self._tokenizer = _tokenizer(folder, config)
         pad_id = config.get("pad_token_id")
         self._pad_id = pad_id if isinstance(pad_id, int) else 0
-        try:
-            opened = onnxruntime.InferenceSession(str(onnx_file), providers=["CPUExecutionProvider"])
-            self._session = cast("_Session", opened)
-        except Exception as error:  # onnxruntime raises its own classes, one for each status
-            raise ModelError(f"cannot load {onnx_file}: {str(error).splitlines()[0]}") from error
+        self._session = open_session(onnx_file)
         shape = self._session.get_outputs()[0].shape
         if len(shape) != 2 or shape[1] != 1:
             raise ModelError(
                 f"the model at {folder} gives scores of shape {shape} for a batch of pairs",
                 mend="a reranker gives one for each pair (num_labels: 1)",
             )
-        self._inputs = [given.name for given in self._session.get_inputs()]
 
     def scores(self, question: str, texts: Sequence[str]) -> list[float]:
         """The model's score of each text, after its own activation function."""
@@ -101,15 +75,7 @@ class OnnxCrossEncoder:
         return scores
 
     def _run(self, batch: list[Encoding]) -> list[float]:
-        longest = max(len(encoding.ids) for encoding in batch)
-        for encoding in batch:
-            encoding.pad(longest, pad_id=self._pad_id)
-        columns = {
-            "input_ids": [encoding.ids for encoding in batch],
-            "attention_mask": [encoding.attention_mask for encoding in batch],
-            "token_type_ids": [encoding.type_ids for encoding in batch],
-        }
-        given = {name: np.asarray(columns[name], dtype=np.int64) for name in self._inputs if name in columns}
+        given = inputs_of(self._session, batch, self._pad_id)
         logits = np.asarray(self._session.run(None, given)[0], dtype=np.float32)
         return [float(score) for score in self._activation(logits.reshape(len(batch)))]
 

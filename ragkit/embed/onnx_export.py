@@ -1,0 +1,196 @@
+"""An embedding model as ONNX, made once on each machine from the model that torch runs, and kept with the models.
+
+~/.cache/ragkit/models/.onnx/KEY/     KEY stands for the bytes of the model and for how the export is made
+  model.onnx                          the graph, rewritten for this kind of processor
+  export.json                         its sha256, and how near it came; or why there is none
+
+It is used only if its vectors agree with torch's: cosine 1 to within 1e-4 on texts of all kinds. A process of its own
+makes it, so that torch's memory goes with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from ragkit.errors import ModelError
+from ragkit.models.cache import cache_folder, check_sha256, fetch_lock, known_sha256, publish, sha256_of
+
+if TYPE_CHECKING:
+    from ragkit.models.resolve import Found
+
+_FORMAT = 1
+_FARTHEST = 1e-4
+_MODEL, _NOTE = "model.onnx", "export.json"
+_PROBES = (
+    "",
+    " ",
+    "a",
+    "  Leading blanks and a line\nbreak. ",
+    "How long is an RMA number valid?",
+    "ÉCOLE, straße, naïve, ΣΊΣΥΦΟΣ; 100 °C, 3.5 µm",
+    "电池能用多久？ バッテリー 배터리 аккумулятор بطارية 👩‍👩‍👧‍👦",
+    "The battery of a node lasts 24 months at an interval of 10 minutes. " * 4,
+    "word " * 2000,
+)
+
+
+def exported(found: Found) -> Path | None:
+    """The ONNX file of an embedding model on this machine, made now if it is not there: 5 to 10 s, once.
+
+    None where there cannot be one: the model is of a kind that cannot be exported or comes out different, or the
+    packages that make it (`ragkit[local]`) or a place to keep it are missing.
+    """
+    folder = _folder(found)
+    note = _note(folder)
+    if not note and all(importlib.util.find_spec(package) for package in ("onnxruntime", "sentence_transformers")):
+        with suppress(ModelError, OSError), fetch_lock(f"onnx-{folder.name}"):
+            note = _note(folder)
+            if not note:
+                _make(found.folder, folder)
+                note = _note(folder)
+    return folder / _MODEL if "sha256" in note and importlib.util.find_spec("onnxruntime") else None
+
+
+def why_not(found: Found) -> str | None:
+    """Why a model has no ONNX file, if that was tried; None if it has one or nothing was tried."""
+    return _note(_folder(found)).get("refused")
+
+
+def _note(folder: Path) -> dict[str, str]:
+    """What is known of an export: `sha256` if it is there and whole, `refused` if there cannot be one, else nothing."""
+    try:
+        read: object = json.loads((folder / _NOTE).read_text("utf-8"))
+        note = cast("dict[str, str]", read) if isinstance(read, dict) else {}
+        if "sha256" in note:
+            check_sha256(folder / _MODEL, note["sha256"])
+    except (OSError, ValueError, ModelError):
+        return {}
+    return note
+
+
+def _folder(found: Found) -> Path:
+    return cache_folder() / ".onnx" / _key(found)
+
+
+def _key(found: Found) -> str:
+    """A name for the bytes that the vectors of a model depend on."""
+    files = [(path, sha256) for path, sha256 in found.files if path.suffix in (".safetensors", ".bin", ".json", ".txt")]
+    own = [(str(path.relative_to(found.folder)), sha256 or known_sha256(path)) for path, sha256 in files]
+    return hashlib.sha256(json.dumps([_FORMAT, sorted(own)]).encode()).hexdigest()[:24]
+
+
+def _make(model: Path, folder: Path) -> None:
+    """Put what there is to keep into `folder`: the export, or why there is none. Nothing if it was cut off."""
+    building = folder.with_name(f".{folder.name}.building")
+    shutil.rmtree(building, ignore_errors=True)  # what a killed process left
+    building.mkdir(parents=True)
+    package = Path(__file__).parents[2]
+    search = os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "ragkit.embed.onnx_export", str(model), str(building)],
+        env={**os.environ, "PYTHONPATH": search, "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode < 0:  # by a signal, which says nothing of the model
+        shutil.rmtree(building)
+        return
+    if done.returncode:
+        for path in building.iterdir():
+            path.unlink()
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        (building / _NOTE).write_text(json.dumps({"refused": reason[:300]}), "utf-8")
+    publish(building, folder)
+
+
+def export(model: Path, to: Path) -> None:
+    """Write the ONNX file of the model in this folder, and its note, into the folder `to`.
+
+    Raises ModelError if its vectors differ from torch's, and whatever torch raises for a model that it cannot export.
+    """
+    from ragkit.embed.models import model_window
+    from ragkit.embed.onnx_encoder import OnnxEncoder
+    from ragkit.models.onnx_session import open_session
+
+    window = model_window(model)
+    network: Any = _load(model, window)
+    expected = network.encode(list(_PROBES), normalize_embeddings=True, show_progress_bar=False)
+    plain = to / "plain.onnx"
+    _trace(network, plain)
+    open_session(plain, keep_optimised=to / _MODEL)
+    plain.unlink()
+    farthest = _farthest(expected, OnnxEncoder(model, to / _MODEL, window).encode(_PROBES))
+    if not farthest <= _FARTHEST:
+        raise ModelError(f"cosine to torch's vectors is down to {1 - farthest:.6f}")
+    note = {"sha256": sha256_of(to / _MODEL), "farthest": f"{farthest:.2e}", "model": str(model)}
+    (to / _NOTE).write_text(json.dumps(note), "utf-8")
+
+
+def _load(model: Path, window: int) -> Any:
+    from sentence_transformers import SentenceTransformer
+
+    network: Any = SentenceTransformer(str(model), device="cpu", local_files_only=True)
+    with suppress(AttributeError):  # as in `torch_encoder.py`
+        network.max_seq_length = window
+    return network.eval()
+
+
+def _trace(network: Any, to: Path) -> None:
+    import torch
+
+    names: list[str] = list(network.tokenizer(["a"]).keys())
+    ones = torch.ones(2, 8, dtype=torch.long)
+    given = tuple(torch.zeros_like(ones) if name == "token_type_ids" else ones for name in names)
+
+    class Whole(torch.nn.Module):
+        """From token ids to one vector, all modules of the model in their order."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, *tensors: torch.Tensor) -> Any:
+            return self.network(dict(zip(names, tensors, strict=True)))["sentence_embedding"]
+
+    network[0].auto_model.set_attn_implementation("eager")
+    axes: dict[str, dict[int, str]] = {name: {0: "batch", 1: "length"} for name in names}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter that needs no further package is announced as old
+        torch.onnx.export(
+            Whole().eval(),
+            given,
+            str(to),
+            input_names=names,
+            output_names=["embedding"],
+            dynamic_axes=axes | {"embedding": {0: "batch"}},
+            dynamo=False,
+        )
+
+
+def _farthest(expected: Any, found: Any) -> float:
+    """How far the cosine of two rows is from 1, at most."""
+    import numpy as np
+
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+    return float(np.max(1 - np.sum(expected * found, axis=1) / np.maximum(lengths, 1e-12)))
+
+
+def main(arguments: Sequence[str]) -> None:
+    """`python -m ragkit.embed.onnx_export MODEL TO`"""
+    export(Path(arguments[0]), Path(arguments[1]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,51 @@
+"""Text to vectors by sentence-transformers and torch: on a GPU, and for models that ONNX Runtime cannot run."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ragkit.errors import MissingExtra, ModelError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class TorchEncoder:
+    """A model in sentence-transformers format. Safe to call from several threads; the calls follow one another."""
+
+    def __init__(self, folder: Path, window: int, device: str | None = None) -> None:
+        """Loads it, which takes seconds. A text keeps its first `window` tokens, special ones counted.
+
+        Raises ModelError for a folder that cannot be loaded and MissingExtra without sentence-transformers.
+        """
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        try:
+            from sentence_transformers import SentenceTransformer
+            from transformers.utils import logging as transformers_logging
+        except ImportError as error:
+            raise MissingExtra("sentence_transformers", "local") from error
+        # A bar for reading one local file tells nobody anything and spoils ours.
+        transformers_logging.disable_progress_bar()
+        try:
+            self._model: Any = SentenceTransformer(str(folder), device=device, local_files_only=True)
+        except Exception as error:  # of five libraries: whatever a file of a model can be
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ModelError(f"cannot load the embedding model at {folder}: {reason}") from error
+        with suppress(AttributeError):  # a model that only looks words up reads any length
+            self._model.max_seq_length = window
+        self._lock = threading.Lock()
+
+    def encode(self, texts: Sequence[str], batch_size: int = 32) -> NDArray[np.float32]:
+        """A vector a text, shape (texts, dimensions), as the model gives them."""
+        with self._lock:
+            found = self._model.encode(
+                list(texts), batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True
+            )
+        return np.asarray(found, dtype=np.float32)

@@ -1,0 +1,135 @@
+"""The embedding model without torch: exported once, the same vectors, and torch where that cannot be."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ragkit.config.schema import Embedding
+from ragkit.embed.models import found_model
+from ragkit.embed.onnx_encoder import OnnxEncoder
+from ragkit.embed.onnx_export import exported, why_not
+from ragkit.embed.sentence_transformers import LocalEmbedder
+from ragkit.embed.torch_encoder import TorchEncoder
+from ragkit.models.cache import cache_folder
+from ragkit.models.resolve import Found
+
+pytestmark = pytest.mark.integration
+
+MODEL = "all-MiniLM-L6-v2"
+WINDOW = 256
+
+
+@pytest.fixture(scope="module")
+def found() -> Found:
+    return found_model(MODEL)
+
+
+@pytest.fixture(scope="module")
+def onnx(found: Found) -> OnnxEncoder:
+    model = exported(found)
+    assert model is not None
+    return OnnxEncoder(found.folder, model, WINDOW)
+
+
+@pytest.fixture(scope="module")
+def torch(found: Found) -> TorchEncoder:
+    return TorchEncoder(found.folder, WINDOW, "cpu")
+
+
+@given(texts=st.lists(st.text(max_size=400), min_size=1, max_size=5))
+@settings(
+    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+def test_vectors_are_those_of_torch(onnx: OnnxEncoder, torch: TorchEncoder, texts: list[str]) -> None:
+    cosines = np.sum(_unit(onnx.encode(texts)) * _unit(torch.encode(texts)), axis=1)
+    assert cosines.min() > 1 - 1e-4
+
+
+def test_texts_beyond_the_window_and_batches_beyond_the_bound_are_those_of_torch(
+    onnx: OnnxEncoder, torch: TorchEncoder
+) -> None:
+    texts = [f"word {number} " * number for number in (1, 3, 200, 700, 5, 90, 40, 150, 2, 250, 249)]
+    np.testing.assert_allclose(_unit(onnx.encode(texts, 4)), _unit(torch.encode(texts, 4)), atol=1e-4)
+
+
+def _unit(
+    vectors: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def test_embedding_does_not_import_torch() -> None:
+    program = (
+        "import sys; from ragkit.config.schema import Embedding; from ragkit.embed import make_embedder;"
+        "embedder = make_embedder(Embedding(device='cpu'));"
+        "embedder.embed_question('How long?'); embedder.embed_passages(['Ten hours.']);"
+        "print([name for name in ('torch', 'transformers', 'sentence_transformers') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+class TestMaking:
+    @pytest.fixture
+    def cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setenv("RAGKIT_MODELS", str(tmp_path / "models"))
+        return tmp_path / "models" / ".onnx"
+
+    def test_one_that_was_killed_leaves_nothing_that_is_used_and_is_made_again(self, cache: Path, found: Found) -> None:
+        program = "from ragkit.embed.models import found_model; from ragkit.embed.onnx_export import exported;" + (
+            f"exported(found_model({MODEL!r}))"
+        )
+        maker = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
+        deadline = time.monotonic() + 120
+        while not list(cache.glob(".*.building/*.onnx")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.killpg(maker.pid, signal.SIGKILL)
+        maker.wait()
+        assert list(cache.glob(".*.building"))
+        assert not list(cache.glob("[!.]*"))
+        model = exported(found)
+        assert model is not None
+        assert model.parent.parent == cache
+        assert not list(cache.glob(".*"))
+
+    def test_a_damaged_one_is_made_again(self, cache: Path, found: Found) -> None:
+        kept = cache_folder().parent / "kept"
+        model = exported(found)
+        assert model is not None
+        shutil.copy(model, kept)
+        with model.open("r+b") as file:
+            file.seek(1000)
+            file.write(b"damage")
+        assert exported(found) == model
+        assert model.read_bytes() == kept.read_bytes()
+
+
+def test_a_model_that_cannot_be_exported_is_run_by_torch_and_tried_once(tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(found_model(MODEL).folder / "tokenizer.json"))
+    folder = tmp_path / "static"
+    SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=16)], device="cpu").save(str(folder))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 64}))
+    embedder = LocalEmbedder(Embedding(model=str(folder), device="cpu"))
+    vectors = embedder.embed_passages(["The battery lasts.", "It is charged."])
+    assert vectors.shape == (2, 16)
+    found = found_model(str(folder))
+    assert exported(found) is None
+    reason = why_not(found)
+    assert reason
+    assert "Error" in reason
