@@ -36,6 +36,13 @@ def model_folder(name: str) -> Path:
     return folder
 
 
+def embedded_by(embedding: Embedding) -> str:
+    """What decides the vector of a passage: the model, down to the bytes of its files where they lie here, and the
+    settings that it is run with. Vectors of equal texts are equal where this is."""
+    settings = repr(embedding.model_dump(include={"backend", "model", "dimensions", "passage_prefix"}))
+    return settings if embedding.backend == "openai" else f"{settings} {found_model(embedding.model).digest()}"
+
+
 def verify_weights(name: str) -> bool:
     """Compare the files of a known model with their sha256; False for a model that has none to compare with.
 

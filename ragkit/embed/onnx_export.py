@@ -1,6 +1,6 @@
 """An embedding model as ONNX, made once on each machine from the model that torch runs, and kept with the models.
 
-~/.cache/ragkit/models/.onnx/KEY/     KEY stands for the bytes of the model and for how the export is made
+~/.cache/ragkit/models/.onnx/KEY/     KEY stands for the bytes of the model's files and for how the export is made
   model.onnx                          the graph, rewritten for this kind of processor
   export.json                         its sha256, and how near it came; or why there is none
 
@@ -10,7 +10,6 @@ makes it, so that torch's memory goes with it.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ragkit.errors import ModelError
-from ragkit.models.cache import cache_folder, check_sha256, fetch_lock, known_sha256, publish, sha256_of
+from ragkit.models.cache import cache_folder, check_sha256, fetch_lock, publish, sha256_of
 
 if TYPE_CHECKING:
     from ragkit.models.resolve import Found
@@ -80,14 +79,7 @@ def _note(folder: Path) -> dict[str, str]:
 
 
 def _folder(found: Found) -> Path:
-    return cache_folder() / ".onnx" / _key(found)
-
-
-def _key(found: Found) -> str:
-    """A name for the bytes that the vectors of a model depend on."""
-    files = [(path, sha256) for path, sha256 in found.files if path.suffix in (".safetensors", ".bin", ".json", ".txt")]
-    own = [(str(path.relative_to(found.folder)), sha256 or known_sha256(path)) for path, sha256 in files]
-    return hashlib.sha256(json.dumps([_FORMAT, sorted(own)]).encode()).hexdigest()[:24]
+    return cache_folder() / ".onnx" / f"{found.digest()}-{_FORMAT}"
 
 
 def _make(model: Path, folder: Path) -> None:

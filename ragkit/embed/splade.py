@@ -41,6 +41,11 @@ def splade_folder(reference: str) -> Path:
     return found.folder
 
 
+def weighed_by(reference: str) -> str:
+    """The reference with what stands for the bytes of its files: where it is the same, so are the vectors."""
+    return f"{reference} {on_this_machine(reference).digest()}"
+
+
 def make_splade(config: Config) -> SpladeEncoder | None:
     """The sparse model of the config, None where `retrieval.sparse` uses none. Loads it when the first text comes.
 

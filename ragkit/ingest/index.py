@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from ragkit.config.schema import Chunking, Config
 from ragkit.embed import Embedder, make_embedder
-from ragkit.embed.splade import make_splade
+from ragkit.embed.models import embedded_by
+from ragkit.embed.splade import make_splade, weighed_by
 from ragkit.embed.tokens import TokenCounter
 from ragkit.errors import ParseError
+from ragkit.ingest.ahead import ahead
+from ragkit.ingest.carry import keep_vectors
 from ragkit.ingest.chunk import chunk_document
 from ragkit.ingest.delete import receipt_for
 from ragkit.ingest.document import document_id, make_document, metadata_changes
@@ -85,16 +88,19 @@ def build_index(
         report = IndexReport.of_plan(plan, rebuilt=rebuild)
         if fresh or not plan.is_empty:
             run = _Run(config, tokens, embedder or make_embedder(config.ingestion.embedding), report, watch)
+            if rebuild:
+                run.keep_vectors()
             with editing(config, fresh=fresh) as edit:
                 run.bring_in(edit, plan, progress)
                 edit.manifest.set_meta("settings", settings)
-                run.note_parser(edit)
+                run.note_makers(edit)
                 edit.manifest.set_failures(
                     replace(failure, root=relative_root(failure.root, config.ingestion.store.path))
                     for failure in [*plan.remembered, *run.failed]
                 )
                 with watch.measure("publish"):
                     edit.publish()
+                _forget_journals(config.ingestion.store.path)
         else:
             _clear_up(config.ingestion.store.path)
     if plan.gone:
@@ -110,6 +116,8 @@ class _Run:
         self, config: Config, tokens: TokenCounter, embedder: Embedder, report: IndexReport, watch: Stopwatch
     ) -> None:
         self._config = config
+        self._embedded_by = embedded_by(config.ingestion.embedding)
+        self._splade_by = None if config.retrieval.sparse == "bm25" else weighed_by(config.retrieval.splade_model)
         self._chunking: Chunking = fitted_chunking(config, tokens)
         self._tokens = tokens
         self._embedder = embedder
@@ -130,65 +138,83 @@ class _Run:
             vectors = RunEmbedder(self._embedder, journal, _of_before(edit, plan, edit.store.vectors_of))
             average: float | None = edit.manifest.meta("average_length")
             written_with: float | None = None
-            total = len(plan.to_parse())
-            for batch in _batches(self._chunked(plan)):
-                chunks = [chunk for item in batch for chunk in item.chunks]
-                before = self._report.parsed - len(batch)
+            total, before = len(plan.to_parse()), 0
+            # Parsing and chunking go on while the model runs, which leaves them a core now and then.
+            with closing(ahead(_batches(self._chunked(plan)))) as batches:
+                for batch in batches:
+                    chunks = [chunk for item in batch for chunk in item.chunks]
 
-                def told(share: float, before: int = before, here: int = len(batch)) -> None:
+                    def told(share: float, before: int = before, here: int = len(batch)) -> None:
+                        if progress:
+                            progress(before + int(share * here / (2 if splade else 1)), total, vectors.embedded)
+
+                    def told_later(share: float, told: Callable[[float], None] = told) -> None:
+                        told(1 + share)
+
+                    told(0)
+                    average = average or rounded_average_length(count_terms(chunks, self._bm25), len(chunks))
+                    with self._watch.measure("embed"):
+                        rows = vectors.embed([chunk.indexed_text for chunk in chunks], told)
+                    weights: list[NDArray[np.float32]] | None = None
+                    if splade:
+                        with self._watch.measure("splade"):
+                            weights = splade.each([chunk.indexed_text for chunk in chunks], told_later)
+                    with self._watch.measure("store"):
+                        write_batch(edit, batch, rows, self._bm25, average, weights)
+                    written_with = average
+                    self._report.embedded, self._report.reused = vectors.embedded, vectors.reused
+                    self._report.repeated = vectors.repeated
+                    before += len(batch)
                     if progress:
-                        progress(before + int(share * here / (2 if splade else 1)), total, vectors.embedded)
-
-                def told_later(share: float, told: Callable[[float], None] = told) -> None:
-                    told(1 + share)
-
-                told(0)
-                average = average or rounded_average_length(count_terms(chunks, self._bm25), len(chunks))
-                with self._watch.measure("embed"):
-                    rows = vectors.embed([chunk.indexed_text for chunk in chunks], told)
-                weights: list[NDArray[np.float32]] | None = None
-                if splade:
-                    with self._watch.measure("splade"):
-                        weights = splade.each([chunk.indexed_text for chunk in chunks], told_later)
-                with self._watch.measure("store"):
-                    write_batch(edit, batch, rows, self._bm25, average, weights)
-                written_with = average
-                self._report.embedded, self._report.reused = vectors.embedded, vectors.reused
-                self._report.repeated = vectors.repeated
-                if progress:
-                    progress(self._report.parsed, total, vectors.embedded)
+                        progress(before, total, vectors.embedded)
+            if progress:
+                progress(self._report.parsed, total, vectors.embedded)
             with self._watch.measure("store"):
                 delete(edit, plan.gone)
                 for identity, root in plan.rerooted.items():
                     edit.manifest.set_root(identity, relative_root(root, self._config.ingestion.store.path))
                 reweigh(edit, written_with)
 
-    def note_parser(self, edit: Edit) -> None:
-        """Keep the versions of the parser that the index was read with, and tell of a second one."""
+    def keep_vectors(self) -> None:
+        """Before everything is made anew: what the index holds need not be embedded again where its text stays."""
+        with (
+            open_manifest(self._config) as manifest,
+            closing(self._journal()) as journal,
+            self._splade_journal() as splade,
+            self._watch.measure("keep"),
+        ):
+            if manifest is not None:
+                keep_vectors(self._config, manifest, journal, splade)
+
+    def note_makers(self, edit: Edit) -> None:
+        """Keep by which models the vectors were made, and the versions of the parser; tell of a second one of those."""
+        edit.manifest.set_meta("embedded_by", self._embedded_by)
+        edit.manifest.set_meta("splade_by", self._splade_by)
         versions, warning = parsers_after(edit.manifest.meta("parsers") or [], used=self._used_parser)
         edit.manifest.set_meta("parsers", versions)
         if warning:
             self._report.warnings.append(("the index", warning))
 
     def _journal(self) -> VectorJournal:
-        embedding = self._config.ingestion.embedding
-        return VectorJournal(
-            self._config.ingestion.store.path / VECTORS,
-            model=repr(embedding.model_dump(include={"backend", "model", "dimensions", "passage_prefix"})),
-        )
+        return VectorJournal(self._config.ingestion.store.path / VECTORS, self._embedded_by)
+
+    @contextmanager
+    def _splade_journal(self) -> Generator[VectorJournal | None]:
+        if self._splade_by is None:
+            yield None
+            return
+        with closing(VectorJournal(self._config.ingestion.store.path / SPLADE_VECTORS, self._splade_by)) as journal:
+            yield journal
 
     @contextmanager
     def _splade_of_run(self, edit: Edit, plan: Plan) -> Generator[RunEmbedder | None]:
         """The sparse model with what is known already, as for the vectors; None where the index has no such vectors."""
         encoder = make_splade(self._config)
-        if encoder is None:
-            yield None
-            return
-        journal = VectorJournal(
-            self._config.ingestion.store.path / SPLADE_VECTORS, model=self._config.retrieval.splade_model
-        )
-        with closing(journal):
-            yield RunEmbedder(encoder, journal, _of_before(edit, plan, edit.store.splade_of))
+        with self._splade_journal() as journal:
+            if encoder is None or journal is None:
+                yield None
+            else:
+                yield RunEmbedder(encoder, journal, _of_before(edit, plan, edit.store.splade_of))
 
     def _chunked(self, plan: Plan) -> Iterator[Chunked]:
         """Each readable source as a document with its chunks; the others go into the report."""
@@ -239,5 +265,9 @@ def _clear_up(folder: Path) -> None:
     """Remove what a killed writer left, even after its work was published: deleted documents are to be gone."""
     discard_building(folder)
     collect_garbage(folder)
+    _forget_journals(folder)
+
+
+def _forget_journals(folder: Path) -> None:
     for journal in folder.glob(f"{VECTORS}*"):
         journal.unlink()

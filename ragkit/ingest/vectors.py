@@ -21,7 +21,7 @@ class VectorJournal:
     """Vectors by the hash of their text, for one embedding model; another model's journal is thrown away."""
 
     def __init__(self, path: Path, model: str) -> None:
-        self._model = model
+        self.model = model
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._db = self._open(path, model)
@@ -45,7 +45,7 @@ class VectorJournal:
         """The vectors that are there, by text."""
         found: dict[str, NDArray[np.float32]] = {}
         for text in texts:
-            row = self._db.execute(_BY_KEY, (self._model, _key(text))).fetchone()
+            row = self._db.execute(_BY_KEY, (self.model, _key(text))).fetchone()
             if row:
                 found[text] = np.frombuffer(row[0], dtype=np.float32)
         return found
@@ -57,7 +57,7 @@ class VectorJournal:
         self._db.executemany(
             "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)",
             [
-                (self._model, _key(text), np.ascontiguousarray(vector, dtype=np.float32).tobytes())
+                (self.model, _key(text), np.ascontiguousarray(vector, dtype=np.float32).tobytes())
                 for text, vector in zip(texts, vectors, strict=True)
             ],
         )

