@@ -1,0 +1,21 @@
+"""The benchmarks by name, in the order in which they run and are shown."""
+
+from __future__ import annotations
+
+from eval.bench.cache import CACHE
+from eval.bench.chunk import CHUNK
+from eval.bench.cold import COLD
+from eval.bench.evaluation import EVALUATION
+from eval.bench.index import INDEX, INDEX_LONG
+from eval.bench.parse import PARSE
+from eval.bench.query import QUERY, QUERY_LONG
+from eval.bench.rerank import RERANK
+from eval.bench.serve import SERVE
+from eval.bench.spec import Bench
+
+SUITE: dict[str, Bench] = {
+    bench.name: bench
+    for bench in (COLD, PARSE, CHUNK, INDEX, INDEX_LONG, QUERY, QUERY_LONG, RERANK, CACHE, SERVE, EVALUATION)
+}
+LONG = (INDEX_LONG.name, QUERY_LONG.name)
+"""Hours each: only when they are named."""
