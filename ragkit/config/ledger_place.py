@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-_SCHEMES = ("postgresql://", "postgres://")
+POSTGRES_SCHEMES = ("postgresql://", "postgres://")
 _WRONG = "this is no ledger; write a file such as .ragkit/ledger.sqlite, or postgresql://user@host/database"
 
 
@@ -26,18 +26,23 @@ def ledger_place(given: Any) -> Any:
         return given
     if not isinstance(given, str) or not given:
         raise ValueError(_WRONG)
-    if not given.startswith(_SCHEMES):
+    if not given.startswith(POSTGRES_SCHEMES):
         if "://" in given:
             raise ValueError(_WRONG)
         return Path(given)
     if not given.isprintable() or " " in given:
         raise ValueError(_WRONG)
-    user, at, _ = given.partition("://")[2].rpartition("@")  # a password may hold / and ? and @
-    options = parse_qsl(given.partition("?")[2], keep_blank_values=True)
+    refuse_password(given, "costs.ledger_password")
+    return given
+
+
+def refuse_password(address: str, key: str) -> None:
+    """Raise ValueError, without the address, for one of PostgreSQL that has a password in it; `key` is for those."""
+    user, at, _ = address.partition("://")[2].rpartition("@")  # a password may hold / and ? and @
+    options = parse_qsl(address.partition("?")[2], keep_blank_values=True)
     secret = any(name in ("password", "sslpassword") for name, _ in options)
     if secret or (at and ":" in user):
-        raise ValueError("a password in the address would be shown; set costs.ledger_password: ${POSTGRES_PASSWORD}")
-    return given
+        raise ValueError(f"a password in the address would be shown; set {key}: ${{POSTGRES_PASSWORD}}")
 
 
 LedgerPlace = Annotated[Path | str, BeforeValidator(ledger_place), WithJsonSchema({"type": "string"})]

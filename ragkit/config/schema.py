@@ -19,6 +19,8 @@ from pydantic import (
     PrivateAttr,
     SecretStr,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -27,6 +29,7 @@ from ragkit.config.costs import Costs
 from ragkit.config.part import Address, Part, PathField, runtime
 from ragkit.config.routing import Routing
 from ragkit.config.serving import Serve
+from ragkit.config.store_place import StoreAddress
 
 DEFAULT_SYSTEM_PROMPT = """\
 Answer based ONLY on the provided context.
@@ -140,15 +143,34 @@ class Bm25(Part):
 
 
 class Store(Part):
-    backend: Literal["qdrant_edge", "qdrant"] = runtime("qdrant_edge", description="Embedded engine or a server.")
+    backend: Literal["qdrant_edge", "qdrant", "pgvector"] = runtime(
+        "qdrant_edge", description="Embedded engine, a Qdrant server, or PostgreSQL with pgvector."
+    )
     path: PathField = runtime(
         Path(".ragkit/index"),
         description="Folder of the index; relative to the working directory. With a server: of its manifest.",
     )
-    url: Address | None = runtime(None, description="qdrant: address of the server, e.g. http://localhost:6333.")
+    url: StoreAddress | None = runtime(
+        None,
+        description="qdrant: address of the server, e.g. http://localhost:6333. pgvector: of the database, e.g."
+        " postgresql://ragkit@localhost:5432/ragkit.",
+    )
     api_key: SecretStr | None = runtime(None, strict=False, description="qdrant: key; use ${QDRANT_API_KEY}.")
-    collection: str = runtime("ragkit", min_length=1, description="qdrant: name of the collection.")
-    timeout_s: float = runtime(30.0, gt=0, le=86_400, description="qdrant: time limit of one call.")
+    password: SecretStr | None = runtime(
+        None, strict=False, description="pgvector: password; use ${POSTGRES_PASSWORD}."
+    )
+    collection: str = runtime(
+        "ragkit", min_length=1, description="qdrant: name of the collection. pgvector: of the table."
+    )
+    timeout_s: float = runtime(30.0, gt=0, le=86_400, description="qdrant, pgvector: time limit of one call.")
+
+    @field_validator("collection")
+    @classmethod
+    def _is_table(cls, collection: str, info: ValidationInfo) -> str:
+        # PostgreSQL cuts names at 63 bytes, and the other tables of a collection have longer ones.
+        if info.data.get("backend") == "pgvector" and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,47}", collection):
+            raise ValueError("a table is named by up to 48 letters, digits and _, and begins with no digit")
+        return collection
 
 
 class Ingestion(Part):

@@ -63,7 +63,7 @@ def scope_of(
     False
     """
     store = config.ingestion.store
-    place = [store.url, store.collection] if store.backend == "qdrant" else []
+    place = [store.url, store.collection] if store.backend != "qdrant_edge" else []
     # As Python writes them: a date is not the text that reads as one. What is no filter is refused by the search.
     parts = [
         tenant,

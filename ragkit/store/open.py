@@ -7,8 +7,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from ragkit.config.schema import Config
+from ragkit.config.schema import Config, Store
 from ragkit.errors import StoreError
 from ragkit.store import QuestionWeights, StoreReader, StoreWriter
 from ragkit.store.folder import (
@@ -27,6 +28,22 @@ from ragkit.store.manifest import Manifest
 
 class NoIndex(StoreError):
     """Nothing was indexed here yet."""
+
+
+class ServedStore(StoreWriter, Protocol):
+    """A store on a server, which an index folder has only the manifest of."""
+
+    def exists(self) -> bool:
+        """Whether there is something under the name of the config."""
+        ...
+
+    def drop(self) -> None:
+        """Delete it, if it is there and ragkit made it."""
+        ...
+
+    def missing(self) -> StoreError:
+        """What to say where it ought to be there and is not."""
+        ...
 
 
 @dataclass(slots=True)
@@ -90,19 +107,19 @@ class Edit:
 def open_snapshot(config: Config) -> Snapshot:
     """The index as it is now. Raises NoIndex when there is none."""
     folder = config.ingestion.store.path
-    if config.ingestion.store.backend == "qdrant":
-        from ragkit.store.qdrant import QdrantStore
-        from ragkit.store.qdrant_faults import no_collection
-
+    if is_served(config.ingestion.store):
         if not (folder / MANIFEST).exists():
             raise NoIndex(f"there is no index at {folder}", mend="run: ragkit index PATH")
-        store = QdrantStore(config.ingestion.store, config.retrieval.bm25, splade=_question_weights(config))
+        store = _served_store(config)
         manifest = Manifest(folder / MANIFEST, mode="ro")
-        # A missing collection reads as empty; with documents in the manifest that is a wrong name or a lost server.
-        if manifest.totals()[1] and not store.exists():
+        try:
+            # What is not there reads as empty; with documents in the manifest that is a wrong name or a lost server.
+            if manifest.totals()[1] and not store.exists():
+                raise store.missing()
+        except BaseException:
             store.close()
             manifest.close()
-            raise no_collection(config.ingestion.store)
+            raise
         return Snapshot(store, manifest, "live", folder)
     held = hold_current(folder)
     if held is None:
@@ -120,7 +137,7 @@ def open_snapshot(config: Config) -> Snapshot:
 def open_manifest(config: Config) -> Generator[Manifest | None]:
     """The manifest alone, for comparing with the sources; None when nothing was indexed yet."""
     folder = config.ingestion.store.path
-    embedded = config.ingestion.store.backend == "qdrant_edge"
+    embedded = not is_served(config.ingestion.store)
     place = current_generation(folder) if embedded else folder
     if place is None or not (place / MANIFEST).exists():
         yield None
@@ -135,11 +152,8 @@ def open_manifest(config: Config) -> Generator[Manifest | None]:
 def open_edit(config: Config, *, fresh: bool) -> Edit:
     """A place to write; `fresh` starts from nothing. The caller holds `writer_lock` on the folder."""
     folder = config.ingestion.store.path
-    bm25, splade = config.retrieval.bm25, _question_weights(config)
-    if config.ingestion.store.backend == "qdrant":
-        from ragkit.store.qdrant import QdrantStore
-
-        server = QdrantStore(config.ingestion.store, bm25, splade=splade)
+    if is_served(config.ingestion.store):
+        server = _served_store(config)
         if fresh:
             server.drop()
             (folder / MANIFEST).unlink(missing_ok=True)
@@ -148,7 +162,28 @@ def open_edit(config: Config, *, fresh: bool) -> Edit:
 
     collect_garbage(folder)
     building = start_building(folder, fresh)
-    return Edit(EdgeStore(building / SHARD, bm25, splade), Manifest(building / MANIFEST), folder, True)
+    store = EdgeStore(building / SHARD, config.retrieval.bm25, _question_weights(config))
+    return Edit(store, Manifest(building / MANIFEST), folder, True)
+
+
+def is_served(store: Store) -> bool:
+    """Whether chunks lie on a server, where changes are seen at once, and not in generations of the folder.
+
+    >>> is_served(Store()), is_served(Store(backend="pgvector"))
+    (False, True)
+    """
+    return store.backend != "qdrant_edge"
+
+
+def _served_store(config: Config) -> ServedStore:
+    store, bm25, splade = config.ingestion.store, config.retrieval.bm25, _question_weights(config)
+    if store.backend == "pgvector":
+        from ragkit.store.pgvector import PgvectorStore
+
+        return PgvectorStore(store, bm25, splade)
+    from ragkit.store.qdrant import QdrantStore
+
+    return QdrantStore(store, bm25, splade=splade)
 
 
 def _question_weights(config: Config) -> QuestionWeights | None:

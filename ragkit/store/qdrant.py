@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 
 from ragkit.config.schema import Bm25, Filter, Store
-from ragkit.errors import ConfigError, MissingExtra
+from ragkit.errors import ConfigError, MissingExtra, StoreError
 from ragkit.store import Hit, QuestionWeights, WeightedTerms
 from ragkit.store.bm25 import Bm25Encoder
 from ragkit.store.filters import All, Clause, Kind, Match, Not, Range, clause_of, payload_key
@@ -26,7 +26,7 @@ from ragkit.types import Chunk
 try:
     from qdrant_client import QdrantClient, models
 
-    from ragkit.store.qdrant_faults import explained, foreign_collection, wrong_dimensions
+    from ragkit.store.qdrant_faults import explained, foreign_collection, no_collection, wrong_dimensions
 except ModuleNotFoundError as error:
     raise MissingExtra("qdrant_client", "qdrant") from error
 
@@ -227,6 +227,10 @@ class QdrantStore:
     def exists(self) -> bool:
         """Whether the collection is there."""
         return self._known() is not None
+
+    def missing(self) -> StoreError:
+        """The error of a collection that is not there."""
+        return no_collection(self._config)
 
     def _known(self) -> _Collection | None:
         """The collection, or None as long as there is none. Once seen, its disappearance is an error."""

@@ -12,31 +12,37 @@ from qdrant_client import QdrantClient
 
 from ragkit.config.schema import Bm25, Store
 from ragkit.store import Hit, QuestionWeights, StoreWriter
+from ragkit.store.pgvector import PgvectorStore
 from ragkit.store.qdrant import QdrantStore
 from ragkit.store.qdrant_edge import EdgeStore
 from ragkit.types import Chunk, MetadataValue
 from tests.store.letters import letters
 
 SERVER = os.environ.get("RAGKIT_TEST_QDRANT_URL")
-BACKENDS = ["qdrant_edge", "qdrant_local", *(["qdrant_server"] if SERVER else [])]
+BACKENDS = ["qdrant_edge", "qdrant_local", "pgvector", *(["qdrant_server"] if SERVER else [])]
 
 
 @pytest.fixture(params=BACKENDS)
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], StoreWriter]]:
     """Opens the store of this test; a further call closes it and opens the same place again."""
-    yield from _opening(request.param, tmp_path, None)
+    yield from _opening(request, tmp_path, None)
 
 
 @pytest.fixture(params=BACKENDS)
 def open_splade_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], StoreWriter]]:
     """The same for a store with SPLADE, for which `letters` stands in: its weights are known."""
-    yield from _opening(request.param, tmp_path, letters)
+    yield from _opening(request, tmp_path, letters)
 
 
-def _opening(backend: str, tmp_path: Path, splade: QuestionWeights | None) -> Iterator[Callable[[], StoreWriter]]:
+def _opening(
+    request: pytest.FixtureRequest, tmp_path: Path, splade: QuestionWeights | None
+) -> Iterator[Callable[[], StoreWriter]]:
     opened: list[StoreWriter] = []
+    backend: str = request.param
     bm25 = Bm25()
     settings = Store(backend="qdrant", url=SERVER, collection=f"ragkit-test-{uuid.uuid4().hex}")
+    if backend == "pgvector":
+        settings = request.getfixturevalue("pgvector_settings")
 
     def open_it() -> StoreWriter:
         while opened:
@@ -46,6 +52,8 @@ def _opening(backend: str, tmp_path: Path, splade: QuestionWeights | None) -> It
         elif backend == "qdrant_local":
             client = QdrantClient(path=str(tmp_path / "local"))
             opened.append(QdrantStore(Store(backend="qdrant", collection="test"), bm25, client, splade))
+        elif backend == "pgvector":
+            opened.append(PgvectorStore(settings, bm25, splade))
         else:
             opened.append(QdrantStore(settings, bm25, splade=splade))
         return opened[0]
