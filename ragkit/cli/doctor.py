@@ -72,6 +72,7 @@ def examine(config_path: Path | None, overrides: list[str] | tuple[str, ...]) ->
         reader,
         generator,
         prices,
+        database,
         store,
         keys,
         services,
@@ -103,7 +104,7 @@ def needed_extras(config: Config) -> set[str]:
         needed.add("qdrant")
     if config.cache.mode != "off" and config.cache.store == "redis":
         needed.add("redis")
-    if isinstance(config.costs.ledger, str):
+    if isinstance(config.costs.ledger, str) or config.ingestion.store.backend == "pgvector":
         needed.add("postgres")
     if config.generation.reader is not None:
         needed.add("onnx")
@@ -311,6 +312,22 @@ def prefixes(config: Config) -> Iterator[Finding]:
         yield Finding(key, "warn", f"{model.name} is made for {wanted!r}, {said}", mend)
 
 
+def database(config: Config) -> Iterator[Finding]:
+    """The database of a pgvector store: in reach, and with the extension."""
+    if config.ingestion.store.backend != "pgvector":
+        return
+    from ragkit.service import shown_url
+
+    try:
+        from ragkit.store.pgvector import PgvectorStore
+
+        with closing(PgvectorStore(config.ingestion.store, config.retrieval.bm25)) as opened:
+            version = opened.version()
+        yield Finding("ingestion.store.url", "ok", f"{shown_url(config.ingestion.store.url or '')}: {version}")
+    except RagkitError as error:
+        yield Finding("ingestion.store.url", "fail", error.message, error.mend)
+
+
 def store(config: Config) -> Iterator[Finding]:
     """The index: there, whole, and built with the settings of the config."""
     from ragkit.ingest.settings import differences, index_settings_of
@@ -365,6 +382,7 @@ def keys(config: Config) -> Iterator[Finding]:
         ),
         ("retrieval.reranking.api_key", reranking.backend == "http", reranking.api_key, False),
         ("ingestion.store.api_key", served.backend == "qdrant", served.api_key, False),
+        ("ingestion.store.password", served.backend == "pgvector", served.password, False),
     )
     for name, in_use, key, required in used:
         if in_use and key is not None and key.get_secret_value():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ import pytest
 
 from ragkit.cli.doctor import needed_extras, prefixes
 from ragkit.config.costs import Costs
-from ragkit.config.schema import Config, Embedding, Ingestion
+from ragkit.config.schema import Config, Embedding, Ingestion, Store
 
 Run = Callable[..., str]
 
@@ -135,6 +136,24 @@ def test_a_ledger_on_a_server_is_looked_at_and_its_password_not_shown(ragkit: Ru
     assert found["status"] == "fail"
     assert "postgresql://127.0.0.1:9/ragkit cannot be used" in found["detail"]
     assert "hunter2" not in out + ragkit("doctor", *away, code=1)
+
+
+def test_a_database_of_chunks_is_looked_at_and_its_password_not_shown(ragkit: Run, pgvector_settings: Store) -> None:
+    assert needed_extras(Config(ingestion=Ingestion(store=pgvector_settings))) >= {"postgres"}
+    store = ("--set", "ingestion.store.backend=pgvector", "--set", "ingestion.store.password=hunter2")
+    away = (*store, "--set", "ingestion.store.url=postgresql://ann@127.0.0.1:9/docs")
+    out = ragkit("doctor", *away, "--json", code=1)
+    found = findings(out)["ingestion.store.url"]
+    assert found["status"] == "fail"
+    assert "postgresql://127.0.0.1:9/docs cannot be used" in found["detail"]
+    assert "hunter2" not in out + ragkit("doctor", *away, code=1)
+    assert pgvector_settings.password is not None
+    there = ("--set", f"ingestion.store.url={pgvector_settings.url}")
+    password = ("--set", f"ingestion.store.password={pgvector_settings.password.get_secret_value()}")
+    found = findings(ragkit("doctor", *store, *there, *password, "--json"))
+    assert found["ingestion.store.url"]["status"] == "ok"
+    assert re.search(r"/test_\d+: PostgreSQL \d+\.\d+, pgvector \d+\.\d+", found["ingestion.store.url"]["detail"])
+    assert found["ingestion.store.password"]["detail"] == "set"
 
 
 def test_a_config_that_cannot_be_read_is_a_finding(ragkit: Run) -> None:
