@@ -171,7 +171,7 @@ def model(config: Config) -> Iterator[Finding]:
             sha = f"sha256 is {whose}" if pinned else "no sha256 known to compare with"
             yield Finding("model", "ok", f"{embedding.model} in {folder}; {sha}")
             if reason := why_not(found_model(embedding.model)):
-                yield Finding("model", "ok", f"run by torch, whose import takes seconds, for its export failed: {reason}")
+                yield Finding("model", "ok", f"run by torch, which takes seconds to import; no export: {reason}")
         yield from prefixes(config)
         tokens = token_counter_of(config)
         yield Finding("tokenizer", "ok", f"counts {tokens.count('How many tokens?')} in 'How many tokens?'")
@@ -349,6 +349,8 @@ def store(config: Config) -> Iterator[Finding]:
         counts = f"{path}: {documents:,} documents, {chunks:,} chunks"
         if held == chunks:
             yield Finding("index", "ok", counts)
+            if without := snapshot.manifest.without_vectors():
+                yield Finding("vectors", "warn", f"{without:,} chunks have none yet", "run: ragkit index")
         else:
             yield Finding("index", "fail", f"{counts} in its manifest, {held:,} in its store", rebuild)
         built: dict[str, Any] = snapshot.manifest.meta("settings") or {}

@@ -57,7 +57,7 @@ def search(
 ) -> None:
     """Find the passages that match a question."""
     from ragkit.cli.fields import note_unknown_fields
-    from ragkit.cli.printing import command_line, console, term_reader, timing_line, warm_up
+    from ragkit.cli.printing import command_line, console, term_reader, timing_line, warm_up, without_vectors_line
     from ragkit.store.filters import parse_filter
     from ragkit.system import Ragkit
 
@@ -68,13 +68,17 @@ def search(
         load_ms = 0.0 if sparse_only else warm_up(rag, quiet=as_json)
         found = rag.retrieve(question, top_k=top_k, strategy=strategy, filters=conditions, rerank=rerank)
         bm25 = rag.config.retrieval.bm25
+        without, lacking = rag.snapshot().manifest.without_vectors(), without_vectors_line(rag)
     timings = {**found.timings_ms, "total": sum(found.timings_ms.values())}
     if as_json:
         results = [_result(result, explain) for result in found.results]
+        waiting = {"without_vectors": without} if without else {}
         searched = {"queries": [_query(query) for query in found.queries]} if explain else {}
-        print_json({"results": results, "timings_ms": timings} | searched)
+        print_json({"results": results, "timings_ms": timings} | searched | waiting)
         return
     screen = console()
+    if lacking is not None:
+        screen.print(lacking)
     if explain:
         _print_queries(screen, found.queries)
     if not found.results:

@@ -181,6 +181,9 @@ class Ingestion(Part):
     """Ignore patterns in .gitignore syntax, relative to each source folder."""
     follow_symlinks: bool = False
     """Follow links to files and folders; loops are cut either way."""
+    progressive: bool = runtime(
+        False, description="Publish everything by its words first; vectors fill in behind, in parts that grow."
+    )
     parsing: Parsing = Parsing()
     chunking: Chunking = Chunking()
     embedding: Embedding = Embedding()

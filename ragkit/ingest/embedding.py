@@ -45,11 +45,16 @@ class RunEmbedder:
         """One row a text, in order. `told` hears from time to time which share of them, 0 to 1, is done."""
         return np.stack(self.each(texts, told)) if texts else np.zeros((0, 0), dtype=np.float32)
 
-    def each(self, texts: Sequence[str], told: Callable[[float], None] | None = None) -> list[NDArray[np.float32]]:
-        """The same for vectors that differ in length. A sparse one of shape (2, n) may come back as (2 * n,)."""
+    def known(self, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Of these texts the vectors that need not be computed."""
         known = {text: self._reuse[text] for text in texts if text in self._reuse}
         if self._resumes:
             known |= self._journal.get([text for text in texts if text not in known])
+        return known
+
+    def each(self, texts: Sequence[str], told: Callable[[float], None] | None = None) -> list[NDArray[np.float32]]:
+        """The same for vectors that differ in length. A sparse one of shape (2, n) may come back as (2 * n,)."""
+        known = self.known(texts)
         # Long ones first: texts of one length waste no padding, and running out of memory shows at once.
         fresh = sorted({text for text in texts if text not in known}, key=lambda text: (-len(text), text))
         for begin in range(0, len(fresh), _SLICE):

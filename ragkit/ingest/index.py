@@ -6,7 +6,8 @@ killed leaves it as it was, and the next run does not embed again what this one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from ragkit.embed.splade import make_splade, weighed_by
 from ragkit.embed.tokens import TokenCounter
 from ragkit.errors import ParseError
 from ragkit.ingest.ahead import ahead
+from ragkit.ingest.batches import in_batches
 from ragkit.ingest.carry import keep_vectors
 from ragkit.ingest.chunk import chunk_document
 from ragkit.ingest.delete import receipt_for
@@ -38,6 +40,7 @@ from ragkit.ingest.settings import (
 )
 from ragkit.ingest.topics import SentenceEncoder, make_sentence_encoder
 from ragkit.ingest.vectors import VectorJournal
+from ragkit.ingest.words_first import FIRST_PART_S, fill, known_rows
 from ragkit.ingest.workers import parse_sources
 from ragkit.ingest.write import Chunked, count_terms, delete, reweigh, write_batch
 from ragkit.store.bm25 import Bm25Encoder, rounded_average_length
@@ -48,9 +51,6 @@ from ragkit.store.open import Edit, editing, open_manifest
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-_BATCH_CHUNKS = 512
-"""Chunks that are held at once: enough to sort by length, few enough to forget."""
 
 
 class Progress(Protocol):
@@ -85,13 +85,16 @@ def build_index(
                 refuse_other_settings(manifest.meta("settings"), settings)
             plan = plan_run(config, paths, manifest, rebuild=rebuild, retry=retry)
             fresh = rebuild or manifest is None
+            waiting = manifest is not None and manifest.without_vectors() > 0
         report = IndexReport.of_plan(plan, rebuilt=rebuild)
-        if fresh or not plan.is_empty:
+        if fresh or waiting or not plan.is_empty:
             run = _Run(config, tokens, embedder or make_embedder(config.ingestion.embedding), report, watch)
             if rebuild:
                 run.keep_vectors()
             with editing(config, fresh=fresh) as edit:
                 run.bring_in(edit, plan, progress)
+                if not config.ingestion.progressive:
+                    run.fill(edit, None, progress)
                 edit.manifest.set_meta("settings", settings)
                 run.note_makers(edit)
                 edit.manifest.set_failures(
@@ -101,6 +104,8 @@ def build_index(
                 with watch.measure("publish"):
                     edit.publish()
                 _forget_journals(config.ingestion.store.path)
+            if config.ingestion.progressive:
+                run.fill_in_parts(progress)
         else:
             _clear_up(config.ingestion.store.path)
     if plan.gone:
@@ -136,11 +141,13 @@ class _Run:
         """Parse, chunk, embed and write everything of the plan, then take out what is gone."""
         with closing(self._journal()) as journal, self._splade_of_run(edit, plan) as splade:
             vectors = RunEmbedder(self._embedder, journal, _of_before(edit, plan, edit.store.vectors_of))
+            words_first = self._config.ingestion.progressive
+            dimensions = self._embedder.embed_passages(["a"]).shape[1] if words_first and plan.to_parse() else 0
             average: float | None = edit.manifest.meta("average_length")
             written_with: float | None = None
             total, before = len(plan.to_parse()), 0
             # Parsing and chunking go on while the model runs, which leaves them a core now and then.
-            with closing(ahead(_batches(self._chunked(plan)))) as batches:
+            with closing(ahead(in_batches(self._chunked(plan), lambda item: len(item.chunks)))) as batches:
                 for batch in batches:
                     chunks = [chunk for item in batch for chunk in item.chunks]
 
@@ -153,12 +160,16 @@ class _Run:
 
                     told(0)
                     average = average or rounded_average_length(count_terms(chunks, self._bm25), len(chunks))
-                    with self._watch.measure("embed"):
-                        rows = vectors.embed([chunk.indexed_text for chunk in chunks], told)
+                    texts = [chunk.indexed_text for chunk in chunks]
                     weights: list[NDArray[np.float32]] | None = None
-                    if splade:
-                        with self._watch.measure("splade"):
-                            weights = splade.each([chunk.indexed_text for chunk in chunks], told_later)
+                    if words_first:
+                        rows, weights = known_rows(texts, vectors, splade, dimensions)
+                    else:
+                        with self._watch.measure("embed"):
+                            rows = vectors.embed(texts, told)
+                        if splade:
+                            with self._watch.measure("splade"):
+                                weights = splade.each(texts, told_later)
                     with self._watch.measure("store"):
                         write_batch(edit, batch, rows, self._bm25, average, weights)
                     written_with = average
@@ -174,6 +185,31 @@ class _Run:
                 for identity, root in plan.rerooted.items():
                     edit.manifest.set_root(identity, relative_root(root, self._config.ingestion.store.path))
                 reweigh(edit, written_with)
+
+    def fill(self, edit: Edit, until: float | None, progress: Progress | None) -> None:
+        """Vectors for documents that wait for them, until a time or for all; see `words_first.fill`."""
+        encoder = make_splade(self._config)
+        with (
+            closing(self._journal()) as journal,
+            self._splade_journal() as splade_journal,
+            self._watch.measure("embed"),
+        ):
+            vectors = RunEmbedder(self._embedder, journal, {})
+            splade = RunEmbedder(encoder, splade_journal, {}) if encoder and splade_journal else None
+            fill(edit, vectors, splade, until, progress)
+            self._report.embedded += vectors.embedded
+            self._report.repeated += vectors.repeated
+
+    def fill_in_parts(self, progress: Progress | None) -> None:
+        """After everything is published without vectors: these, published again and again until all are there."""
+        seconds = FIRST_PART_S
+        while _some_wait(self._config):
+            with editing(self._config, fresh=False) as edit:
+                self.fill(edit, time.monotonic() + seconds, progress)
+                with self._watch.measure("publish"):
+                    edit.publish()
+            _forget_journals(self._config.ingestion.store.path)
+            seconds *= 2
 
     def keep_vectors(self) -> None:
         """Before everything is made anew: what the index holds need not be embedded again where its text stays."""
@@ -234,20 +270,6 @@ class _Run:
             yield Chunked(document, relative_root(source.root, folder), chunks)
 
 
-def _batches(documents: Iterable[Chunked]) -> Iterator[list[Chunked]]:
-    """Whole documents, together at least `_BATCH_CHUNKS` chunks."""
-    batch: list[Chunked] = []
-    size = 0
-    for item in documents:
-        batch.append(item)
-        size += len(item.chunks)
-        if size >= _BATCH_CHUNKS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
 def _of_before(
     edit: Edit, plan: Plan, vectors_of: Callable[[str], dict[str, NDArray[np.float32]]]
 ) -> dict[str, NDArray[np.float32]]:
@@ -259,6 +281,11 @@ def _of_before(
         chunks = edit.store.chunks_of(identity)
         reuse |= {chunk.indexed_text: vectors[chunk.id] for chunk in chunks if chunk.id in vectors}
     return reuse
+
+
+def _some_wait(config: Config) -> bool:
+    with open_manifest(config) as manifest:
+        return manifest is not None and manifest.without_vectors() > 0
 
 
 def _clear_up(folder: Path) -> None:

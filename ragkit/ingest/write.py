@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ragkit.store.bm25 import Bm25Encoder, rounded_average_length
 from ragkit.store.manifest import Entry
 from ragkit.store.open import Edit
+from ragkit.store.payload import has_none
 from ragkit.types import Chunk, Document
 
 if TYPE_CHECKING:
@@ -33,7 +34,10 @@ def write_batch(
     average: float,
     splade: Sequence[NDArray[np.float32]] | None = None,
 ) -> None:
-    """Write whole documents: noted as pending, written, freed of the chunks of their old versions, noted as done."""
+    """Write whole documents: noted as pending, written, freed of the chunks of their old versions, noted as done.
+
+    Documents of which a vector is missing (a row of NaN) are noted as waiting for it.
+    """
     counts = {
         item.document.id: (
             len(item.chunks),
@@ -43,10 +47,18 @@ def write_batch(
         for item in batch
     }
     edit.manifest.begin([(item.document, item.root) for item in batch], counts)
-    edit.store.upsert([chunk for item in batch for chunk in item.chunks], vectors, average, splade)
+    edit.store.upsert(_chunks(batch), vectors, average, splade)
     keep = {item.document.id: [chunk.id for chunk in item.chunks] for item in batch}
     edit.store.delete_documents(list(keep), keep)
+    lacking = {chunk.document_id for chunk, row in zip(_chunks(batch), vectors, strict=True) if has_none(row)}
+    if lacking or edit.manifest.without_vectors():
+        edit.manifest.set_waiting(lacking, True)
+        edit.manifest.set_waiting([identity for identity in keep if identity not in lacking], False)
     edit.manifest.set_state(list(keep), "done")
+
+
+def _chunks(batch: Sequence[Chunked]) -> list[Chunk]:
+    return [chunk for item in batch for chunk in item.chunks]
 
 
 def count_terms(chunks: Sequence[Chunk], bm25: Bm25Encoder) -> int:

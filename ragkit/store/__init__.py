@@ -109,6 +109,8 @@ class StoreWriter(StoreReader, Protocol):
     ) -> None:
         """Write chunks with their vectors; `average_length` is BM25's mean number of terms in a chunk.
 
+        A row of NaN stands for no vector yet: dense search does not find that chunk until it is written again.
+
         `splade` has a SPLADE vector for each chunk, of shape (2, n) or (2 * n,): numbers of tokens, then weights. A
         store that was opened with SPLADE needs it.
         """

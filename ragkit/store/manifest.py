@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS documents (
 CREATE TABLE IF NOT EXISTS failures (
     name TEXT PRIMARY KEY, root TEXT NOT NULL, content_hash TEXT NOT NULL, read_with TEXT NOT NULL, reason TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS waiting (id TEXT PRIMARY KEY);
 CREATE INDEX IF NOT EXISTS documents_by_hash ON documents (content_hash);
 """
 
@@ -169,12 +170,35 @@ class Manifest:
                 "UPDATE documents SET state = ? WHERE id = ?", [(state, identity) for identity in document_ids]
             )
 
+    def set_waiting(self, document_ids: Iterable[str], waiting: bool) -> None:
+        """Note that documents wait for the vectors of their chunks, or that they have them."""
+        change = "INSERT OR IGNORE INTO waiting VALUES (?)" if waiting else "DELETE FROM waiting WHERE id = ?"
+        with self._transaction():
+            self._db.executemany(change, [(identity,) for identity in document_ids])
+            self._count_waiting()
+
+    def _count_waiting(self) -> None:
+        """Kept beside the rows, for readers, who also open manifests that have no such table."""
+        found = self._db.execute("SELECT coalesce(sum(chunks), 0) FROM waiting JOIN documents USING (id)").fetchone()
+        self.set_meta("without_vectors", found[0])
+
+    def waiting(self) -> Iterator[Entry]:
+        """Documents that wait for vectors, in the order of their names. Only for who may write."""
+        return self._entries("WHERE id IN (SELECT id FROM waiting) ORDER BY name")
+
+    def without_vectors(self) -> int:
+        """How many chunks belong to documents that wait for vectors: these are found by their words only."""
+        return self.meta("without_vectors") or 0
+
     def set_root(self, document_id: str, root: str) -> None:
         self._db.execute("UPDATE documents SET root = ? WHERE id = ?", (root, document_id))
 
-    def remove(self, document_ids: Iterable[str]) -> None:
+    def remove(self, document_ids: Sequence[str]) -> None:
         with self._transaction():
-            self._db.executemany("DELETE FROM documents WHERE id = ?", [(identity,) for identity in document_ids])
+            identities = [(identity,) for identity in document_ids]
+            self._db.executemany("DELETE FROM documents WHERE id = ?", identities)
+            if self._db.executemany("DELETE FROM waiting WHERE id = ?", identities).rowcount > 0:
+                self._count_waiting()
 
     def metadata_fields(self) -> set[str]:
         """Names of the metadata that documents bring themselves."""

@@ -15,10 +15,24 @@ if TYPE_CHECKING:
 
 
 def vectors_by_id(points: Iterable[tuple[object, Any]], name: str) -> dict[str, NDArray[np.float32]]:
-    """The vectors of this name, of points given as id and named vectors."""
+    """The vectors of this name, of points given as id and named vectors; those without one are left out."""
     import numpy as np
 
-    return {str(identity): np.asarray(vectors[name], dtype=np.float32) for identity, vectors in points}
+    return {
+        str(identity): np.asarray(vectors[name], dtype=np.float32)
+        for identity, vectors in points
+        if name in (vectors or {})
+    }
+
+
+def has_none(vector: NDArray[np.float32]) -> bool:
+    """Whether a row stands for no vector yet.
+
+    >>> import numpy as np
+    >>> has_none(np.full(3, np.nan)), has_none(np.zeros(3))
+    (True, False)
+    """
+    return bool(vector[0] != vector[0])
 
 
 def sparse_of(vector: NDArray[np.float32]) -> tuple[list[int], list[float]]:

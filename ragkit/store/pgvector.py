@@ -24,7 +24,7 @@ from ragkit.errors import MissingExtra, StoreError
 from ragkit.store import Hit, QuestionWeights, WeightedTerms
 from ragkit.store import pgvector_sql as statements
 from ragkit.store.bm25 import Bm25Encoder
-from ragkit.store.payload import from_payload, is_point_id, sparse_of, to_payload
+from ragkit.store.payload import from_payload, has_none, is_point_id, sparse_of, to_payload
 from ragkit.store.pgvector_filters import KINDS, condition_of, fields_json
 from ragkit.store.pgvector_sql import FEW, Tables
 from ragkit.types import Chunk
@@ -304,7 +304,7 @@ def _row(chunk: Chunk, terms: Sequence[int], vector: NDArray[np.float32]) -> tup
     payload = to_payload(chunk)
     fields = {kind: payload.pop(kind) for kind in KINDS if kind in payload}
     array = "{" + ",".join(map(str, terms)) + "}"
-    held = None if np.isnan(vector[0]) else _vector_text(vector)
+    held = None if has_none(vector) else _vector_text(vector)
     return chunk.id, chunk.document_id, json.dumps(payload), fields_json(fields), array, held
 
 

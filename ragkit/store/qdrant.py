@@ -20,7 +20,7 @@ from ragkit.errors import ConfigError, MissingExtra, StoreError
 from ragkit.store import Hit, QuestionWeights, WeightedTerms
 from ragkit.store.bm25 import Bm25Encoder
 from ragkit.store.filters import All, Clause, Kind, Match, Not, Range, clause_of, payload_key
-from ragkit.store.payload import from_payload, is_point_id, sparse_of, splade_by_id, to_payload, vectors_by_id
+from ragkit.store.payload import from_payload, has_none, is_point_id, sparse_of, splade_by_id, to_payload, vectors_by_id
 from ragkit.types import Chunk
 
 try:
@@ -185,7 +185,8 @@ class QdrantStore:
             for chunk, vector, row in batch:
                 payload = to_payload(chunk)
                 self._index_fields(collection, payload)
-                given: dict[str, Any] = {_DENSE: vector.tolist(), **self._sparse(chunk, average_length)}
+                given: dict[str, Any] = {} if has_none(vector) else {_DENSE: vector.tolist()}
+                given |= self._sparse(chunk, average_length)
                 if row is not None and row.size:
                     tokens, weights = sparse_of(row)
                     given[_SPLADE] = models.SparseVector(indices=tokens, values=weights)

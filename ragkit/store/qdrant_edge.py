@@ -18,7 +18,7 @@ from ragkit.errors import StoreError
 from ragkit.store import Hit, QuestionWeights, WeightedTerms
 from ragkit.store.bm25 import Bm25Encoder
 from ragkit.store.filters import All, Clause, Kind, Match, Not, Range, clause_of, payload_key
-from ragkit.store.payload import from_payload, is_point_id, sparse_of, splade_by_id, to_payload, vectors_by_id
+from ragkit.store.payload import from_payload, has_none, is_point_id, sparse_of, splade_by_id, to_payload, vectors_by_id
 from ragkit.types import Chunk
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ class EdgeStore:
         self, chunk: Chunk, vector: NDArray[np.float32], average_length: float, splade: NDArray[np.float32] | None
     ) -> dict[str, Any]:
         indices, weights = self._bm25.document(chunk.indexed_text, average_length)
-        vectors: dict[str, Any] = {_DENSE: vector.tolist()}
+        vectors: dict[str, Any] = {} if has_none(vector) else {_DENSE: vector.tolist()}
         if indices:
             vectors[_SPARSE] = qe.SparseVector(indices, weights)
         if splade is not None and splade.size:

@@ -147,6 +147,30 @@ def test_vectors_come_back_with_unit_length(open_store: OpenStore, corpus: list[
     assert again.keys() == set(wanted)
 
 
+def test_a_chunk_without_a_vector_is_found_by_its_words_until_it_is_written_with_one(
+    open_store: OpenStore, make_chunk: MakeChunk, assert_same_ranking: SameRanking
+) -> None:
+    store = open_store()
+    chunks = [make_chunk(number, "amber birch") for number in range(6)]
+    vectors = random_vectors(6)
+    rows = vectors.copy()
+    rows[[0, 3]] = np.nan
+    store.upsert(chunks, rows, AVERAGE)
+    store.finish()
+
+    asked = random_vectors(1, seed=5)[0]
+    have = [chunk for number, chunk in enumerate(chunks) if number not in (0, 3)]
+    dense, sparse = store.search(10, asked, "amber")
+    assert_same_ranking(dense, cosine_ranking(have, vectors[[1, 2, 4, 5]], asked), 10)
+    assert len(sparse) == 6
+    assert (store.count(), store.count(vector="dense"), store.count(vector="bm25")) == (6, 4, 6)
+    assert store.vectors([chunk.id for chunk in chunks]).keys() == {chunk.id for chunk in have}
+    store.upsert([chunks[0], chunks[3]], vectors[[0, 3]], AVERAGE)
+    store.finish()
+    assert store.count(vector="dense") == 6
+    assert_same_ranking(store.search(10, asked)[0], cosine_ranking(chunks, vectors, asked), 10)
+
+
 def test_writing_twice_is_writing_once(
     open_store: OpenStore, corpus: list[Chunk], assert_same_ranking: SameRanking
 ) -> None:
