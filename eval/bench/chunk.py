@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ast import literal_eval
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
@@ -19,7 +20,7 @@ Chunker = Callable[[str], list[Span]]
 ABOUT = f"""\
 Chunks of at most {TOKENS} tokens of {MODEL}'s tokenizer without overlap, one process and one text after the other.
 The texts are every 18th PEP and the four filings (as ragkit's parser reads them). `cut` is the share of the
-boundaries between chunks that lie inside a sentence, on passages of QED whose sentences people marked, ten passages
+boundaries between chunks that lie inside a sentence, on passages of SelQA whose sentences are known, ten passages
 to a text; `surely cut`, on the texts themselves, counts boundaries with no sentence's end before them, no blank
 line, and a small letter after them. `over budget` is the share of chunks with more than {TOKENS} tokens.
 
@@ -97,13 +98,17 @@ def marked(passages: int) -> list[tuple[str, set[int]]]:
     """Texts of ten passages each, with the starts of their sentences; none without the data."""
     if not has_data():
         return []
-    rows = rows_of(data() / "train" / "qed-train.jsonl.gz")[:passages]
+    # Several questions of the set have the same sentences.
+    read = {str(row["sentences"]): row["sentences"] for row in rows_of(data() / "train" / "selqa.jsonl.gz")}
+    rows = [literal_eval(each) if isinstance(each, str) else each for each in list(read.values())[:passages]]
     found: list[tuple[str, set[int]]] = []
     for begin in range(0, len(rows), 10):
         text, starts = "", set[int]()
-        for row in rows[begin : begin + 10]:
-            starts |= {len(text) + start for start in row["sentence_starts"]}
-            text += row["passage"] + "\n\n"
+        for sentences in rows[begin : begin + 10]:
+            for sentence in sentences:
+                starts.add(len(text))
+                text += sentence.strip() + " "
+            text = text.rstrip() + "\n\n"
         found.append((text, starts))
     return found
 

@@ -18,8 +18,8 @@ CHUNKS = 240
 ABOUT = f"""\
 Seconds of whole processes that were run once before, so that the files are in the system's cache; each value is the
 median of three. The searches read an index of {CHUNKS} chunks that was made before (as under Indexing), load what
-they need, ask one question and print the best chunk. `ragkit ask` gives an answer with citations, extractive,
-without a language model."""
+they need, ask one question and print the best chunk. Memory is that of the process or of the one that started it,
+36 MB, if that is more. `ragkit ask` gives an answer with citations, extractive, without a language model."""
 
 
 def seconds_of(command: Sequence[str], times: int = 3) -> float:
@@ -62,7 +62,7 @@ def _prepare(name: str):
         if case.name == "first search":
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            indexing.BUILDERS[name](chunk_rows(CHUNKS), folder, clock)
+            indexing.BUILDERS[name](chunk_rows(CHUNKS), folder, clock, None)
             if name == "ragkit":
                 chunking = "{strategy: recursive, chunk_size: 200, overlap: 0, contextual_header: false}"
                 text = f"ingestion:\n  chunking: {chunking}\n  store:\n    path: {folder / 'index'}\n"

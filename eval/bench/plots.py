@@ -56,11 +56,12 @@ def bars(groups: Mapping[str, Sequence[Bar]], title: str, unit: str) -> str:
     return _svg(y, title, parts)
 
 
-def curves(lines: Mapping[str, Sequence[tuple[float, Spread]]], title: str, x_label: str, y_label: str) -> str:
-    """Values over sizes, both axes logarithmic; each line has a name beside its end, an own colour and dashes.
+def curves(lines: Mapping[str, Sequence[tuple[float, Spread]]], title: str, x_label: str) -> str:
+    """Values over sizes, both axes logarithmic; each line has a name beside its end, and colour
+    and dashes by its place; one without values only takes its place.
 
     >>> line = [(1000, Spread(1, 1, 1, 5)), (10000, Spread(2, 2, 2, 5))]
-    >>> curves({"ragkit": line}, "t", "chunks", "ms").count("<path")
+    >>> curves({"ragkit": line}, "t", "chunks").count("<path")
     3
     """
     left, right, top, height = 64, 200, 44, 300
@@ -85,6 +86,8 @@ def curves(lines: Mapping[str, Sequence[tuple[float, Spread]]], title: str, x_la
         parts.append(_text(place, top + height + 18, f"{x:,.0f}", "400", _FAINT, "middle"))
     ends: list[tuple[float, int, str, float]] = []
     for number_, (name, line) in enumerate(lines.items()):
+        if not line:
+            continue
         colour, dash = _COLOURS[number_ % len(_COLOURS)], _DASHES[number_ // 3 % len(_DASHES)]
         places = [at(x, each.median) for x, each in line]
         path = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
@@ -102,7 +105,6 @@ def curves(lines: Mapping[str, Sequence[tuple[float, Spread]]], title: str, x_la
             )
         parts.append(_text(left + width + 12, label + 4, name, "600" if number_ == 0 else "400", colour))
     parts.append(_text(left + width / 2, top + height + 38, x_label, "400", _INK, "middle"))
-    parts.append(_text(8, top - 8, y_label, "400", _INK))
     return _svg(top + height + 50, title, parts)
 
 

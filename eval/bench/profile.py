@@ -5,6 +5,7 @@ Each is a quick run of ragkit's contender under py-spy, with its imports, a hund
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -42,8 +43,9 @@ def main() -> None:
             done = subprocess.run([*record, *worker], cwd=ROOT, env=environment(), capture_output=True, text=True)
         if done.returncode or not out.exists():
             sys.exit(f"{name}: py-spy ended with {done.returncode}: {done.stderr.strip()[-500:]}")
-        # Without it the graph names folders of this machine.
-        text = out.read_text(encoding="utf-8").replace(f"{ROOT}/", "").replace(sys.prefix, "")
+        # The graph is to name no folder of this machine.
+        text = re.sub(r"process \d+:&quot;.*?&quot;", "process", out.read_text(encoding="utf-8"))
+        text = text.replace(f"{ROOT}/", "").replace(sys.prefix, "")
         out.write_text(text, encoding="utf-8")
         print(f"{name}: {out.relative_to(ROOT)} ({out.stat().st_size / 1e3:.0f} kB), commit {commit()}")
 

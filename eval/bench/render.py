@@ -30,6 +30,9 @@ QUICK = """\
 > **A quick run**, with small inputs and few rounds, while other work ran on the machine: it shows that the
 > benchmark works, and says little about speed.
 """
+PROFILES = """\
+Where ragkit's time goes in quick runs of these benchmarks, imports included (`bash scripts/bench.sh profile`; py-spy, a
+hundred samples a second of the time that is not spent waiting):"""
 
 
 def render() -> None:
@@ -37,12 +40,15 @@ def render() -> None:
     parts = [INTRODUCTION]
     shown = [(bench, found) for bench in SUITE.values() if (found := _best(bench.name)) is not None]
     parts.append(
-        "\n".join(f"- [{bench.title}](#{_anchor(bench.title)}): {_wins(bench, found)}" for bench, found in shown)
+        "\n".join(f"- [{bench.title}](#{_anchor(bench.title)}): {ahead(bench, found)}" for bench, found in shown)
     )
     for old in FOLDER.glob("*.svg"):
         old.unlink()
     for bench, found in shown:
         parts.append(section(bench, found))
+    if graphs := sorted((FOLDER / "profiles").glob("*.svg")):
+        links = ", ".join(f"[{graph.stem}](benchmarks/profiles/{graph.name})" for graph in graphs)
+        parts.append(f"\n## Profiles\n\n{PROFILES} {links}.\n")
     DOCUMENT.write_text("\n".join(parts), encoding="utf-8")
 
 
@@ -154,8 +160,8 @@ def shown(each: Spread) -> str:
     return middle if low == high else f"{middle} ({low} to {high})"
 
 
-def _wins(bench: Bench, found: Results) -> str:
-    """Who beats ragkit in every round at what is drawn, a line for each case and measure, or that nobody does."""
+def ahead(bench: Bench, found: Results) -> str:
+    """Who is ahead of ragkit at what is drawn, a line for each case and measure, or that nobody is."""
     lines: list[str] = []
     measures = {measure.key: measure for measure in bench.measures}
     for case in bench.cases(found.quick):
@@ -166,13 +172,14 @@ def _wins(bench: Bench, found: Results) -> str:
                 ratio = ratios(ours, _values(found, case, name, key))
                 if ratio is None or measure.better is None or contender.floor or contender.own:
                     continue
-                if verdict(ratio, measure.better) == "wins":
-                    said.append(f"{contender.label} × {number(ratio.median)}")
+                if (how := verdict(ratio, measure.better)) in ("wins", "ahead"):
+                    mark = "**" if how == "wins" else "*"
+                    said.append(f"{contender.label} {mark}× {number(ratio.median)}{mark}")
             if said:
                 lines.append(f"\n  - {' '.join(part for part in (case.name, measure.group, measure.label) if part)}: ")
                 lines[-1] += ", ".join(said)
     quick = " (a quick run)" if found.quick else ""
-    return f"ahead of ragkit in every round{quick}:{''.join(lines)}" if lines else f"no peer is ahead of ragkit{quick}"
+    return f"ahead of ragkit{quick}:{''.join(lines)}" if lines else f"no peer is ahead of ragkit{quick}"
 
 
 def _plots(bench: Bench, found: Results, cases: Sequence[Case]) -> list[tuple[str, str]]:
@@ -184,9 +191,8 @@ def _plots(bench: Bench, found: Results, cases: Sequence[Case]) -> list[tuple[st
         title = f"{bench.title}: {what}{' (quick run)' if found.quick else ''}"
         if measure.better is not None:
             title += f", {measure.better} is better"
-        drawn = (
-            _curves(bench, found, cases, key, title, what) if bench.curve else _bars(bench, found, cases, key, title)
-        )
+        draw = _curves if bench.curve else _bars
+        drawn = draw(bench, found, cases, key, title)
         if drawn:
             file = f"{bench.name}-{key}.svg"
             (FOLDER / file).write_text(drawn, encoding="utf-8")
@@ -204,11 +210,12 @@ def _bars(bench: Bench, found: Results, cases: Sequence[Case], key: str, title: 
     return bars(groups, title, "") if groups else ""
 
 
-def _curves(bench: Bench, found: Results, cases: Sequence[Case], key: str, title: str, what: str) -> str:
-    lines: dict[str, list[tuple[float, Spread]]] = {}
+def _curves(bench: Bench, found: Results, cases: Sequence[Case], key: str, title: str) -> str:
+    # Everybody has a line, though it be empty, so that colours are the same in all plots.
+    lines: dict[str, list[tuple[float, Spread]]] = {each.label: [] for each in bench.contenders.values()}
     for name, contender in bench.contenders.items():
         for case in cases:
             if values := _values(found, case, name, key):
                 size = float(case.settings["chunks"])
-                lines.setdefault(contender.label, []).append((size, spread(list(values.values()))))
-    return curves(lines, title, "chunks", what) if lines else ""
+                lines[contender.label].append((size, spread(list(values.values()))))
+    return curves(lines, title, "chunks") if any(lines.values()) else ""

@@ -6,7 +6,7 @@ from eval.bench.cache import CACHE
 from eval.bench.chunk import CHUNK
 from eval.bench.cold import COLD
 from eval.bench.evaluation import EVALUATION
-from eval.bench.index import INDEX, INDEX_LONG
+from eval.bench.index import INDEX, INDEX_BATCH, INDEX_LONG
 from eval.bench.parse import PARSE
 from eval.bench.query import QUERY, QUERY_LONG
 from eval.bench.rerank import RERANK
@@ -15,7 +15,20 @@ from eval.bench.spec import Bench
 
 SUITE: dict[str, Bench] = {
     bench.name: bench
-    for bench in (COLD, PARSE, CHUNK, INDEX, INDEX_LONG, QUERY, QUERY_LONG, RERANK, CACHE, SERVE, EVALUATION)
+    for bench in (
+        COLD,
+        PARSE,
+        CHUNK,
+        INDEX_BATCH,
+        INDEX,
+        INDEX_LONG,
+        QUERY,
+        QUERY_LONG,
+        RERANK,
+        CACHE,
+        SERVE,
+        EVALUATION,
+    )
 }
 LONG = (INDEX_LONG.name, QUERY_LONG.name)
 """Hours each: only when they are named."""

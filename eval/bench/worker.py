@@ -34,7 +34,8 @@ def main() -> None:
     else:
         children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3
         memory = {"peak_mb": status_mb("self", "VmHWM"), "children_peak_mb": children}
-        told = {"values": {**memory, **clock.seconds, **values}}
+        # What a preparation takes is told by itself; a round's memory is the search's alone.
+        told = {"values": {**(memory if what == "work" else {}), **clock.seconds, **values}}
     Path(out).write_text(json.dumps(told), encoding="utf-8")
 
 

@@ -82,6 +82,18 @@ def test_the_table_says_where_a_peer_wins() -> None:
     assert "**" not in row(page, "Slow")[2]
 
 
+def test_the_summary_names_who_is_ahead_and_in_how_many_rounds() -> None:
+    lines = render.ahead(BENCH, measured())
+    assert "240 chunks seconds: Quick **× 0.500**" in lines
+    assert "Slow" not in lines
+    assert "bare model" not in lines
+    once = measured()
+    once.runs = [run for run in once.runs if run.round == 0]
+    assert "Quick *× 0.500*" in render.ahead(BENCH, once)
+    once.runs = [run for run in once.runs if run.contender != "quick"]
+    assert render.ahead(BENCH, once) == "no peer is ahead of ragkit"
+
+
 def test_a_floor_is_no_winner() -> None:
     cells = row(render.section(BENCH, measured()), "bare model")
     assert cells[0] == "bare model (floor)"
@@ -118,7 +130,7 @@ def test_names_with_marks_of_xml_do_not_break_a_plot() -> None:
 
 def test_labels_of_curves_keep_apart() -> None:
     each = Spread(1.0, 1.0, 1.0, 2)
-    drawn = curves({name: [(1000.0, each), (10_000.0, each)] for name in "abcdef"}, "t", "chunks", "ms")
+    drawn = curves({name: [(1000.0, each), (10_000.0, each)] for name in "abcdef"}, "t", "chunks")
     ElementTree.fromstring(drawn)
     places = sorted(float(y) for y in re.findall(r'<text x="532\.0" y="([\d.]+)"', drawn))
     assert len(places) == 6

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from eval.bench import index
 from eval.bench import results as kept
 from eval.bench.results import Results, Run
 
@@ -70,3 +71,17 @@ def test_a_preparation_is_no_round() -> None:
 def test_nothing_in_the_results_names_the_machine(folder: Path) -> None:
     del folder
     assert set(kept.machine()) == {"cpu", "cores", "threads", "memory", "system", "python"}
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_peer_has_the_batch_size_that_was_quickest_for_it_in_a_full_run() -> None:
+    index.best_batch.cache_clear()
+    assert index.best_batch("haystack") == 32
+    for quick, seconds in ((True, {10: 1.0, 64: 2.0}), (False, {10: 3.0, 32: 2.0, 64: 1.0})):
+        found = kept.begin(index.TUNING, quick=quick, resume=False, fresh=True)
+        for batch, value in seconds.items():
+            found.add(Run("1,000 chunks", f"haystack-{batch}", 0, {"seconds": value}, commit="abc"))
+    index.best_batch.cache_clear()
+    assert index.best_batch("haystack") == 64
+    assert index.best_batch("txtai") == 32
+    index.best_batch.cache_clear()
