@@ -4,6 +4,7 @@
     python scripts/measure_core.py overhead CORPUS.jsonl     indexing against the bare model on the same chunks
     python scripts/measure_core.py query [CHUNKS]            our share of a hybrid query, outside the embedding model
     python scripts/measure_core.py memory [DOCUMENTS]        peak memory of indexing these, and four times as many
+    python scripts/measure_core.py plan [CHUNKS ...]         what `ragkit plan` foretells for these, and what there is
     python scripts/measure_core.py reindex FOLDER            index, index again unchanged, index after editing 7 files
 
 Wall-clock seconds; medians of alternating runs where a command is short. Quote ratios: machines differ.
@@ -24,6 +25,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ragkit.capacity.plan import line_at, power_at
+from ragkit.capacity.trial import SIZES, points
 from ragkit.config.schema import Config
 from ragkit.embed import make_embedder
 from ragkit.ingest.index import build_index
@@ -168,6 +171,30 @@ def query(count: int) -> None:
         )
 
 
+def plan(sizes: Sequence[int]) -> None:
+    """Indexes of the words of eval/samples: from trials of some sizes to larger ones, each then made and looked at."""
+    samples = CONFIG.parent.parent / "eval" / "samples"
+    with tempfile.TemporaryDirectory() as folder:
+        config = quickstart(Path(folder) / "index")
+        build_index(config, [samples])
+        snapshot = open_snapshot(config)
+        sample = list(snapshot.store.iter_chunks())
+        snapshot.close()
+        found = list(points(sample, 384, config.retrieval.bm25, Path(folder), (*SIZES, *sizes)))
+    trials = found[: len(SIZES)]
+    for real in found[len(SIZES) :]:
+        disk = line_at([(point.chunks, point.disk_bytes) for point in trials], real.chunks)
+        held = line_at([(point.chunks, point.memory_bytes) for point in trials], real.chunks)
+        search = power_at([(point.chunks, point.search_s) for point in trials], real.chunks)
+        for name, foretold, there, unit in (
+            ("disk", disk / 1e6, real.disk_bytes / 1e6, "MB"),
+            ("memory of the store", held / 1e6, real.memory_bytes / 1e6, "MB"),
+            ("hybrid search", search * 1e3, real.search_s * 1e3, "ms of a core"),
+        ):
+            share = foretold / there - 1 if there else float("nan")
+            print(f"{real.chunks:,} chunks, {name}: foretold {foretold:,.1f}, found {there:,.1f} {unit}, {share:+.0%}")
+
+
 def memory(documents: int) -> None:
     """Peak memory of processes that index `documents` and four times as many, of random words and random vectors."""
     for count in (documents, 4 * documents):
@@ -260,6 +287,8 @@ def main() -> None:
         memory(int(rest[0]) if rest else 1_000)
     elif command == "memory-of":
         memory_of(int(rest[0]), Path(rest[1]))
+    elif command == "plan":
+        plan([int(size) for size in rest] or [100_000])
     elif command == "reindex":
         reindex(Path(rest[0]))
     else:

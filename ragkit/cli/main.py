@@ -37,6 +37,7 @@ COMMANDS = {
     "train": "Fit a reranker, an embedding model or refusals to your documents.",
     "router": "Fit the choice of endpoints to recorded answers.",
     "cost": "Report what answers cost, and what is left of budgets.",
+    "plan": "Reckon what a larger corpus and its questions would need.",
     "cache": "Show, explain and clear answers that are kept.",
     "models": "List, fetch, verify and locate models.",
     "config": "Show, check and hash the configuration.",

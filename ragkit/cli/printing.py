@@ -119,6 +119,17 @@ def counted(number: int, thing: str) -> str:
 
 
 @contextmanager
+def steps(*, quiet: bool) -> Generator[Callable[[str], None]]:
+    """A spinner on stderr that says what is being done, as it is told; nothing when `quiet` or without a terminal."""
+    screen = console(stderr=True)
+    if quiet or not screen.is_terminal:
+        yield lambda _: None
+        return
+    with screen.status("") as status:
+        yield status.update
+
+
+@contextmanager
 def loading(what: str, *, quiet: bool) -> Generator[None]:
     """A spinner on stderr while something slow happens; nothing when `quiet` or without a terminal."""
     screen = console(stderr=True)
