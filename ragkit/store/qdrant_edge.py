@@ -68,17 +68,17 @@ class EdgeStore:
         if shard is None:
             return [], []
         condition = _condition(filters)
-        dense: list[Hit] = []
-        sparse: list[Hit] = []
+        requests: list[qe.QueryRequest] = []
         if vector is not None:
             query = qe.Query.Nearest(vector.tolist(), using=_DENSE)
             params = qe.SearchParams(hnsw_ef=max(_HNSW_EF, limit))
-            dense = _hits(shard, _request(query, limit, condition, params))
+            requests.append(_request(query, limit, condition, params))
         indices, values = self._bm25.question(text) if text is not None else ([], [])
         if indices:
             query = qe.Query.Nearest(qe.SparseVector(indices, values), using=_SPARSE)
-            sparse = _hits(shard, _request(query, limit, condition, None))
-        return dense, sparse
+            requests.append(_request(query, limit, condition, None))
+        found = _hits(shard, requests)
+        return found[0] if vector is not None else [], found[-1] if indices else []
 
     def search_splade(self, limit: int, text: str, filters: Sequence[Filter] = ()) -> list[Hit]:
         if self._opened is None or self._splade is None:
@@ -87,7 +87,7 @@ class EdgeStore:
         if not indices:
             return []
         query = qe.Query.Nearest(qe.SparseVector(indices, values), using=_SPLADE)
-        return _hits(self._opened, _request(query, limit, _condition(filters), None))
+        return _hits(self._opened, [_request(query, limit, _condition(filters), None)])[0]
 
     def chunks(self, chunk_ids: Sequence[str]) -> dict[str, Chunk]:
         if self._opened is None:
@@ -272,9 +272,13 @@ def _shard_config(dimensions: int, *, splade: bool) -> qe.EdgeConfig:
     )
 
 
-def _hits(shard: qe.EdgeShard, request: qe.QueryRequest) -> list[Hit]:
+def _hits(shard: qe.EdgeShard, requests: list[qe.QueryRequest]) -> list[list[Hit]]:
+    """The hits of each request; one pass over the segments does for all."""
+    if not requests:
+        return []
     try:
-        return [Hit(str(point.id), point.score) for point in shard.query(request)]
+        answers = shard.query_batch(qe.QueryBatchRequest(requests))
+        return [[Hit(str(point.id), point.score) for point in points] for points in answers]
     except Exception as error:
         raise StoreError(f"the index refused the search: {error}") from error
 
