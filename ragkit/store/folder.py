@@ -2,7 +2,7 @@
 
     .ragkit/index/
       CURRENT              name of the generation that readers open
-      gen-000007/          manifest.sqlite, shard/, lease
+      gen-000007/          manifest.sqlite, shard/, lease, kept.json
       building/            the next generation, while an indexer works
       vectors.sqlite       embeddings made by an indexer that has not finished; vectors.sqlite.splade beside it
       writer.lock
@@ -11,7 +11,8 @@ A generation never changes after `CURRENT` names it. A writer copies it, changes
 killed at any moment, readers see the old generation and the next writer starts from it again, with the embeddings
 that were already made. (The engine writes into a generation that it opens, small files of its own and never what was
 published; so readers need the right to write it.) Readers hold a shared lock on `lease`; a generation that is not
-current is deleted by its last reader, or by the next writer.
+current is deleted by its last reader, or by the next writer. One may be kept beside the current one, which names it in
+`kept.json` with the time until which: `ragkit index --rollback` goes back to it.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from ragkit.durable import sync
+from ragkit.durable import sync, write_whole
 from ragkit.errors import IndexLocked, StoreError
 
 MANIFEST, SHARD, VECTORS = "manifest.sqlite", "shard", "vectors.sqlite"
 # Begins like the other, so that it goes with it.
 SPLADE_VECTORS = f"{VECTORS}.splade"
-_CURRENT, _BUILDING, _LOCK, _LEASE = "CURRENT", "building", "writer.lock", "lease"
+_CURRENT, _BUILDING, _LOCK, _LEASE, _KEPT = "CURRENT", "building", "writer.lock", "lease", "kept.json"
 _WAIT_S = 0.2
 _COPIED_AT_ONCE = 1 << 20
 
@@ -120,14 +121,14 @@ def _holder(lock: IO[str]) -> str:
         return "process unknown"
 
 
-def start_building(folder: Path, fresh: bool) -> Path:
+def start_building(folder: Path, fresh: bool, source: Path | None = None) -> Path:
     """An empty or copied folder for the next generation; what a killed writer left is thrown away.
 
-    The caller holds the writer lock.
+    It is copied from the current one, or from `source`. The caller holds the writer lock.
     """
     building = folder / _BUILDING
     shutil.rmtree(building, ignore_errors=True)
-    current = current_generation(folder)
+    current = source or current_generation(folder)
     if fresh or current is None:
         building.mkdir(parents=True)
     else:
@@ -190,12 +191,48 @@ def publish(folder: Path) -> Path:
     return target
 
 
-def collect_garbage(folder: Path) -> None:
-    """Delete generations that are not current and that no reader holds. The caller holds the writer lock."""
+def keep_current(folder: Path, until: float) -> None:
+    """Let the generation in `building` keep the one that it is to replace, until a time (seconds since 1970).
+
+    What is written into `building` is published with it: the old one is kept from the very moment of the switch, and
+    by every generation that is copied from the new one. The caller holds the writer lock.
+    """
     current = current_generation(folder)
+    if current is not None:
+        write_whole(folder / _BUILDING / _KEPT, json.dumps({"generation": current.name, "until": until}))
+
+
+def forget_kept(folder: Path) -> None:
+    """Let the generation in `building` keep no other one. The caller holds the writer lock."""
+    (folder / _BUILDING / _KEPT).unlink(missing_ok=True)
+
+
+def kept_generation(folder: Path) -> tuple[Path, float] | None:
+    """The generation that is kept beside the current one and the time until which; None if none is, or its time is up.
+
+    Once the time is up the next writer deletes it, or its last reader.
+    """
+    current = current_generation(folder)
+    try:
+        kept = json.loads((current / _KEPT).read_text(encoding="utf-8")) if current else None
+    except FileNotFoundError:
+        return None
+    if kept is None or time.time() >= kept["until"] or not (folder / kept["generation"]).is_dir():
+        return None
+    return folder / kept["generation"], kept["until"]
+
+
+def collect_garbage(folder: Path) -> None:
+    """Delete generations that are neither current nor kept and that no reader holds. The caller holds the writer
+    lock."""
     for generation in folder.glob("gen-*"):
-        if generation != current:
+        if not _is_wanted(generation):
             _remove_unless_held(generation)
+
+
+def _is_wanted(generation: Path) -> bool:
+    kept = kept_generation(generation.parent)
+    return generation == current_generation(generation.parent) or (kept is not None and generation == kept[0])
 
 
 def release(generation: Path, lease: IO[bytes]) -> None:
@@ -205,7 +242,7 @@ def release(generation: Path, lease: IO[bytes]) -> None:
     reader that may write the generation, as the engine demands, but not the folder around it leaves it to that writer.
     """
     lease.close()
-    if current_generation(generation.parent) != generation:
+    if not _is_wanted(generation):
         _remove_unless_held(generation)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,9 @@ from ragkit.store.folder import (
     collect_garbage,
     current_generation,
     discard_building,
+    forget_kept,
     hold_current,
+    keep_current,
     publish,
     release,
     start_building,
@@ -93,6 +95,16 @@ class Edit:
             publish(self._folder)
         self.published = True
 
+    def keep_current(self, until: float) -> None:
+        """Keep the generation that this one replaces, until a time (seconds since 1970)."""
+        if self._embedded:
+            keep_current(self._folder, until)
+
+    def forget_kept(self) -> None:
+        """Keep no older generation: what is deleted from the index must not stay in it."""
+        if self._embedded:
+            forget_kept(self._folder)
+
     def discard(self) -> None:
         """Give up: an embedded index stays as it was."""
         self._close()
@@ -104,14 +116,22 @@ class Edit:
         self.manifest.close()
 
 
-def open_snapshot(config: Config) -> Snapshot:
-    """The index as it is now. Raises NoIndex when there is none."""
+def open_snapshot(config: Config, opened_with: Callable[[Manifest], Config] | None = None) -> Snapshot:
+    """The index as it is now. Raises NoIndex when there is none.
+
+    `opened_with` gives the config to open it with, by its manifest; what it raises is raised.
+    """
     folder = config.ingestion.store.path
     if is_served(config.ingestion.store):
         if not (folder / MANIFEST).exists():
             raise NoIndex(f"there is no index at {folder}", mend="run: ragkit index PATH")
-        store = _served_store(config)
         manifest = Manifest(folder / MANIFEST, mode="ro")
+        try:
+            config = config if opened_with is None else opened_with(manifest)
+            store = _served_store(config)
+        except BaseException:
+            manifest.close()
+            raise
         try:
             # What is not there reads as empty; with documents in the manifest that is a wrong name or a lost server.
             if manifest.totals()[1] and not store.exists():
@@ -128,7 +148,13 @@ def open_snapshot(config: Config) -> Snapshot:
 
     generation, lease = held
     manifest = Manifest(generation / MANIFEST, mode="immutable")
-    store = EdgeStore(generation / SHARD, config.retrieval.bm25, _question_weights(config))
+    try:
+        config = config if opened_with is None else opened_with(manifest)
+        store = EdgeStore(generation / SHARD, config.retrieval.bm25, _question_weights(config))
+    except BaseException:
+        manifest.close()
+        release(generation, lease)
+        raise
     # A reader that follows the index drops old snapshots while other threads may still search their stores.
     return Snapshot(store, manifest, generation.name, folder, weakref.finalize(store, release, generation, lease))
 

@@ -22,6 +22,8 @@ from ragkit.store.folder import (
     current_generation,
     discard_building,
     hold_current,
+    keep_current,
+    kept_generation,
     publish,
     release,
     start_building,
@@ -412,3 +414,49 @@ def test_a_reader_that_may_not_write_is_told_so(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(qdrant_edge, "EdgeShard", Shard)
     with pytest.raises(StoreError, match="the engine needs to write its files, even to search; give this"):
         EdgeStore(tmp_path, Bm25())
+
+
+def publish_keeping(folder: Path, text: str, until: float) -> Path:
+    (start_building(folder, fresh=True) / "text").write_text(text, encoding="utf-8")
+    keep_current(folder, until)
+    return publish(folder)
+
+
+def test_a_generation_is_kept_until_its_time_is_up(tmp_path: Path) -> None:
+    old = publish_text(tmp_path, "old")
+    until = time.time() + 3600
+    publish_keeping(tmp_path, "new", until)
+    publish_text(tmp_path, "newer")
+    collect_garbage(tmp_path)
+    assert kept_generation(tmp_path) == (old, until)
+    assert sorted(path.name for path in tmp_path.glob("gen-*")) == ["gen-000001", "gen-000003"]
+    publish_keeping(tmp_path, "newest", time.time() - 1)
+    assert kept_generation(tmp_path) is None
+    assert sorted(path.name for path in tmp_path.glob("gen-*")) == ["gen-000004"]
+
+
+def test_the_last_reader_leaves_what_is_kept_and_takes_what_is_not(tmp_path: Path) -> None:
+    publish_text(tmp_path, "old")
+    held = hold_current(tmp_path)
+    assert held is not None
+    publish_keeping(tmp_path, "new", time.time() + 3600)
+    release(*held)
+    assert held[0].exists()
+    current = hold_current(tmp_path)
+    assert current is not None
+    publish_keeping(tmp_path, "newest", time.time() - 1)
+    assert not held[0].exists()
+    assert current[0].exists()
+    release(*current)
+    assert not current[0].exists()
+
+
+def test_a_copy_can_be_made_of_the_generation_that_is_kept(tmp_path: Path) -> None:
+    publish_text(tmp_path, "old")
+    publish_keeping(tmp_path, "new", time.time() + 3600)
+    kept = kept_generation(tmp_path)
+    assert kept is not None
+    start_building(tmp_path, fresh=False, source=kept[0])
+    publish(tmp_path)
+    assert held_text(tmp_path) == "old"
+    assert current_generation(tmp_path) == tmp_path / "gen-000003"
