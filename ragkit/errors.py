@@ -59,6 +59,10 @@ class IndexMismatch(RagkitError):
     """The index on disk was built with other settings than the config asks for."""
 
 
+class IndexSwitched(IndexMismatch):
+    """The index was switched to other settings, from those that the config asks for."""
+
+
 class IndexLocked(RagkitError):
     """Another process is writing this index."""
 

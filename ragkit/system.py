@@ -7,22 +7,24 @@ print(rag.ask("How long is an RMA number valid?").text)
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
+from collections.abc import Generator as Yields
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ragkit.config.hashing import config_hash
 from ragkit.config.load import load_config
 from ragkit.config.schema import Config, Filter, Generation
 from ragkit.config.written_at import written_at
 from ragkit.embed import Embedder, make_embedder
-from ragkit.errors import ConfigError, IndexMismatch, ModelError
+from ragkit.errors import ConfigError, IndexMismatch, IndexSwitched, ModelError, RagkitError
 from ragkit.gateway.ledger import NOBODY, Payer
 from ragkit.rerank import Reranker, make_reranker
-from ragkit.store.open import Snapshot, open_snapshot
+from ragkit.store.open import Snapshot, is_served, open_snapshot
 
 if TYPE_CHECKING:
     from ragkit.ask import Stages
@@ -37,22 +39,39 @@ if TYPE_CHECKING:
     from ragkit.retrieve.query_transforms import Rewriter
     from ragkit.retrieve.retriever import Retrieved
     from ragkit.store import StoreReader
+    from ragkit.store.manifest import Manifest
     from ragkit.types import Answer, Document, ScoredChunk
 
     Opened = tuple[AnswerCache | None, str, Stages]
 
 Strategy = Literal["dense", "sparse", "hybrid"]
 
+_log = logging.getLogger("ragkit.index")
+
 
 class Ragkit:
     """Index, search and ask by one config. Models load at their first use; safe to use from several threads.
 
-    Readers follow the index: a search after another process has published a change sees that change.
+    Readers follow the index: a search after another process has published a change sees that change. Where
+    `ragkit index --blue-green` has switched it to another embedding model, or to other settings else, a system with
+    those of this index and its models takes the place of this one (`in_force`), once the models are loaded; until then
+    the index of before answers. The config and the models of one `Ragkit` are always those of the index that
+    `snapshot` gives. With `follow` False it stays with the settings of its config.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, follow: bool = True) -> None:
         self.config = config
         self.config_hash = config_hash(config)
+        # Blue-green switches do not exist for a store on a server.
+        self._follows = follow and not is_served(config.ingestion.store)
+        self._leader: Ragkit | None = None
+        self._in_force = self
+        self._others: list[Ragkit] = []
+        self._users = 0
+        self._going_over: threading.Thread | None = None
+        self._not_followed = ""
+        self._switching = threading.Lock()
+        self._settings: dict[str, Any] | None = None
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
         # Threads that come at once load a model once; the generator asks for the embedder while it holds the lock.
@@ -95,6 +114,11 @@ class Ragkit:
 
     def close(self) -> None:
         """Let go of the index, the ledger and the connections of endpoints. The object can be used again."""
+        self._arrive()
+        with self._switching:
+            others, self._others, self._in_force = self._others, [], self
+        for other in others:
+            other.close()
         with self._lock:
             if self._snapshot is not None:
                 self._snapshot.close()
@@ -121,6 +145,9 @@ class Ragkit:
         """Bring the index in line with files, folders, globs and `.jsonl` files, one or several; see `build_index`."""
         from ragkit.ingest.index import build_index
 
+        system = self if rebuild else self._now()
+        if system is not self:
+            return system.index(paths, retry=retry, wait_s=wait_s, progress=progress)
         self._let_go()
         return build_index(
             self.config,
@@ -145,6 +172,9 @@ class Ragkit:
         """
         from ragkit.ingest.delete import delete_documents
 
+        system = self._now()
+        if system is not self:
+            return system.delete(names, paths=paths, wait_s=wait_s)
         self._let_go()
         receipt = delete_documents(
             self.config, [names] if isinstance(names, str) else names, paths=_several(paths), wait_s=wait_s
@@ -181,9 +211,18 @@ class Ragkit:
     ) -> Retrieved:
         """`search` with its timings. Raises ConfigError for an empty question or a value that the config would not
         take."""
+        question = _readable(question)
+        self.follow()
+        with self.in_force() as system:
+            if system is not self:
+                return system.retrieve(question, top_k=top_k, strategy=strategy, filters=filters, rerank=rerank)
+            return self._retrieve(question, top_k, strategy, filters, rerank)
+
+    def _retrieve(
+        self, question: str, top_k: int | None, strategy: Strategy | None, filters: Sequence[Filter], rerank: bool
+    ) -> Retrieved:
         from ragkit.retrieve.retriever import retrieve
 
-        question = _readable(question)
         retrieval = self.config.retrieval
         if top_k is not None:
             retrieval = retrieval.changed({"top_k": top_k})
@@ -222,11 +261,12 @@ class Ragkit:
         from ragkit.types import Answer
 
         question, request = _readable(question), self._request(payer, task)
-        with self._looked_up(question, filters, payer, task, self._opened()) as found:
+        system, opened = self._captured()
+        with system._looked_up(question, filters, payer, task, opened) as found:
             if isinstance(found, Answer):
-                return self.spending.given(found, payer)
-            with self.spending.call(question, payer) as call:
-                answer = ask(question, self._within(call, found.stages, request), filters)
+                return system.spending.given(found, payer)
+            with system.spending.call(question, payer) as call:
+                answer = ask(question, system._within(call, found.stages, request), filters)
                 return call.noted(found.answered(answer, as_configured=not call.free))
 
     async def aask(
@@ -239,12 +279,12 @@ class Ragkit:
         from ragkit.types import Answer
 
         question, request = _readable(question), self._request(payer, task)
-        opened = await asyncio.to_thread(self._opened)
-        async with self._alooked_up(question, filters, payer, task, opened) as found:
+        system, opened = await asyncio.to_thread(self._captured)
+        async with system._alooked_up(question, filters, payer, task, opened) as found:
             if isinstance(found, Answer):
-                return await self.spending.agiven(found, payer)
-            async with self.spending.acall(question, payer) as call:
-                answer = await aask(question, self._within(call, found.stages, request), filters)
+                return await system.spending.agiven(found, payer)
+            async with system.spending.acall(question, payer) as call:
+                answer = await aask(question, system._within(call, found.stages, request), filters)
                 return call.noted(await found.aanswered(answer, as_configured=not call.free))
 
     def stream(
@@ -255,16 +295,16 @@ class Ragkit:
         from ragkit.types import Answer
 
         question, request = _readable(question), self._request(payer, task)
-        opened = self._opened()
+        system, opened = self._captured()
 
         def metered() -> Iterator[str | Answer]:
-            with self._looked_up(question, filters, payer, task, opened) as found:
+            with system._looked_up(question, filters, payer, task, opened) as found:
                 if isinstance(found, Answer):
                     yield found.text
-                    yield self.spending.given(found, payer)
+                    yield system.spending.given(found, payer)
                     return
-                with self.spending.call(question, payer) as call:
-                    for piece in stream(question, self._within(call, found.stages, request), filters):
+                with system.spending.call(question, payer) as call:
+                    for piece in stream(question, system._within(call, found.stages, request), filters):
                         if isinstance(piece, str):
                             yield piece
                         else:
@@ -282,14 +322,14 @@ class Ragkit:
         from ragkit.types import Answer
 
         question, request = _readable(question), self._request(payer, task)
-        opened = await asyncio.to_thread(self._opened)
-        async with self._alooked_up(question, filters, payer, task, opened) as found:
+        system, opened = await asyncio.to_thread(self._captured)
+        async with system._alooked_up(question, filters, payer, task, opened) as found:
             if isinstance(found, Answer):
                 yield found.text
-                yield await self.spending.agiven(found, payer)
+                yield await system.spending.agiven(found, payer)
                 return
-            async with self.spending.acall(question, payer) as call:
-                async for piece in astream(question, self._within(call, found.stages, request), filters):
+            async with system.spending.acall(question, payer) as call:
+                async for piece in astream(question, system._within(call, found.stages, request), filters):
                     if isinstance(piece, str):
                         yield piece
                     else:
@@ -299,7 +339,7 @@ class Ragkit:
         """The kept answers that come near a question, and what speaks against giving each again; [] without a cache."""
         from dataclasses import replace
 
-        cache, state, stages = self._opened()
+        _, (cache, state, stages) = self._captured()
         return [] if cache is None else cache.explain(replace(question, state=state), stages)
 
     def judge_cached(self, trace_id: str, right: bool | None, *, tenant: str = "") -> int:
@@ -312,19 +352,59 @@ class Ragkit:
 
     def document(self, name: str) -> Document | None:
         """A document of the index with its text, by its name; citations' offsets point into this text."""
-        manifest = self.snapshot().manifest
-        entry = manifest.find(name)
-        return manifest.document(entry.id) if entry else None
+        self.follow()
+        with self.in_force() as system:
+            manifest = system.snapshot().manifest
+            entry = manifest.find(name)
+            return manifest.document(entry.id) if entry else None
 
     def snapshot(self) -> Snapshot:
-        """The index as it is now. Raises NoIndex, and IndexMismatch if it was built with other settings."""
+        """The index as it is now; after a blue-green switch to other settings the last state with these, while it is
+        held. Raises NoIndex, and IndexMismatch if the index was built with other settings."""
         with self._lock:
-            if self._snapshot is None or not self._snapshot.is_current():
+            held = self._snapshot
+            if held is not None and held.is_current():
+                return held
+            try:
                 # The one before is not closed: another thread may be reading from it. It goes with its last user.
-                snapshot = open_snapshot(self.config)
-                self._check_settings(snapshot)
-                self._snapshot = snapshot
-            return self._snapshot
+                self._snapshot = open_snapshot(self.config, self._checked)
+                return self._snapshot
+            except IndexSwitched:
+                if held is None:
+                    raise
+        (self._leader or self)._go_over()
+        return held
+
+    def follow(self) -> None:
+        """Where no index is opened yet: open it, and go over to other settings at once if it was switched to them."""
+        if not self._follows or self._in_force._snapshot is not None:
+            return
+        with self._switching:
+            if self._in_force._snapshot is None:
+                try:
+                    self._put_in_force(*self._newest())
+                except RagkitError:
+                    return  # whoever needs the index is told why it cannot be opened
+
+    @contextmanager
+    def in_force(self) -> Yields[Ragkit]:
+        """This system, or the one that took its place when the index was switched to other settings.
+
+        Whatever is done with it in the block is of one index, and of the models and the config that belong to it.
+        """
+        if not self._follows:
+            yield self
+            return
+        with self._switching:
+            system = self._in_force
+            system._users += 1
+        try:
+            yield system
+        finally:
+            with self._switching:
+                system._users -= 1
+                if system._users == 0 and system is not self._in_force:
+                    system._let_go()
 
     @property
     def embedder(self) -> Embedder:
@@ -433,6 +513,11 @@ class Ragkit:
 
     def stages(self) -> Stages:
         """What `ragkit.ask` runs on, with the index as it is now."""
+        self.follow()
+        with self.in_force() as system:
+            return system._stages()
+
+    def _stages(self) -> Stages:
         from ragkit.ask import Stages
 
         snapshot = self.snapshot()
@@ -466,12 +551,18 @@ class Ragkit:
 
         return cache.aasked(Question(question, filters, payer.tenant, task, state), stages)
 
+    def _captured(self) -> tuple[Ragkit, Opened]:
+        """The system in force with what a question needs of it: all of one index, whatever is switched meanwhile."""
+        self.follow()
+        with self.in_force() as system:
+            return system, system._opened()
+
     def _opened(self) -> Opened:
         """The cache, the name of the state of the index, and the stages."""
         cache = self.cache
         # Before the stages, which may be of a later state: an entry may look older than it is, never newer.
         state = self.snapshot().state if cache is not None else ""
-        return cache, state, self.stages()
+        return cache, state, self._stages()
 
     def _request(self, payer: Payer, task: str | None) -> Request | None:
         """What is known of a request, from the moment on when it comes; None where there are no endpoints."""
@@ -502,14 +593,125 @@ class Ragkit:
 
         return generator.on_behalf_of(request) if isinstance(generator, RoutedGenerator) else generator
 
-    def _check_settings(self, snapshot: Snapshot) -> None:
-        from ragkit.ingest.settings import index_settings_of, refuse_other_settings
+    def _checked(self, manifest: Manifest) -> Config:
+        """The config, if the index was built with its settings. Raises IndexSwitched or IndexMismatch."""
+        from ragkit.ingest.settings import check_built_with, switched
 
         try:
-            refuse_other_settings(snapshot.manifest.meta("settings"), index_settings_of(self.config))
-        except IndexMismatch:
-            snapshot.close()
+            check_built_with(manifest, self._index_settings())
+        except IndexMismatch as error:
+            # Built anew by the settings that this process began with: there is a system for them.
+            if self._leader is not None and self._leader.has_settings(manifest):
+                raise switched(error) from None
             raise
+        return self.config
+
+    def _index_settings(self) -> dict[str, Any]:
+        from ragkit.ingest.settings import index_settings_of
+
+        if self._settings is None:
+            self._settings = index_settings_of(self.config)
+        return self._settings
+
+    def has_settings(self, manifest: Manifest) -> bool:
+        """Whether an index was built with the settings of the config."""
+        from ragkit.ingest.settings import differences
+
+        return not differences(manifest.meta("settings") or {}, self._index_settings())
+
+    def _go_over(self) -> None:
+        """Load the models of an index with other settings in the background, then let its system take the place of
+        this one. What fails is told once for each state of the index."""
+        with self._switching:
+            if not self._follows or self._going_over is not None:
+                return
+            from ragkit.store.folder import current_generation
+
+            state = str(current_generation(self.config.ingestion.store.path))
+            if state == self._not_followed:
+                return
+            self._going_over = threading.Thread(target=self._load_and_switch, args=(state,), name="follow", daemon=True)
+            self._going_over.start()
+
+    def _load_and_switch(self, state: str) -> None:
+        snapshot: Snapshot | None = None
+        try:
+            system, snapshot = self._newest()
+            system.embedder.embed_question("warm")
+            _ = system.reranker, system.generator, system.reader
+            system.warm_router()
+        except Exception as error:
+            if snapshot is not None:
+                snapshot.close()
+            self._not_followed = state
+            faulty = None if isinstance(error, RagkitError) else error
+            _log.error("the index was switched, and this process stays with the one before: %s", error, exc_info=faulty)
+        else:
+            with self._switching:
+                self._put_in_force(system, snapshot)
+        finally:
+            with self._switching:
+                self._going_over = None
+
+    def _put_in_force(self, system: Ragkit, snapshot: Snapshot) -> None:
+        """The caller holds `_switching`."""
+        with system._lock:
+            system._snapshot = snapshot
+        before, self._in_force = self._in_force, system
+        if before is not system:
+            _log.warning(
+                "the index was switched, and is searched with its own settings from here on (%s)", system.config_hash
+            )
+            if before._users == 0:
+                before._let_go()
+
+    def _newest(self) -> tuple[Ragkit, Snapshot]:
+        """The index as it is now, and the system with its settings. Raises as `snapshot` does, ConfigError where the
+        config does not go with those settings, and ModelError where their model is not here."""
+        found: list[Ragkit] = []
+
+        def chosen(manifest: Manifest) -> Config:
+            found.append(self._system_for(manifest))
+            return found[0].config
+
+        snapshot = open_snapshot(self.config, chosen)
+        return found[0], snapshot
+
+    def _system_for(self, manifest: Manifest) -> Ragkit:
+        from ragkit.ingest.settings import as_built
+
+        for system in (self, *self._others):
+            if system.has_settings(manifest):
+                return system
+        try:
+            self._checked(manifest)
+        except IndexSwitched:
+            other = Ragkit(as_built(self.config, manifest), follow=False)
+            other._leader = self
+            other._reranker, other._reader = self._reranker, self._reader
+            other._checked(manifest)
+            # Kept with its models to the end: a rollback needs them at once.
+            self._others.append(other)
+            return other
+        return self
+
+    def _now(self) -> Ragkit:
+        """The system in force for a change of the index, which cannot be made by the settings of before: where the
+        index was switched while this process searched it, the switch is waited for."""
+        if self._follows and self._in_force._snapshot is not None:
+            with self.in_force() as system:
+                try:
+                    system.snapshot()
+                except RagkitError:
+                    return system
+                self._arrive()
+        return self._in_force
+
+    def _arrive(self) -> None:
+        """Wait for the end of a switch that goes on."""
+        going_over = self._going_over
+        if going_over is not None:
+            going_over.join()
 
 
 def _several(paths: str | Path | Sequence[str | Path]) -> Sequence[str | Path]:

@@ -82,7 +82,8 @@ def run_suite(
     if concurrency < 1:
         raise ConfigError(f"concurrency is {concurrency}", mend="ask at least 1 question at a time")
     placed = placed_config(loaded, config)
-    with Ragkit(placed) as rag:
+    # Figures of one run are of one config, whatever the index is switched to meanwhile.
+    with Ragkit(placed, follow=False) as rag:
         notes = list(loaded.notes)
         if loaded.corpus:
             report = rag.index(list(loaded.corpus), wait_s=3600, progress=indexing)

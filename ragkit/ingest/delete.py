@@ -22,7 +22,8 @@ def delete_documents(
 ) -> Receipt:
     """Take documents out of the index by their names, or all that came from `paths`, there or not.
 
-    The receipt counts what is left of them, read back. Raises ConfigError for a name or a path that the index holds
+    The receipt counts what is left of them, read back; an older generation that was kept for a rollback goes, since it
+    holds them too. Raises ConfigError for a name or a path that the index holds
     nothing of, before anything is deleted.
     """
     with writer_lock(config.ingestion.store.path, wait_s):
@@ -34,6 +35,7 @@ def delete_documents(
             delete(edit, entries)
             reweigh(edit, None)
             deleted = {entry.name for entry in entries}
+            edit.forget_kept()
             edit.manifest.set_failures(item for item in edit.manifest.failures() if item.name not in deleted)
             edit.publish()
     return receipt_for(config, [entry.id for entry in entries])

@@ -31,11 +31,13 @@ from ragkit.ingest.parse import PLAIN_TYPES
 from ragkit.ingest.plan import Plan, plan_run, relative_root
 from ragkit.ingest.report import IndexReport, Stopwatch
 from ragkit.ingest.settings import (
+    built_with,
+    check_built_with,
+    differences,
     fitted_chunking,
     index_settings_of,
     parsers_after,
     read_with,
-    refuse_other_settings,
     token_counter_of,
 )
 from ragkit.ingest.topics import SentenceEncoder, make_sentence_encoder
@@ -68,11 +70,13 @@ def build_index(
     retry: bool = False,
     wait_s: float = 0.0,
     progress: Progress | None = None,
+    finish: Callable[[Edit], None] | None = None,
 ) -> IndexReport:
     """Bring the index in line with the sources and report what was done.
 
     `paths` default to `ingestion.sources`. `rebuild` makes everything anew, from `paths` and from all that the index
-    was made of; `retry` reads files again that could not be read before. Raises ConfigError, IndexMismatch (the index
+    was made of; `retry` reads files again that could not be read before. `finish` gets what is about to be published;
+    when it raises, the index stays as it was. Raises ConfigError, IndexMismatch (the index
     was built with other settings and `rebuild` is not set), IndexLocked (another run is writing, and waiting `wait_s`
     seconds did not help), StoreError and ModelError. Files that cannot be read are named in the report.
     """
@@ -82,7 +86,10 @@ def build_index(
     with writer_lock(config.ingestion.store.path, wait_s):
         with open_manifest(config) as manifest, watch.measure("scan"):
             if manifest is not None and not rebuild:
-                refuse_other_settings(manifest.meta("settings"), settings)
+                check_built_with(manifest, settings)
+            # A rebuild with the settings of the index changes nothing for who followed it to them.
+            kin = manifest is not None and not differences(manifest.meta("settings") or {}, settings)
+            before = manifest.meta("succeeds") if manifest is not None and kin else None
             plan = plan_run(config, paths, manifest, rebuild=rebuild, retry=retry)
             fresh = rebuild or manifest is None
             waiting = manifest is not None and manifest.without_vectors() > 0
@@ -96,11 +103,18 @@ def build_index(
                 if not config.ingestion.progressive:
                     run.fill(edit, None, progress)
                 edit.manifest.set_meta("settings", settings)
+                edit.manifest.set_meta("built_with", built_with(config))
+                edit.manifest.set_meta("succeeds", before)
+                if plan.gone:
+                    edit.forget_kept()
                 run.note_makers(edit)
                 edit.manifest.set_failures(
                     replace(failure, root=relative_root(failure.root, config.ingestion.store.path))
                     for failure in [*plan.remembered, *run.failed]
                 )
+                if finish is not None:
+                    with watch.measure("verify"):
+                        finish(edit)
                 with watch.measure("publish"):
                     edit.publish()
                 _forget_journals(config.ingestion.store.path)

@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ragkit.config.hashing import explain_difference, index_settings
-from ragkit.config.schema import Chunking, Config
+from ragkit.config.schema import Bm25, Chunking, Config, Embedding
 from ragkit.config.written_at import written_at
 from ragkit.embed import make_token_counter
 from ragkit.embed.models import check_dimensions, check_window, model_dimensions, model_folder, model_positions
 from ragkit.embed.tokens import TokenCounter
-from ragkit.errors import ConfigError, IndexMismatch
+from ragkit.errors import ConfigError, IndexMismatch, IndexSwitched
 from ragkit.ingest import sentences
 from ragkit.store import bm25
+
+if TYPE_CHECKING:
+    from ragkit.store.manifest import Manifest
 
 PARSER_VERSION = 3
 """Raise it when the same bytes begin to give other text, or the index another form: older ones are then refused."""
 
+_OF_THE_PROCESS = {"base_url", "api_key", "batch_size", "device", "timeout_s"}
 _UNRECORDED = {"ingestion.parsing.pdf_layout": True, "retrieval.sparse": "bm25"}
 
 
@@ -74,6 +78,89 @@ def differences(built: Mapping[str, Any], settings: Mapping[str, Any]) -> list[s
     A setting that older indexes do not record counts as its default there, which is what nearly all were built with.
     """
     return explain_difference({**_UNRECORDED, **built} if built else {}, settings)
+
+
+def built_with(config: Config) -> dict[str, Any]:
+    """What another process needs to open an index as this config does: the keys of `index_settings` as the config has
+    them (None for chunk sizes that it leaves out), and what questions are embedded with."""
+    return {
+        **index_settings(config),
+        "ingestion.embedding.query_prefix": config.ingestion.embedding.query_prefix,
+        "retrieval.sparse": config.retrieval.sparse,
+    }
+
+
+def as_built(config: Config, manifest: Manifest) -> Config:
+    """The config with the settings that an index was built with.
+
+    What is of this process stays: addresses, keys, devices, and everything that an index does not depend on. Of an
+    index that does not say what it was `built_with`, its `settings` do, and the prefixes of the catalogue. Raises
+    ConfigError where the rest of the config does not go with them.
+    """
+    built: dict[str, Any] = manifest.meta("built_with") or manifest.meta("settings") or {}
+
+    def section(prefix: str) -> dict[str, Any]:
+        return {key.removeprefix(prefix): value for key, value in built.items() if key.startswith(prefix)}
+
+    def given(prefix: str) -> dict[str, Any]:
+        return {name: value for name, value in section(prefix).items() if value is not None}
+
+    ingestion, retrieval = config.ingestion, config.retrieval
+    own = {name: getattr(ingestion.embedding, name) for name in _OF_THE_PROCESS & ingestion.embedding.model_fields_set}
+    sparse = built.get("retrieval.sparse", retrieval.sparse)
+    if sparse not in ("bm25", "splade", "both"):  # one index does for the latter two
+        sparse = retrieval.sparse if retrieval.sparse != "bm25" else "both"
+    return config.model_copy(
+        update={
+            "ingestion": ingestion.model_copy(
+                update={
+                    "embedding": Embedding.model_validate({**given("ingestion.embedding."), **own}),
+                    "chunking": Chunking.model_validate(given("ingestion.chunking.")),
+                    "parsing": ingestion.parsing.model_copy(update=section("ingestion.parsing.")),
+                }
+            ),
+            "retrieval": retrieval.changed(
+                {
+                    "bm25": Bm25.model_validate(given("retrieval.bm25.")),
+                    "sparse": sparse,
+                    "splade_model": built.get("retrieval.splade_model", retrieval.splade_model),
+                }
+            ),
+        }
+    )
+
+
+def succeeds(manifest: Manifest, settings: Mapping[str, Any]) -> bool:
+    """Whether an index took the place of one with these settings by `ragkit index --blue-green` or `--rollback`, so
+    that processes which have them may go over to it."""
+    before: list[dict[str, Any]] = manifest.meta("succeeds") or []
+    return any(not differences(each, settings) for each in before)
+
+
+def succession(old: Manifest, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """For the `succeeds` of an index with these settings that takes the place of an old one: the settings of that, and
+    of all that it took the place of."""
+    before: list[dict[str, Any]] = [*(old.meta("succeeds") or []), old.meta("settings") or {}]
+    return [each for number, each in enumerate(before) if differences(each, settings) and each not in before[:number]]
+
+
+def check_built_with(manifest: Manifest, settings: Mapping[str, Any]) -> None:
+    """Raise IndexSwitched or IndexMismatch, naming each difference, unless an index was built with these settings."""
+    try:
+        refuse_other_settings(manifest.meta("settings"), settings)
+    except IndexMismatch as error:
+        if succeeds(manifest, settings):
+            raise switched(error) from None
+        raise
+
+
+def switched(error: IndexMismatch) -> IndexSwitched:
+    """The same for an index that was switched to its settings: to build it anew would undo that."""
+    return IndexSwitched(
+        error.message,
+        mend="it was switched to them by `ragkit index --blue-green` or `--rollback`: put them into the config, or"
+        " switch back: ragkit index --rollback",
+    )
 
 
 def refuse_other_settings(built: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> None:

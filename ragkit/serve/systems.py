@@ -55,12 +55,13 @@ class Systems:
 
     @contextmanager
     def used(self) -> Generator[Ragkit]:
-        """The current system, kept open for as long as the block runs."""
+        """The current system, as the index has it now (`Ragkit.in_force`), kept open for as long as the block runs."""
         with self._lock:
             rag = self._current
             self._users[id(rag)] = self._users.get(id(rag), 0) + 1
         try:
-            yield rag
+            with rag.in_force() as system:
+                yield system
         finally:
             with self._lock:
                 self._users[id(rag)] -= 1
@@ -115,12 +116,13 @@ class Systems:
 def warmed(rag: Ragkit) -> Readiness:
     """Load what a question needs, and run the embedding model once."""
     try:
-        rag.embedder.embed_question("warm")
-        _ = rag.reranker, rag.generator
-        rag.warm_router()
         state = index_state(rag)
-        if state == "open":
-            _run_once(rag)
+        with rag.in_force() as system:
+            system.embedder.embed_question("warm")
+            _ = system.reranker, system.generator
+            system.warm_router()
+            if state == "open":
+                _run_once(system)
     except RagkitError as error:
         _log.error("the models cannot be loaded: %s", error)
         return Readiness()
@@ -140,7 +142,9 @@ def _run_once(rag: Ragkit) -> None:
 def index_state(rag: Ragkit) -> IndexState:
     """Whether the index can be read."""
     try:
-        rag.snapshot()
+        rag.follow()
+        with rag.in_force() as system:
+            system.snapshot()
     except NoIndex:
         return "none"
     except RagkitError as error:
