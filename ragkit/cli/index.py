@@ -28,6 +28,36 @@ def index(
     wait: Annotated[
         float, typer.Option("--wait", metavar="SECONDS", min=0, help="Wait for another indexer to finish.")
     ] = 0.0,
+    blue_green: Annotated[
+        bool,
+        typer.Option(
+            "--blue-green",
+            help="Build the index of this config beside the one that is searched, and switch when it is whole; the old"
+            " one is kept. Searches go on.",
+        ),
+    ] = False,
+    suite: Annotated[
+        Path | None,
+        typer.Option(
+            "--suite", metavar="FILE", help="blue-green: switch only if this suite shows no loss, else exit 1."
+        ),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            "--margin",
+            min=0,
+            max=1,
+            help="suite: the loss of nDCG@10 and of recall@10 that the lower bound of the difference may show; 0.05.",
+        ),
+    ] = None,
+    grace: Annotated[
+        float,
+        typer.Option("--grace", metavar="HOURS", min=0, help="blue-green, rollback: how long the other one is kept."),
+    ] = 24.0,
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Switch back to the index that a blue-green run kept.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Read documents into the index: only what is new, edited, moved or gone since the last time."""
@@ -35,6 +65,30 @@ def index(
     from ragkit.cli.progress import index_progress
     from ragkit.system import Ragkit
 
+    _check_together(paths, rebuild, retry, blue_green, suite, margin, rollback)
+    if rollback:
+        from ragkit.cli.blue_green import rollback as back
+
+        back(load(config, overrides), grace_s=grace * 3600, wait_s=wait, as_json=as_json)
+        return
+    if blue_green:
+        from ragkit.cli.blue_green import blue_green as switch
+
+        loaded = load(config, overrides)
+        report = switch(
+            loaded,
+            paths or (),
+            suite=suite,
+            margin=margin,
+            grace_s=grace * 3600,
+            retry=retry,
+            wait_s=wait,
+            as_json=as_json,
+            show=lambda report: _print_report(console(), report, loaded.ingestion.store.path),
+        )
+        if strict and (report.failures or report.warnings):
+            raise typer.Exit(1)
+        return
     with Ragkit(load(config, overrides)) as rag:
         with index_progress(quiet=as_json) as progress:
             report = rag.index(paths or (), rebuild=rebuild, retry=retry, wait_s=wait, progress=progress)
@@ -50,6 +104,24 @@ def index(
             console().print("The index is empty: name a folder that holds documents.")
     if strict and (report.failures or report.warnings):
         raise typer.Exit(1)
+
+
+def _check_together(
+    paths: list[str] | None,
+    rebuild: bool,
+    retry: bool,
+    blue_green: bool,
+    suite: Path | None,
+    margin: float | None,
+    rollback: bool,
+) -> None:
+    """Raise ConfigError for options of which one leaves the other without a meaning."""
+    from ragkit.errors import ConfigError
+
+    if rollback and (paths or rebuild or retry or blue_green):
+        raise ConfigError("--rollback reads no documents", mend="give it alone, or with --grace and --wait")
+    if not blue_green and (suite is not None or margin is not None):
+        raise ConfigError("--suite and --margin compare two indexes", mend="add --blue-green")
 
 
 def _print_report(screen: Console, report: IndexReport, folder: Path) -> None:
