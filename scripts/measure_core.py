@@ -2,6 +2,7 @@
 
     python scripts/measure_core.py startup
     python scripts/measure_core.py overhead CORPUS.jsonl     indexing against the bare model on the same chunks
+    python scripts/measure_core.py embed DATASET             ONNX Runtime against torch, one question at a time and 50
     python scripts/measure_core.py query [CHUNKS]            our share of a hybrid query, outside the embedding model
     python scripts/measure_core.py memory [DOCUMENTS]        peak memory of indexing these, and four times as many
     python scripts/measure_core.py plan [CHUNKS ...]         what `ragkit plan` foretells for these, and what there is
@@ -20,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +29,12 @@ from numpy.typing import NDArray
 
 from ragkit.capacity.plan import line_at, power_at
 from ragkit.capacity.trial import SIZES, points
-from ragkit.config.schema import Config
-from ragkit.embed import make_embedder
+from ragkit.config.schema import Config, Embedding
+from ragkit.embed import make_embedder, make_token_counter
+from ragkit.embed.models import found_model
+from ragkit.embed.onnx_encoder import OnnxEncoder
+from ragkit.embed.onnx_export import exported
+from ragkit.embed.torch_encoder import TorchEncoder
 from ragkit.ingest.index import build_index
 from ragkit.retrieve.retriever import retrieve
 from ragkit.store.open import open_snapshot
@@ -101,6 +107,51 @@ def overhead(corpus: Path) -> None:
                 f"ratio {ratios[-1]:.3f}"
             )
     print(f"median ratio {statistics.median(ratios):.3f} (from {min(ratios):.3f} to {max(ratios):.3f})")
+
+
+def embed(data: Path) -> None:
+    """Passages, questions one by one, and questions of 50 threads, by both ways of running the model, in turns.
+
+    `data` is in BEIR layout. Core-seconds beside wall seconds: on a busy machine they differ less from run to run.
+    """
+
+    def texts(name: str, most: int) -> list[str]:
+        lines = (data / name).read_text("utf-8").splitlines()[:most]
+        return [str(json.loads(line)["text"]) for line in lines]
+
+    passages, questions = texts("corpus.jsonl", 240), texts("queries.jsonl", 300)
+    found = found_model(Embedding().model)
+    exported_to = exported(found)
+    assert exported_to is not None
+    window = make_token_counter(Embedding()).window
+    encoders = {"ONNX": OnnxEncoder(found.folder, exported_to, window), "torch": TorchEncoder(found.folder, window)}
+    spent: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for turn in range(5):
+        for name, encoder in sorted(encoders.items(), reverse=bool(turn % 2)):
+
+            def one(text: str, encoder: OnnxEncoder | TorchEncoder = encoder) -> None:
+                encoder.encode([text])
+
+            one(questions[0])
+            for work in ("passages", "questions one by one", "questions of 50 threads"):
+                with ThreadPoolExecutor(50) as pool:
+                    wall, core = time.perf_counter(), time.process_time()
+                    if work == "passages":
+                        encoder.encode(passages)
+                    elif work == "questions one by one":
+                        for text in questions:
+                            one(text)
+                    else:
+                        list(pool.map(one, questions))
+                    took = (time.perf_counter() - wall, time.process_time() - core)
+                spent.setdefault((work, name), []).append(took)
+    for work in ("passages", "questions one by one", "questions of 50 threads"):
+        count = len(passages) if work == "passages" else len(questions)
+        for name in encoders:
+            wall, core = (statistics.median(each) / count * 1e3 for each in zip(*spent[work, name], strict=True))
+            print(f"{work:<24} {name:<6} {wall:6.1f} ms of wall, {core:6.1f} ms of a core each")
+        ratios = [mine[0] / theirs[0] for mine, theirs in zip(spent[work, "ONNX"], spent[work, "torch"], strict=True)]
+        print(f"  ONNX to torch, wall: {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f})")
 
 
 def query(count: int) -> None:
@@ -281,6 +332,8 @@ def main() -> None:
         startup()
     elif command == "overhead":
         overhead(Path(rest[0]))
+    elif command == "embed":
+        embed(Path(rest[0]))
     elif command == "query":
         query(int(rest[0]) if rest else 10_000)
     elif command == "memory":
