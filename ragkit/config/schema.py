@@ -142,6 +142,31 @@ class Bm25(Part):
     """Stop words and stemmer, as the engine names them."""
 
 
+class Cluster(Part):
+    """A Qdrant server of several nodes: how a collection is spread when it is made, and what is waited for.
+
+    What is left out is the server's to decide.
+    """
+
+    shards: int | None = runtime(None, ge=1, le=10_000, description="Parts of a new collection; one a node or more.")
+    replicas: int | None = runtime(None, ge=1, le=100, description="Copies of each part of a new collection.")
+    write_replicas: int | None = runtime(
+        None, ge=1, le=100, description="Copies that a write must reach before it counts; of a new collection."
+    )
+    ordering: Literal["weak", "medium", "strong"] | None = runtime(
+        None, description="Order of writes: strong sends all through the leader of a part."
+    )
+    consistency: Literal["majority", "quorum", "all"] | Annotated[int, Field(ge=1, le=100)] | None = runtime(
+        None, description="Copies that must agree on what is read: so many, majority, quorum or all."
+    )
+
+    @model_validator(mode="after")
+    def _writes_reach_copies(self) -> Cluster:
+        if self.write_replicas and self.write_replicas > (self.replicas or 1):
+            raise ValueError("write_replicas is more than there are replicas")
+        return self
+
+
 class Store(Part):
     backend: Literal["qdrant_edge", "qdrant", "pgvector"] = runtime(
         "qdrant_edge", description="Embedded engine, a Qdrant server, or PostgreSQL with pgvector."
@@ -163,6 +188,7 @@ class Store(Part):
         "ragkit", min_length=1, description="qdrant: name of the collection. pgvector: of the table."
     )
     timeout_s: float = runtime(30.0, gt=0, le=86_400, description="qdrant, pgvector: time limit of one call.")
+    cluster: Cluster = Cluster()
 
     @field_validator("collection")
     @classmethod

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
-from ragkit.config.schema import Bm25, Filter, Store
+from ragkit.config.schema import Bm25, Cluster, Filter, Store
 from ragkit.errors import ConfigError, MissingExtra, StoreError
 from ragkit.store import Hit, QuestionWeights, WeightedTerms
 from ragkit.store.bm25 import Bm25Encoder
@@ -72,6 +72,12 @@ class QdrantStore:
         self._bm25 = Bm25Encoder(bm25)
         self._splade = splade
         self._client = client or _connect(config)
+        cluster = config.cluster
+        # As keywords only where they are set: a client without a server takes none of them.
+        self._reading: dict[str, Any] = {} if cluster.consistency is None else {"consistency": _consistency(cluster)}
+        self._writing: dict[str, Any] = (
+            {} if cluster.ordering is None else {"ordering": models.WriteOrdering(cluster.ordering)}
+        )
         self._collection: _Collection | None = None
 
     def search(
@@ -98,7 +104,7 @@ class QdrantStore:
         if not requests:
             return [], []
         with explained(self._config):
-            answers = self._client.query_batch_points(self._name, requests)
+            answers = self._client.query_batch_points(self._name, requests, **self._reading)
         found = [[Hit(str(point.id), point.score) for point in answer.points] for answer in answers]
         return found[0] if vector is not None else [], found[-1] if indices else []
 
@@ -117,6 +123,7 @@ class QdrantStore:
                 limit=limit,
                 query_filter=_condition(filters),
                 with_payload=False,
+                **self._reading,
             )
         return [Hit(str(point.id), point.score) for point in found.points]
 
@@ -125,7 +132,7 @@ class QdrantStore:
         if not known or self._known() is None:
             return {}
         with explained(self._config):
-            records = self._client.retrieve(self._name, known, with_payload=True)
+            records = self._client.retrieve(self._name, known, with_payload=True, **self._reading)
         return {str(record.id): _chunk(record) for record in records}
 
     def vectors(self, chunk_ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
@@ -133,7 +140,9 @@ class QdrantStore:
         if not known or self._known() is None:
             return {}
         with explained(self._config):
-            records = self._client.retrieve(self._name, known, with_payload=False, with_vectors=[_DENSE])
+            records = self._client.retrieve(
+                self._name, known, with_payload=False, with_vectors=[_DENSE], **self._reading
+            )
         return _dense_vectors(records)
 
     def chunks_of(self, document_id: str) -> list[Chunk]:
@@ -192,7 +201,7 @@ class QdrantStore:
                     given[_SPLADE] = models.SparseVector(indices=tokens, values=weights)
                 points.append(models.PointStruct(id=chunk.id, vector=given, payload=payload))
             with explained(self._config):
-                self._client.upsert(self._name, points, wait=True)
+                self._client.upsert(self._name, points, wait=True, **self._writing)
 
     def delete_documents(self, document_ids: Sequence[str], keep: Mapping[str, Sequence[str]] | None = None) -> None:
         if not document_ids or self._known() is None:
@@ -201,7 +210,7 @@ class QdrantStore:
         must_not: list[Any] | None = [models.HasIdCondition(has_id=kept)] if kept else None
         condition = models.Filter(must=[_of_documents(document_ids)], must_not=must_not)
         with explained(self._config):
-            self._client.delete(self._name, models.FilterSelector(filter=condition), wait=True)
+            self._client.delete(self._name, models.FilterSelector(filter=condition), wait=True, **self._writing)
 
     def reweigh(self, average_length: float) -> None:
         for chunks in _batches(self.iter_chunks(), _PAGE):
@@ -209,7 +218,7 @@ class QdrantStore:
             points = [models.PointVectors(id=chunk_id, vector=given) for chunk_id, given in sparse if given]
             if points:
                 with explained(self._config):
-                    self._client.update_vectors(self._name, points, wait=True)
+                    self._client.update_vectors(self._name, points, wait=True, **self._writing)
 
     def iter_chunks(self) -> Iterator[Chunk]:
         for record in self._scroll(None):
@@ -257,6 +266,9 @@ class QdrantStore:
                 self._name,
                 vectors_config={_DENSE: dense},
                 sparse_vectors_config=sparse,
+                shard_number=self._config.cluster.shards,
+                replication_factor=self._config.cluster.replicas,
+                write_consistency_factor=self._config.cluster.write_replicas,
             )
         self._collection = _Collection(dimensions, set())
         self._index_field(self._collection, "document_id", models.PayloadSchemaType.KEYWORD)
@@ -290,11 +302,22 @@ class QdrantStore:
         while self._known() is not None:
             with explained(self._config):
                 records, offset = self._client.scroll(
-                    self._name, condition, limit=_PAGE, offset=offset, with_payload=True, with_vectors=vectors
+                    self._name,
+                    condition,
+                    limit=_PAGE,
+                    offset=offset,
+                    with_payload=True,
+                    with_vectors=vectors,
+                    **self._reading,
                 )
             yield from records
             if offset is None:
                 return
+
+
+def _consistency(cluster: Cluster) -> Any:
+    asked = cluster.consistency
+    return asked if isinstance(asked, int) or asked is None else models.ReadConsistencyType(asked)
 
 
 def _dense_vectors(records: Iterable[models.Record]) -> dict[str, NDArray[np.float32]]:

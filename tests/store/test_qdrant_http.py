@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from pydantic import SecretStr
 
-from ragkit.config.schema import Bm25, Filter, Store
+from ragkit.config.schema import Bm25, Cluster, Filter, Store
 from ragkit.errors import ConfigError, StoreError
 from ragkit.store import Hit
 from ragkit.store.payload import to_payload
@@ -87,6 +87,49 @@ def test_the_first_upsert_makes_the_collection(server: StandIn, store: QdrantSto
     assert point["payload"] == json.loads(json.dumps(to_payload(chunk)))
     assert point["vector"]["dense"] == [1.0] * 4
     assert len(point["vector"]["bm25"]["indices"]) == 1
+
+
+class TestCluster:
+    @pytest.fixture
+    def spread(self, server: StandIn) -> Iterator[QdrantStore]:
+        cluster = Cluster(shards=6, replicas=3, write_replicas=2, ordering="strong", consistency="majority")
+        opened = QdrantStore(settings_for(server.url).model_copy(update={"cluster": cluster}), Bm25())
+        yield opened
+        opened.close()
+
+    def test_a_collection_is_made_with_its_parts_and_copies(
+        self, server: StandIn, spread: QdrantStore, make_chunk: MakeChunk
+    ) -> None:
+        server.exists = False
+        spread.upsert([make_chunk(1, "amber")], np.ones((1, 4), dtype=np.float32), 1.0)
+        created = server.sent("PUT", "")[0].body
+        keys = ("shard_number", "replication_factor", "write_consistency_factor")
+        assert [created[key] for key in keys] == [6, 3, 2]
+
+    def test_every_read_and_write_says_what_it_waits_for(
+        self, server: StandIn, spread: QdrantStore, make_chunk: MakeChunk
+    ) -> None:
+        chunk = make_chunk(1, "amber")
+        spread.upsert([chunk], np.ones((1, 4), dtype=np.float32), 1.0)
+        spread.delete_documents(["d"])
+        spread.search(3, np.ones(4, dtype=np.float32), "amber")
+        spread.chunks([chunk.id])
+        spread.vectors([chunk.id])
+        spread.chunks_of("d")
+        written = [*server.sent("PUT", "/points"), *server.sent("POST", "/points/delete")]
+        read = [
+            *server.sent("POST", "/points/query/batch"),
+            *server.sent("POST", "/points"),
+            *server.sent("POST", "/points/scroll"),
+        ]
+        assert len(written) == 2
+        assert len(read) == 4
+        assert all("ordering=strong" in request.query for request in written)
+        assert all("consistency=majority" in request.query for request in read)
+
+    def test_a_write_cannot_reach_more_copies_than_there_are(self) -> None:
+        with pytest.raises(ValueError, match="write_replicas is more than there are replicas"):
+            Cluster(replicas=2, write_replicas=3)
 
 
 def test_fields_are_indexed_once(server: StandIn, store: QdrantStore, make_chunk: MakeChunk) -> None:
