@@ -16,9 +16,11 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -30,6 +32,12 @@ if TYPE_CHECKING:
 
 _FORMAT = 1
 _FARTHEST = 1e-4
+_CANNOT = 3
+_AGAIN_S = 3600.0
+# The package's folder goes last on the path: where it is site-packages, the standard library is before it.
+_PROGRAM = (
+    "import sys; sys.path.append(sys.argv[1]); from ragkit.embed.onnx_export import main; sys.exit(main(sys.argv[2:]))"
+)
 _MODEL, _NOTE = "model.onnx", "export.json"
 _PROBES = (
     "",
@@ -62,20 +70,40 @@ def exported(found: Found) -> Path | None:
 
 
 def why_not(found: Found) -> str | None:
-    """Why a model has no ONNX file, if that was tried; None if it has one or nothing was tried."""
-    return _note(_folder(found)).get("refused")
+    """Why a model has no ONNX file; None if it has one, or nothing was tried and nothing stands in its way."""
+    note = _note(_folder(found))
+    if reason := note.get("refused") or note.get("failed"):
+        return reason
+    there = next(folder for folder in (cache_folder(), *cache_folder().parents) if folder.exists())
+    return None if note or os.access(there, os.W_OK) else f"cannot write {there}, where it would be kept"
 
 
 def _note(folder: Path) -> dict[str, str]:
-    """What is known of an export: `sha256` if it is there and whole, `refused` if there cannot be one, else nothing."""
+    """What is known of an export: `sha256` if it is there and whole, `refused` if there cannot be one with the packages
+    that are installed, `failed` if it failed within the last hour for a reason that may pass, else nothing."""
     try:
         read: object = json.loads((folder / _NOTE).read_text("utf-8"))
         note = cast("dict[str, str]", read) if isinstance(read, dict) else {}
         if "sha256" in note:
             check_sha256(folder / _MODEL, note["sha256"])
+        elif note and (note.get("with") != _versions() or ("failed" in note and _long_ago(note))):
+            return {}
     except (OSError, ValueError, ModelError):
         return {}
     return note
+
+
+def _long_ago(note: dict[str, str]) -> bool:
+    return not 0 <= time.time() - float(note["at"]) < _AGAIN_S
+
+
+def _versions() -> str:
+    """What a failure depends on, beside the model."""
+    found: list[str] = []
+    for package in ("torch", "transformers", "sentence-transformers", "onnxruntime"):
+        with suppress(metadata.PackageNotFoundError):
+            found.append(f"{package} {metadata.version(package)}")
+    return ", ".join(found)
 
 
 def _folder(found: Found) -> Path:
@@ -84,14 +112,15 @@ def _folder(found: Found) -> Path:
 
 def _make(model: Path, folder: Path) -> None:
     """Put what there is to keep into `folder`: the export, or why there is none. Nothing if it was cut off."""
-    building = folder.with_name(f".{folder.name}.building")
-    shutil.rmtree(building, ignore_errors=True)  # what a killed process left
+    for left in folder.parent.glob(f".{folder.name}.building-*"):
+        shutil.rmtree(left, ignore_errors=True)  # by a killed process; its child may still write into it
+    building = folder.with_name(f".{folder.name}.building-{os.getpid()}")
     building.mkdir(parents=True)
-    package = Path(__file__).parents[2]
-    search = os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")]))
+    package = str(Path(__file__).parents[2])
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "ragkit.embed.onnx_export", str(model), str(building)],
-        env={**os.environ, "PYTHONPATH": search, "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"},
+        [sys.executable, "-P", "-c", _PROGRAM, package, str(model), str(building)],
+        env={**os.environ, "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"},
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
@@ -103,7 +132,9 @@ def _make(model: Path, folder: Path) -> None:
         for path in building.iterdir():
             path.unlink()
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        (building / _NOTE).write_text(json.dumps({"refused": reason[:300]}), "utf-8")
+        final = done.returncode == _CANNOT
+        note = {"refused" if final else "failed": reason[:300], "with": _versions(), "at": str(time.time())}
+        (building / _NOTE).write_text(json.dumps(note), "utf-8")
     publish(building, folder)
 
 
@@ -179,10 +210,13 @@ def _farthest(expected: Any, found: Any) -> float:
     return float(np.max(1 - np.sum(expected * found, axis=1) / np.maximum(lengths, 1e-12)))
 
 
-def main(arguments: Sequence[str]) -> None:
-    """`python -m ragkit.embed.onnx_export MODEL TO`"""
-    export(Path(arguments[0]), Path(arguments[1]))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def main(arguments: Sequence[str]) -> int:
+    """What the process of its own runs, with the model's folder and the one to write; its exit code."""
+    try:
+        export(Path(arguments[0]), Path(arguments[1]))
+    except (OSError, MemoryError, ImportError):
+        raise  # which another time may bring no more
+    except Exception as error:
+        print(f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}", file=sys.stderr)
+        return _CANNOT
+    return 0

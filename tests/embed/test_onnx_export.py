@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -93,16 +94,31 @@ class TestMaking:
         )
         maker = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
         deadline = time.monotonic() + 120
-        while not list(cache.glob(".*.building/*.onnx")) and time.monotonic() < deadline:
+        while not list(cache.glob(".*.building-*/*.onnx")) and time.monotonic() < deadline:
             time.sleep(0.01)
         os.killpg(maker.pid, signal.SIGKILL)
         maker.wait()
-        assert list(cache.glob(".*.building"))
+        assert list(cache.glob(".*.building-*"))
         assert not list(cache.glob("[!.]*"))
         model = exported(found)
         assert model is not None
         assert model.parent.parent == cache
         assert not list(cache.glob(".*"))
+
+    def test_a_failure_that_may_pass_is_tried_again_after_a_while_and_told_meanwhile(
+        self, cache: Path, found: Found, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
+        try:
+            assert exported(found) is None
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert why_not(found)
+        assert exported(found) is None
+        monkeypatch.setattr("ragkit.embed.onnx_export._AGAIN_S", 0.0)
+        assert exported(found) is not None
+        assert why_not(found) is None
 
     def test_a_damaged_one_is_made_again(self, cache: Path, found: Found) -> None:
         kept = cache_folder().parent / "kept"
@@ -116,7 +132,9 @@ class TestMaking:
         assert model.read_bytes() == kept.read_bytes()
 
 
-def test_a_model_that_cannot_be_exported_is_run_by_torch_and_tried_once(tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_exported_is_run_by_torch_and_tried_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
     from tokenizers import Tokenizer
@@ -133,3 +151,5 @@ def test_a_model_that_cannot_be_exported_is_run_by_torch_and_tried_once(tmp_path
     reason = why_not(found)
     assert reason
     assert "Error" in reason
+    monkeypatch.setattr("ragkit.embed.onnx_export._versions", lambda: "torch 99")
+    assert why_not(found) is None  # other packages may export it
