@@ -44,7 +44,8 @@ class Money:
 class CapacityPlan:
     """What the corpus and the questions need; times are core-seconds of this machine.
 
-    `disk_bytes` is one generation of the index and `disk_peak_bytes` two, which there are while one is changed.
+    `left_out` names what the config has and the plan does not reckon. `disk_bytes` is one generation of the index and
+    `disk_peak_bytes` two, which there are while one is changed.
     `memory_bytes` is what a replica needs at least; with `memory_cached_bytes` no search waits for the disk.
     """
 
@@ -63,6 +64,7 @@ class CapacityPlan:
     gpus: int
     machines_usd_month: float
     models_usd_month: tuple[Money, ...]
+    left_out: tuple[str, ...]
 
 
 def plan(config: Config, rates: Rates, documents: int, qps: float, assumed: Assumed) -> CapacityPlan:
@@ -72,7 +74,8 @@ def plan(config: Config, rates: Rates, documents: int, qps: float, assumed: Assu
     trials.
     """
     chunks = round(documents * rates.chunks / rates.documents)
-    disk = round(line_at([(each.chunks, each.disk_bytes) for each in rates.points], chunks))
+    stored = line_at([(each.chunks, each.disk_bytes) for each in rates.points], chunks)
+    disk = round(stored + documents * rates.manifest_bytes)
     index_bytes = round(line_at([(each.chunks, each.memory_bytes) for each in rates.points], chunks))
     seconds = {"search": power_at([(each.chunks, each.search_s) for each in rates.points], chunks), **rates.question_s}
     memory = rates.base_bytes + index_bytes
@@ -100,7 +103,27 @@ def plan(config: Config, rates: Rates, documents: int, qps: float, assumed: Assu
         models_usd_month=tuple(
             _money(config, each, tokens, qps, assumed) for each in generations if each.backend == "openai"
         ),
+        left_out=left_out(config),
     )
+
+
+def left_out(config: Config) -> tuple[str, ...]:
+    """What of the config costs something and is in no figure.
+
+    >>> from ragkit.config.schema import Config
+    >>> left_out(Config())
+    ()
+    """
+    retrieval, embedding = config.retrieval, config.ingestion.embedding
+    parts = {
+        "SPLADE vectors (retrieval.sparse)": retrieval.sparse != "bm25",
+        "an embedding API (ingestion.embedding)": embedding.backend == "openai",
+        "a reranking service (retrieval.reranking)": retrieval.reranking.backend == "http",
+        "retrieval.transforms": bool(retrieval.transforms),
+        "retrieval.feedback": retrieval.feedback.method != "none",
+        "answers of routing.endpoints, each reckoned as if it gave all": bool(config.routing.endpoints),
+    }
+    return tuple(name for name, there in parts.items() if there)
 
 
 def prompt_tokens(config: Config, rates: Rates) -> int:

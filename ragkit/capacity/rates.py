@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 from ragkit.capacity.trial import SIZES, Point, anonymous_bytes, points
 from ragkit.errors import ConfigError
+from ragkit.store.folder import MANIFEST
+from ragkit.system import Ragkit
 
 if TYPE_CHECKING:
-    from ragkit.system import Ragkit
+    from ragkit.config.schema import Config
     from ragkit.types import Chunk
 
 _SAMPLE = 2000
@@ -29,7 +31,8 @@ Doing = Callable[[str], None]
 class Rates:
     """Times are core-seconds: of one core, summed over all that worked.
 
-    `documents` and `chunks` are those of the user's index; `chunk_tokens` their mean; `embed_s` of embedding a chunk, 0
+    `documents` and `chunks` are those of the user's index; `chunk_tokens` their mean, `manifest_bytes` what a document
+    takes beside its chunks; `embed_s` of embedding a chunk, 0
     for an API. `question_s` by stage: `embed`, `rerank`, `generate` (all 0 where an API does it). `base_bytes` is the
     memory of a process with its models loaded and no index. `points` are trials of the store.
     """
@@ -37,6 +40,7 @@ class Rates:
     documents: int
     chunks: int
     chunk_tokens: float
+    manifest_bytes: float
     embed_s: float
     question_s: dict[str, float]
     base_bytes: int
@@ -44,19 +48,26 @@ class Rates:
     cores: int
 
 
-def measure(rag: Ragkit, sizes: Sequence[int] = (), doing: Doing = lambda _: None) -> Rates:
+def measure(config: Config, sizes: Sequence[int] = (), doing: Doing = lambda _: None) -> Rates:
     """Measure all of it: half a minute or more, most of it for the trial indexes, which lie in a temporary folder.
 
     Raises:
         ConfigError: The store is no embedded one, or the index holds nothing.
         NoIndex: There is no index of which to learn how documents become chunks.
     """
-    if rag.config.ingestion.store.backend != "qdrant_edge":
+    if config.ingestion.store.backend != "qdrant_edge":
         raise ConfigError(
             "a plan is measured on the embedded store, not on a server",
             mend="plan with: --set ingestion.store.backend=qdrant_edge, over an index of a part of the documents",
         )
-    sizes = sizes or SIZES
+    # Questions of a measurement are nobody's: they neither cost a budget nor are kept as answers.
+    unpaid = {"costs": config.costs.model_copy(update={"ledger": None, "budgets": []})}
+    uncached = {"cache": config.cache.model_copy(update={"mode": "off"})}
+    with Ragkit(config.model_copy(update=unpaid | uncached)) as rag:
+        return _measured(rag, sizes or SIZES, doing)
+
+
+def _measured(rag: Ragkit, sizes: Sequence[int], doing: Doing) -> Rates:
     snapshot = rag.snapshot()
     documents, count, tokens, _ = snapshot.manifest.totals()
     sample = list(islice(snapshot.store.iter_chunks(), _SAMPLE))
@@ -73,7 +84,8 @@ def measure(rag: Ragkit, sizes: Sequence[int] = (), doing: Doing = lambda _: Non
             found.append(point)
             doing(f"store: a trial index of {sizes[min(number, len(sizes) - 1)]:,} chunks")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Rates(documents, count, tokens / count, embed_s, question_s, base, tuple(found), cores)
+    manifest = (snapshot.folder / snapshot.generation / MANIFEST).stat().st_size / documents
+    return Rates(documents, count, tokens / count, manifest, embed_s, question_s, base, tuple(found), cores)
 
 
 def _model_seconds(rag: Ragkit, sample: Sequence[Chunk]) -> tuple[float, dict[str, float]]:

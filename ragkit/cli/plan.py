@@ -30,17 +30,20 @@ def plan(
 ) -> None:
     """Memory, disk, replicas, GPUs and dollars a month, from a measurement of half a minute over your index."""
     from dataclasses import asdict
+    from math import isfinite
 
     from ragkit.capacity.plan import Assumed
     from ragkit.capacity.plan import plan as reckon
     from ragkit.capacity.rates import measure
     from ragkit.cli.printing import steps
-    from ragkit.system import Ragkit
+    from ragkit.errors import ConfigError
 
     loaded = load(config, sets)
     assumed = Assumed(utilisation, answer_tokens, gpu_tokens)
-    with Ragkit(loaded) as rag, steps(quiet=as_json) as doing:
-        rates = measure(rag, doing=doing)
+    if not isfinite(qps):
+        raise ConfigError(f"--qps {qps} is no number of questions", mend="give one such as 5")
+    with steps(quiet=as_json) as doing:
+        rates = measure(loaded, doing=doing)
     needed = reckon(loaded, rates, documents, qps, assumed)
     if as_json:
         print_json({"plan": asdict(needed), "measured": asdict(rates), "assumed": asdict(assumed)})
@@ -80,10 +83,13 @@ def _print(needed: CapacityPlan, rates: Rates, assumed: Assumed, usd_per_hour: f
         rate = f"{assumed.gpu_tokens_per_s:,.0f} tokens a second, {assumed.answer_tokens} of an answer (assumed)"
         table.add_row("GPU", f"{needed.gpus}, {needed.gpu_s_per_question:.2f} s a question", rate)
     machines = f"costs.machine_usd_per_hour {usd_per_hour:g}, 730 hours"
-    table.add_row("machines a month", f"${needed.machines_usd_month:,.2f}", machines)
+    price = f"${needed.machines_usd_month:,.2f}" if usd_per_hour else "no price set"
+    table.add_row("machines a month", price, machines)
     for money in needed.models_usd_month:
         price = "unpriced" if money.usd is None else f"${money.usd:,.2f}"
         table.add_row(f"{clean(money.name)} a month", price, f"{assumed.answer_tokens} tokens of an answer (assumed)")
+    for part in needed.left_out:
+        table.add_row("not reckoned", part, "")
     console().print(table)
 
 

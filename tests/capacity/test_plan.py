@@ -15,6 +15,7 @@ RATES = Rates(
     documents=100,
     chunks=400,
     chunk_tokens=100.0,
+    manifest_bytes=500.0,
     embed_s=0.02,
     question_s={"embed": 0.01, "rerank": 0.0, "generate": 0.05},
     base_bytes=300_000_000,
@@ -44,7 +45,8 @@ def test_searches_that_seem_to_become_quicker_are_taken_to_stay_as_they_are() ->
 def test_a_corpus_of_documents_like_those_indexed() -> None:
     found = plan(Config(), RATES, documents=10_000, qps=10, assumed=Assumed(utilisation=0.5))
     assert found.chunks == 40_000
-    assert found.disk_bytes == 161_000_000
+    assert found.disk_bytes == 161_000_000 + 10_000 * 500
+    assert found.left_out == ()
     assert found.memory_bytes == 306_000_000
     assert found.memory_cached_bytes == found.memory_bytes + found.disk_bytes
     assert found.index_core_s == pytest.approx(40_000 * 0.021)
@@ -74,6 +76,11 @@ def test_a_model_behind_an_api_is_priced_by_its_tokens() -> None:
     assert money.usd == pytest.approx(each * 3600 * 730, rel=1e-6)
     unknown = config.model_copy(update={"costs": Config().costs})
     assert plan(unknown, RATES, 10_000, 1, Assumed()).models_usd_month[0].usd is None
+
+
+def test_what_is_not_reckoned_is_named() -> None:
+    config = Config.model_validate({"retrieval": {"sparse": "both"}})
+    assert plan(config, RATES, 10_000, 1, Assumed()).left_out == ("SPLADE vectors (retrieval.sparse)",)
 
 
 def test_a_model_on_a_gpu_takes_its_seconds() -> None:

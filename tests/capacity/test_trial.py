@@ -50,15 +50,22 @@ def test_growth_is_foretold(tmp_path: Path) -> None:
 @pytest.mark.integration
 def test_a_system_is_measured_on_its_own_index(tmp_path: Path) -> None:
     config = Config.model_validate(
-        {"ingestion": {"store": {"path": str(tmp_path / "index")}, "embedding": {"device": "cpu"}}}
+        {
+            "ingestion": {"store": {"path": str(tmp_path / "index")}, "embedding": {"device": "cpu"}},
+            "costs": {"ledger": str(tmp_path / "ledger.sqlite")},
+            "cache": {"mode": "exact", "path": str(tmp_path / "cache.sqlite")},
+        }
     )
+    with pytest.raises(NoIndex):
+        measure(config, sizes=(200, 400))
     with Ragkit(config) as rag:
-        with pytest.raises(NoIndex):
-            measure(rag, sizes=(200, 400))
         rag.index(SAMPLES / "guides")
-        told: list[str] = []
-        rates = measure(rag, sizes=(200, 400), doing=told.append)
-    assert (rates.documents, len(rates.points)) == (rag.snapshot().manifest.totals()[0], 2)
+        documents = rag.snapshot().manifest.totals()[0]
+    told: list[str] = []
+    rates = measure(config, sizes=(200, 400), doing=told.append)
+    assert (rates.documents, len(rates.points)) == (documents, 2)
+    assert rates.manifest_bytes > 0
+    assert not list(tmp_path.glob("*.sqlite"))
     assert rates.embed_s > 0
     assert rates.question_s["embed"] > 0
     assert rates.question_s["generate"] > 0
@@ -68,4 +75,4 @@ def test_a_system_is_measured_on_its_own_index(tmp_path: Path) -> None:
 def test_a_server_is_not_measured() -> None:
     config = Config.model_validate({"ingestion": {"store": {"backend": "qdrant", "url": "http://127.0.0.1:1"}}})
     with pytest.raises(ConfigError, match="measured on the embedded store"):
-        measure(Ragkit(config))
+        measure(config)
