@@ -215,12 +215,11 @@ def test_a_local_server_needs_no_key_and_gets_none_from_the_environment(
 
 def test_pieces_come_before_the_answer_is_complete(server: Server) -> None:
     server.reply = events(*STREAM, pause_s=0.3)
-    started = time.monotonic()
     stream = generator(server).stream("How long?", RESULTS)
     assert next(stream) == "It lasts 10 hours "
-    assert time.monotonic() - started < 1.0
+    came = time.monotonic()
     assert isinstance(list(stream)[-1], Generated)
-    assert time.monotonic() - started > 1.0
+    assert time.monotonic() - came > 0.25  # pieces that had waited for one another would come at once
 
 
 def test_azure_has_its_own_address_and_header(server: Server) -> None:
