@@ -22,7 +22,13 @@ def index(
     ] = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make everything anew, from all it was made of.")] = False,
+    rebuild: Annotated[
+        bool,
+        typer.Option(
+            "--rebuild", help="Make everything anew, from all it was made of; vectors of equal texts are kept."
+        ),
+    ] = False,
+    embed_again: Annotated[bool, typer.Option("--embed-again", help="With --rebuild: keep no vectors either.")] = False,
     retry: Annotated[bool, typer.Option("--retry", help="Read files again that failed before.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on any failure or warning.")] = False,
     wait: Annotated[
@@ -66,6 +72,10 @@ def index(
     from ragkit.system import Ragkit
 
     _check_together(paths, rebuild, retry, blue_green, suite, margin, rollback)
+    if embed_again and not rebuild:
+        from ragkit.errors import ConfigError
+
+        raise ConfigError("--embed-again says what --rebuild does", mend="give both")
     if rollback:
         from ragkit.cli.blue_green import rollback as back
 
@@ -91,7 +101,9 @@ def index(
         return
     with Ragkit(load(config, overrides)) as rag:
         with index_progress(quiet=as_json) as progress:
-            report = rag.index(paths or (), rebuild=rebuild, retry=retry, wait_s=wait, progress=progress)
+            report = rag.index(
+                paths or (), rebuild=rebuild, embed_again=embed_again, retry=retry, wait_s=wait, progress=progress
+            )
         folder = rag.config.ingestion.store.path
     if as_json:
         print_json(report.as_dict())
@@ -143,6 +155,10 @@ def _print_report(screen: Console, report: IndexReport, folder: Path) -> None:
             f"{report.embedded:,} embedded, {report.reused:,} known from before"
             + (f", {report.repeated:,} repeated" if report.repeated else ""),
         )
+    elif report.embedded:
+        table.add_row("embedded", f"{counted(report.embedded, 'chunk')} that waited for a vector")
+    if report.without_vectors:
+        table.add_row("without vectors", f"{counted(report.without_vectors, 'chunk')}, found by their words only")
     if report.left_out:
         left = ", ".join(counted(count, kind) for kind, count in sorted(report.left_out.items()))
         links = " (ingestion.follow_symlinks: true follows links)" if report.left_out["link"] else ""

@@ -67,6 +67,7 @@ def statistics(snapshot: Snapshot) -> dict[str, Any]:
         "documents": documents,
         "chunks": chunks,
         "tokens": tokens,
+        "without_vectors": snapshot.manifest.without_vectors(),
         "by_type": dict(Counter(_type(entry.name) for entry in entries).most_common()),
         "settings": snapshot.manifest.meta("settings") or {},
         "parsers": snapshot.manifest.meta("parsers") or [],
@@ -157,7 +158,8 @@ def _print_statistics(screen: Console, whole: dict[str, Any]) -> None:
     types = ", ".join(f"{count:,} {kind}" for kind, count in whole["by_type"].items())
     counts = (
         counted(whole["documents"], "document"),
-        counted(whole["chunks"], "chunk"),
+        counted(whole["chunks"], "chunk")
+        + (f" ({whole['without_vectors']:,} without a vector yet)" if whole["without_vectors"] else ""),
         counted(whole["tokens"], "token"),
     )
     facts = {

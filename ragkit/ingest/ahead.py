@@ -1,57 +1,70 @@
-"""Work that goes on in a thread while its results are used, a bounded number of them ahead."""
+"""Work that goes on in a thread while its results are used, a bounded amount of it ahead."""
 
 from __future__ import annotations
 
-import queue
 import threading
-from collections.abc import Generator, Iterable
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
 T = TypeVar("T")
 
-_LOOK_S = 0.1
+_PATIENCE_S = 1.0
+"""How long leaving early waits for the item that is being made; the thread ends with it in any case."""
 
 
-def ahead(items: Iterable[T], most: int = 1) -> Generator[T]:
-    """The same items, made in a thread of their own; while one is used up to `most` wait and one more is being made.
+def ahead(items: Iterable[T], most: int, size_of: Callable[[T], int]) -> Generator[T]:
+    """The same items in their order, made in a thread of their own.
 
-    What making an item raises is raised here, in its turn. When the generator is closed the thread ends with the item
-    that it makes, and `items`, if it is a generator, is closed in it.
+    Those that wait are together of size `most` at most, or one that is larger; one more is being made. What making an
+    item raises is raised here, in its turn. When this generator is closed the thread ends with the item that it makes,
+    and `items`, if it is a generator, is closed in it.
 
-    >>> list(ahead(n * n for n in range(4)))
+    >>> list(ahead((n * n for n in range(4)), most=2, size_of=lambda square: 1))
     [0, 1, 4, 9]
     """
-    made: queue.Queue[tuple[T] | BaseException | None] = queue.Queue(maxsize=most)
-    unwanted = threading.Event()
-
-    def put(result: tuple[T] | BaseException | None) -> None:
-        while not unwanted.is_set():
-            try:
-                made.put(result, timeout=_LOOK_S)
-                return
-            except queue.Full:
-                continue
+    turn = threading.Condition()
+    waiting: deque[tuple[T, int]] = deque()
+    size, ended, unwanted = 0, False, False
+    error: BaseException | None = None
 
     def make() -> None:
+        nonlocal size, ended, error
         try:
             for item in items:
-                put((item,))
-                if unwanted.is_set():
-                    break
-            put(None)
-        except BaseException as error:
-            put(error)
+                own = size_of(item)
+                with turn:
+                    turn.wait_for(lambda: unwanted or not waiting or size + own <= most)  # noqa: B023
+                    if unwanted:
+                        break
+                    waiting.append((item, own))
+                    size += own
+                    turn.notify_all()
+        except BaseException as raised:
+            error = raised
         finally:
             if isinstance(items, Generator):
                 items.close()
+            with turn:
+                ended = True
+                turn.notify_all()
 
     thread = threading.Thread(target=make, name="ahead", daemon=True)
     thread.start()
     try:
-        while (result := made.get()) is not None:
-            if isinstance(result, BaseException):
-                raise result
-            yield result[0]
+        while True:
+            with turn:
+                turn.wait_for(lambda: waiting or ended)
+                if not waiting:
+                    break
+                item, own = waiting.popleft()
+                size -= own
+                turn.notify_all()
+            yield item
+        if error is not None:
+            raise error
     finally:
-        unwanted.set()
-        thread.join()
+        with turn:
+            unwanted = True
+            turn.notify_all()
+        thread.join(_PATIENCE_S)

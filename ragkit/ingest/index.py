@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from ragkit.config.schema import Chunking, Config
 from ragkit.embed import Embedder, make_embedder
-from ragkit.embed.models import embedded_by
+from ragkit.embed.models import embedded_by, model_dimensions, model_folder
 from ragkit.embed.splade import make_splade, weighed_by
 from ragkit.embed.tokens import TokenCounter
 from ragkit.errors import ParseError
 from ragkit.ingest.ahead import ahead
-from ragkit.ingest.batches import in_batches
+from ragkit.ingest.batches import BATCH_CHUNKS, in_batches
 from ragkit.ingest.carry import keep_vectors
 from ragkit.ingest.chunk import chunk_document
 from ragkit.ingest.delete import receipt_for
@@ -55,6 +55,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_SEVERAL = "several"
+_MIXED = (
+    "holds vectors of two models: the files of the model that its config names have changed; to embed all by one: "
+    "ragkit index --rebuild"
+)
+
+
 class Progress(Protocol):
     """Told how far the work is: `done` of `total` documents, and how many chunks were embedded so far."""
 
@@ -67,6 +74,7 @@ def build_index(
     *,
     embedder: Embedder | None = None,
     rebuild: bool = False,
+    embed_again: bool = False,
     retry: bool = False,
     wait_s: float = 0.0,
     progress: Progress | None = None,
@@ -75,10 +83,12 @@ def build_index(
     """Bring the index in line with the sources and report what was done.
 
     `paths` default to `ingestion.sources`. `rebuild` makes everything anew, from `paths` and from all that the index
-    was made of; `retry` reads files again that could not be read before. `finish` gets what is about to be published;
-    when it raises, the index stays as it was. Raises ConfigError, IndexMismatch (the index
-    was built with other settings and `rebuild` is not set), IndexLocked (another run is writing, and waiting `wait_s`
-    seconds did not help), StoreError and ModelError. Files that cannot be read are named in the report.
+    was made of; vectors of texts that stay are kept, unless `embed_again`. `retry` reads files again that could not be
+    read before. `finish` gets what is about to be published; when it raises, the index stays as it was.
+
+    Raises ConfigError, IndexMismatch (the index was built with other settings and `rebuild` is not set), IndexLocked
+    (another run is writing, and waiting `wait_s` seconds did not help), StoreError and ModelError. Files that cannot be
+    read are named in the report.
     """
     watch = Stopwatch()
     settings = index_settings_of(config)
@@ -96,7 +106,9 @@ def build_index(
         report = IndexReport.of_plan(plan, rebuilt=rebuild)
         if fresh or waiting or not plan.is_empty:
             run = _Run(config, tokens, embedder or make_embedder(config.ingestion.embedding), report, watch)
-            if rebuild:
+            if embed_again:
+                _forget_journals(config.ingestion.store.path)
+            elif rebuild:
                 run.keep_vectors()
             with editing(config, fresh=fresh) as edit:
                 run.bring_in(edit, plan, progress)
@@ -107,7 +119,7 @@ def build_index(
                 edit.manifest.set_meta("succeeds", before)
                 if plan.gone:
                     edit.forget_kept()
-                run.note_makers(edit)
+                run.note_makers(edit, fresh=fresh)
                 edit.manifest.set_failures(
                     replace(failure, root=relative_root(failure.root, config.ingestion.store.path))
                     for failure in [*plan.remembered, *run.failed]
@@ -116,15 +128,16 @@ def build_index(
                     with watch.measure("verify"):
                         finish(edit)
                 with watch.measure("publish"):
-                    edit.publish()
-                _forget_journals(config.ingestion.store.path)
+                    edit.publish(keep_journals=config.ingestion.progressive)
             if config.ingestion.progressive:
                 run.fill_in_parts(progress)
+            _forget_journals(config.ingestion.store.path)
         else:
             _clear_up(config.ingestion.store.path)
     if plan.gone:
         report.receipt = receipt_for(config, [entry.id for entry in plan.gone])
     with open_manifest(config) as manifest:
+        report.without_vectors = manifest.without_vectors() if manifest else 0
         return report.finished(watch, manifest.totals() if manifest else (0, 0, 0, 0))
 
 
@@ -156,13 +169,13 @@ class _Run:
         with closing(self._journal()) as journal, self._splade_of_run(edit, plan) as splade:
             vectors = RunEmbedder(self._embedder, journal, _of_before(edit, plan, edit.store.vectors_of))
             words_first = self._config.ingestion.progressive
-            dimensions = self._embedder.embed_passages(["a"]).shape[1] if words_first and plan.to_parse() else 0
+            dimensions = self._dimensions() if words_first and plan.to_parse() else 0
             average: float | None = edit.manifest.meta("average_length")
             written_with: float | None = None
             total, before = len(plan.to_parse()), 0
             # Parsing and chunking go on while the model runs, which leaves them a core now and then.
-            with closing(ahead(in_batches(self._chunked(plan), lambda item: len(item.chunks)))) as batches:
-                for batch in batches:
+            with closing(ahead(self._chunked(plan), BATCH_CHUNKS, _size)) as documents:
+                for batch in in_batches(documents, _size):
                     chunks = [chunk for item in batch for chunk in item.chunks]
 
                     def told(share: float, before: int = before, here: int = len(batch)) -> None:
@@ -212,6 +225,7 @@ class _Run:
             splade = RunEmbedder(encoder, splade_journal, {}) if encoder and splade_journal else None
             fill(edit, vectors, splade, until, progress)
             self._report.embedded += vectors.embedded
+            self._report.reused += vectors.reused
             self._report.repeated += vectors.repeated
 
     def fill_in_parts(self, progress: Progress | None) -> None:
@@ -221,9 +235,16 @@ class _Run:
             with editing(self._config, fresh=False) as edit:
                 self.fill(edit, time.monotonic() + seconds, progress)
                 with self._watch.measure("publish"):
-                    edit.publish()
-            _forget_journals(self._config.ingestion.store.path)
+                    edit.publish(keep_journals=True)
             seconds *= 2
+
+    def _dimensions(self) -> int:
+        """How long vectors will be; without asking the model, where its files or the config say so."""
+        embedding = self._config.ingestion.embedding
+        known = embedding.dimensions
+        if embedding.backend == "sentence_transformers":
+            known = known or model_dimensions(model_folder(embedding.model))
+        return known or self._embedder.embed_passages(["a"]).shape[1]
 
     def keep_vectors(self) -> None:
         """Before everything is made anew: what the index holds need not be embedded again where its text stays."""
@@ -236,10 +257,15 @@ class _Run:
             if manifest is not None:
                 keep_vectors(self._config, manifest, journal, splade)
 
-    def note_makers(self, edit: Edit) -> None:
+    def note_makers(self, edit: Edit, *, fresh: bool) -> None:
         """Keep by which models the vectors were made, and the versions of the parser; tell of a second one of those."""
-        edit.manifest.set_meta("embedded_by", self._embedded_by)
-        edit.manifest.set_meta("splade_by", self._splade_by)
+        for key, this in (("embedded_by", self._embedded_by), ("splade_by", self._splade_by)):
+            before = edit.manifest.meta(key)
+            if fresh or before == this:
+                edit.manifest.set_meta(key, this)
+            elif before is not None:
+                edit.manifest.set_meta(key, _SEVERAL)
+                self._report.warnings.append(("the index", _MIXED))
         versions, warning = parsers_after(edit.manifest.meta("parsers") or [], used=self._used_parser)
         edit.manifest.set_meta("parsers", versions)
         if warning:
@@ -282,6 +308,10 @@ class _Run:
             warnings = [*parsed.warnings, *metadata_changes(parsed.metadata)]
             self._report.add(plan.change_of(source), document, chunks, warnings)
             yield Chunked(document, relative_root(source.root, folder), chunks)
+
+
+def _size(item: Chunked) -> int:
+    return len(item.chunks)
 
 
 def _of_before(

@@ -80,7 +80,7 @@ class IndexReport:
 
     `new`, `edited` and `moved` documents got in. `parsed` sources were looked into, with or without success. Of the
     distinct chunk texts `embedded` went through the model and `reused` were known from before; `repeated` stood more
-    than once. `left_out` are links and special files, by kind.
+    than once; `without_vectors` chunks of the index have none yet. `left_out` are links and special files, by kind.
     """
 
     new: int = 0
@@ -100,6 +100,7 @@ class IndexReport:
     embedded: int = 0
     reused: int = 0
     repeated: int = 0
+    without_vectors: int = 0
     receipt: Receipt | None = None
     documents: int = 0
     chunks: int = 0

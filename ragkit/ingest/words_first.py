@@ -31,7 +31,9 @@ def known_rows(
     them. A text counts as known if both are."""
     dense = vectors.known(texts)
     sparse = splade.known(texts) if splade else {}
+    # What is known of others stays in the journals until their turn comes.
     both = {text for text in dense if splade is None or text in sparse}
+    vectors.reused += len(both)
     none = np.full(dimensions, np.nan, dtype=np.float32)
     rows = [dense[text] if text in both else none for text in texts]
     nothing = np.zeros((2, 0), dtype=np.float32)

@@ -166,8 +166,11 @@ def discard_building(folder: Path) -> None:
     shutil.rmtree(folder / _BUILDING, ignore_errors=True)
 
 
-def publish(folder: Path) -> Path:
-    """Make the finished `building` current: sync it, rename it, and switch `CURRENT` by another rename."""
+def publish(folder: Path, *, keep_journals: bool = False) -> Path:
+    """Make the finished `building` current: sync it, rename it, and switch `CURRENT` by another rename.
+
+    The journals of embeddings have done their work then, unless the run goes on with them.
+    """
     building = folder / _BUILDING
     for path in sorted(building.rglob("*")):
         if path.is_file() or path.is_dir():
@@ -185,8 +188,9 @@ def publish(folder: Path) -> Path:
     sync(pointer)
     pointer.replace(folder / _CURRENT)
     sync(folder)
-    for journal in folder.glob(f"{VECTORS}*"):
-        journal.unlink()
+    if not keep_journals:
+        for journal in folder.glob(f"{VECTORS}*"):
+            journal.unlink()
     collect_garbage(folder)
     return target
 

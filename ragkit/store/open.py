@@ -87,12 +87,12 @@ class Edit:
     _embedded: bool
     published: bool = False
 
-    def publish(self) -> None:
-        """Put everything on disk and make it what readers open."""
+    def publish(self, *, keep_journals: bool = False) -> None:
+        """Put everything on disk and make it what readers open; `keep_journals` as of `folder.publish`."""
         self.store.finish()
         self._close()
         if self._embedded:
-            publish(self._folder)
+            publish(self._folder, keep_journals=keep_journals)
         self.published = True
 
     def keep_current(self, until: float) -> None:

@@ -36,6 +36,16 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 SAMPLES = Path(__file__).parents[2] / "eval" / "samples"
 
 
+def damage(config: Config, file: str) -> None:
+    """Other bytes at the beginning of a file, in every segment of the index."""
+    folder = config.ingestion.store.path / generation(config) / SHARD / "segments"
+    found = list(folder.glob(f"*/{file}"))
+    assert found
+    for path in found:
+        with path.open("r+b") as opened:
+            opened.write(os.urandom(min(path.stat().st_size, 1 << 16)))
+
+
 class TestIncremental:
     def test_the_first_run_brings_in_everything(self, config: Config, docs: Path, watched: Watched) -> None:
         report = build_index(config, [docs], embedder=watched)
@@ -292,6 +302,43 @@ class TestSettings:
         shutil.rmtree(config.ingestion.store.path / generation(config) / SHARD)
         report = build_index(config, rebuild=True, embedder=watched)
         assert (report.documents, report.embedded) == (4, first.embedded)
+
+    @pytest.mark.parametrize("file", ["payload_storage/page_0.dat", "payload_storage/tracker.dat"])
+    def test_a_rebuild_mends_damage_that_shows_when_chunks_are_read(
+        self, config: Config, docs: Path, watched: Watched, file: str
+    ) -> None:
+        build_index(config, [docs], embedder=watched)
+        damage(config, file)
+        report = build_index(config, rebuild=True, embedder=watched)
+        assert (report.documents, report.embedded + report.reused) == (4, report.chunks)
+
+    def test_a_rebuild_keeps_no_vector_that_is_damaged(
+        self, config: Config, docs: Path, watched: Watched, contents: Callable[[Config], Contents]
+    ) -> None:
+        build_index(config, [docs], embedder=watched)
+        before = contents(config)
+        damage(config, "vector_storage-dense/vectors/chunk_0.mmap")
+        assert build_index(config, rebuild=True, embedder=watched).embedded > 0
+        assert contents(config).differences(before) == []
+
+    def test_a_rebuild_can_be_told_to_embed_again(self, config: Config, docs: Path, watched: Watched) -> None:
+        first = build_index(config, [docs], embedder=watched)
+        assert build_index(config, rebuild=True, embed_again=True, embedder=watched).embedded == first.embedded
+
+    def test_vectors_of_two_models_are_told_of_and_not_kept(
+        self, config: Config, docs: Path, watched: Watched, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "model"
+        shutil.copytree(model_folder(config.ingestion.embedding.model), folder)
+        embedding = config.ingestion.embedding.model_copy(update={"model": str(folder)})
+        own = config.model_copy(update={"ingestion": config.ingestion.model_copy(update={"embedding": embedding})})
+        build_index(own, [docs], embedder=watched)
+        (folder / "config.json").write_text((folder / "config.json").read_text("utf-8") + "\n", "utf-8")
+        write(docs / "e.md", "E", "pump")
+        [(name, warning)] = build_index(own, [docs], embedder=watched).warnings
+        assert (name, "vectors of two models" in warning) == ("the index", True)
+        report = build_index(own, rebuild=True, embedder=watched)
+        assert (report.embedded, report.reused, report.warnings) == (report.chunks, 0, [])
 
     def test_deleting_works_under_other_settings(
         self,
