@@ -10,24 +10,18 @@ database. All that is set is set for the transaction: the state of a connection 
 
 from __future__ import annotations
 
-import os
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ragkit.errors import MissingExtra, RagkitError
+from ragkit.errors import RagkitError
 from ragkit.gateway.ledger import Transaction
+from ragkit.postgres import SETTINGS, Connection, Pool
 from ragkit.service import quoted, shown_url
 
-try:
-    import psycopg
-    from psycopg.conninfo import conninfo_to_dict
-    from psycopg.pq import TransactionStatus
-except ImportError:  # also where psycopg finds no libpq
-    raise MissingExtra("psycopg", "postgres") from None
+import psycopg  # isort: skip - after what says which extra it is of
+from psycopg.conninfo import conninfo_to_dict  # isort: skip
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -73,19 +67,6 @@ LOCK TABLE accounts IN {} MODE
 _BESIDE_OTHERS = _STEP.format("ROW EXCLUSIVE").encode()
 _ALONE = _STEP.format("SHARE ROW EXCLUSIVE").encode()
 _READ = b"BEGIN READ ONLY; SET LOCAL search_path = ragkit"
-_CONNECTIONS = 8
-"""Most of a process; more threads wait for one another."""
-_SETTINGS = {
-    "application_name": "ragkit",
-    "client_encoding": "utf8",
-    "connect_timeout": 5,
-    # A server that vanished without a word is noticed within half a minute.
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 25_000,
-}
-"""What the address may set otherwise."""
 _PAUSE_S = 0.1
 
 
@@ -100,12 +81,12 @@ class PostgresDatabase:
     def __init__(self, address: str, password: SecretStr | None) -> None:
         self._place = shown_url(address)
         self._secret = password.get_secret_value() if password is not None else ""
-        self._start()
         try:
             given = conninfo_to_dict(address)
         except psycopg.Error as error:
             raise self._fault(error) from None
-        self._settings: dict[str, Any] = _SETTINGS | given | ({"password": self._secret} if self._secret else {})
+        secret = {"password": self._secret} if self._secret else {}
+        self._pool = Pool({**SETTINGS, "connect_timeout": 5, **given, **secret}, self._prepare)
         self._has_tables = False
 
     def within(self, step: Callable[[Transaction], T], *, alone: bool = False, patience_s: float = 0.0) -> T:
@@ -116,23 +97,15 @@ class PostgresDatabase:
 
     def close(self) -> None:
         """Close the connections that are not in use."""
-        with suppress(IndexError):
-            while True:
-                self._idle.pop().close()
+        self._pool.close()
 
-    def _start(self) -> None:
-        """Begin without connections: in the constructor, and in a process that was forked off."""
-        self._process = os.getpid()
-        self._idle: deque[psycopg.Connection] = deque()
-        self._room = threading.BoundedSemaphore(_CONNECTIONS)
-
-    def _in_transaction(self, begin: bytes, step: Callable[[psycopg.Connection], T], patience_s: float = 0.0) -> T:
+    def _in_transaction(self, begin: bytes, step: Callable[[Connection], T], patience_s: float = 0.0) -> T:
         ends = time.monotonic() + patience_s
         first = True
         while True:
             connection = None
             try:
-                with self._connection() as connection:
+                with self._pool.connection() as connection:
                     return _committed(connection, begin, step)
             except psycopg.Error as error:
                 lost = connection is not None and connection.closed
@@ -145,36 +118,10 @@ class PostgresDatabase:
                     raise self._fault(error) from None
             time.sleep(_PAUSE_S)
 
-    @contextmanager
-    def _connection(self) -> Generator[psycopg.Connection]:
-        """One that is idle, or a new one."""
-        if self._process != os.getpid():
-            # Those of the process before must be neither used nor closed here: it goes on with them.
-            _LEFT_BEHIND.append(self._idle)
-            self._start()
-        with self._room:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                connection = self._connected()
-            try:
-                yield connection
-            finally:
-                if connection.info.transaction_status == TransactionStatus.IDLE:
-                    self._idle.append(connection)
-                else:  # lost, or left by Ctrl-C: the server undoes what was begun
-                    connection.close()
-
-    def _connected(self) -> psycopg.Connection:
-        connection = psycopg.connect(**self._settings, autocommit=True, prepare_threshold=None)
-        try:
-            if not self._has_tables:
-                _make_tables(connection)
-                self._has_tables = True
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+    def _prepare(self, connection: Connection) -> None:
+        if not self._has_tables:
+            _make_tables(connection)
+            self._has_tables = True
 
     def _fault(self, error: psycopg.Error) -> RagkitError:
         return RagkitError(
@@ -183,11 +130,7 @@ class PostgresDatabase:
         )
 
 
-_LEFT_BEHIND: list[object] = []
-"""What a forked process must keep and not touch."""
-
-
-def _committed(connection: psycopg.Connection, begin: bytes, step: Callable[[psycopg.Connection], T]) -> T:
+def _committed(connection: Connection, begin: bytes, step: Callable[[Connection], T]) -> T:
     try:
         connection.execute(begin)
         # What gives no rows is sent along with what comes after it: while a step has its accounts, others wait.
@@ -201,7 +144,7 @@ def _committed(connection: psycopg.Connection, begin: bytes, step: Callable[[psy
     return done
 
 
-def _make_tables(db: psycopg.Connection) -> None:
+def _make_tables(db: Connection) -> None:
     if db.execute("SELECT to_regclass('ragkit.holds')").fetchone() != (None,):
         return
     with db.transaction():
@@ -214,7 +157,7 @@ def _make_tables(db: psycopg.Connection) -> None:
 class _Step:
     """A transaction."""
 
-    def __init__(self, db: psycopg.Connection) -> None:
+    def __init__(self, db: Connection) -> None:
         self._db = db
 
     def rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:

@@ -1,5 +1,4 @@
-"""Connections to a PostgreSQL server, shared by the threads of a process: a read is one statement, a change one
-transaction.
+"""Reads and changes of a PostgreSQL server: a read is one statement, a change one transaction.
 
 All that is set is set for the transaction, so that the state of a connection does not matter, nor a pooler between.
 """
@@ -7,39 +6,20 @@ All that is set is set for the transaction, so that the state of a connection do
 from __future__ import annotations
 
 import math
-import os
-import threading
-from collections import deque
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.pq import TransactionStatus
 
 from ragkit.config.schema import Store
 from ragkit.errors import ConfigError
+from ragkit.postgres import SETTINGS, Connection, Pool
 from ragkit.store.pgvector_faults import explained
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
-Connection = psycopg.Connection[Row]
-
-_CONNECTIONS = 8
-"""Most of a process; more threads wait for one another."""
-_SETTINGS = {
-    "application_name": "ragkit",
-    "client_encoding": "utf8",
-    # A server that vanished without a word is noticed within half a minute.
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 25_000,
-}
-"""What the address may set otherwise."""
-_LEFT_BEHIND: list[object] = []
-"""What a forked process must keep and not touch: those of the process before, which goes on with them."""
 
 
 class Connections:
@@ -54,10 +34,10 @@ class Connections:
             )
         with explained(config):
             given = conninfo_to_dict(config.url or "")
-        self._settings: dict[str, Any] = {**_SETTINGS, "connect_timeout": max(2, math.ceil(config.timeout_s)), **given}
+        settings: dict[str, Any] = {**SETTINGS, "connect_timeout": max(2, math.ceil(config.timeout_s)), **given}
         if config.password is not None and config.password.get_secret_value():
-            self._settings["password"] = config.password.get_secret_value()
-        self._start()
+            settings["password"] = config.password.get_secret_value()
+        self._pool = Pool(settings)
 
     def rows(
         self, query: bytes, values: Mapping[str, Any] | None = None, settings: Mapping[str, object] | None = None
@@ -93,14 +73,7 @@ class Connections:
 
     def close(self) -> None:
         """Close the connections that are not in use."""
-        with suppress(IndexError):
-            while True:
-                self._idle.pop().close()
-
-    def _start(self) -> None:
-        self._process = os.getpid()
-        self._idle: deque[Connection] = deque()
-        self._room = threading.BoundedSemaphore(_CONNECTIONS)
+        self._pool.close()
 
     def _set(self, connection: Connection, settings: Mapping[str, object] | None) -> None:
         wanted = {"statement_timeout": math.ceil(self._config.timeout_s * 1000), **(settings or {})}
@@ -124,22 +97,10 @@ class Connections:
 
     @contextmanager
     def _connection(self) -> Generator[Connection]:
-        if self._process != os.getpid():
-            _LEFT_BEHIND.append(self._idle)
-            self._start()
-        with self._room:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                connection = psycopg.connect(**self._settings, autocommit=True, prepare_threshold=None)
+        with self._pool.connection() as connection:
             try:
                 yield connection
             except BaseException:
                 with suppress(psycopg.Error):  # of a connection that is lost
                     connection.execute(b"ROLLBACK")
                 raise
-            finally:
-                if connection.info.transaction_status == TransactionStatus.IDLE:
-                    self._idle.append(connection)
-                else:  # lost, or left by Ctrl-C: the server undoes what was begun
-                    connection.close()
