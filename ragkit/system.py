@@ -12,6 +12,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from collections.abc import Generator as Yields
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -266,10 +267,10 @@ class Ragkit:
         system, opened = self._captured()
         with system._looked_up(question, filters, payer, task, opened) as found:
             if isinstance(found, Answer):
-                return system.spending.given(found, payer)
+                return system._told(system.spending.given(found, payer))
             with system.spending.call(question, payer) as call:
                 answer = ask(question, system._within(call, found.stages, request), filters)
-                return call.noted(found.answered(answer, as_configured=not call.free))
+                return system._told(call.noted(found.answered(answer, as_configured=not call.free)))
 
     async def aask(
         self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY, task: str | None = None
@@ -284,10 +285,10 @@ class Ragkit:
         system, opened = await asyncio.to_thread(self._captured)
         async with system._alooked_up(question, filters, payer, task, opened) as found:
             if isinstance(found, Answer):
-                return await system.spending.agiven(found, payer)
+                return system._told(await system.spending.agiven(found, payer))
             async with system.spending.acall(question, payer) as call:
                 answer = await aask(question, system._within(call, found.stages, request), filters)
-                return call.noted(await found.aanswered(answer, as_configured=not call.free))
+                return system._told(call.noted(await found.aanswered(answer, as_configured=not call.free)))
 
     def stream(
         self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY, task: str | None = None
@@ -303,14 +304,14 @@ class Ragkit:
             with system._looked_up(question, filters, payer, task, opened) as found:
                 if isinstance(found, Answer):
                     yield found.text
-                    yield system.spending.given(found, payer)
+                    yield system._told(system.spending.given(found, payer))
                     return
                 with system.spending.call(question, payer) as call:
                     for piece in stream(question, system._within(call, found.stages, request), filters):
                         if isinstance(piece, str):
                             yield piece
                         else:
-                            yield call.noted(found.answered(piece, as_configured=not call.free))
+                            yield system._told(call.noted(found.answered(piece, as_configured=not call.free)))
 
         return metered()
 
@@ -328,14 +329,19 @@ class Ragkit:
         async with system._alooked_up(question, filters, payer, task, opened) as found:
             if isinstance(found, Answer):
                 yield found.text
-                yield await system.spending.agiven(found, payer)
+                yield system._told(await system.spending.agiven(found, payer))
                 return
             async with system.spending.acall(question, payer) as call:
                 async for piece in astream(question, system._within(call, found.stages, request), filters):
                     if isinstance(piece, str):
                         yield piece
                     else:
-                        yield call.noted(await found.aanswered(piece, as_configured=not call.free))
+                        yield system._told(call.noted(await found.aanswered(piece, as_configured=not call.free)))
+
+    def _told(self, answer: Answer) -> Answer:
+        """The answer, with a note where the index that it is from has no vectors for a part of its chunks."""
+        lacking = self.snapshot().manifest.lacking_vectors()
+        return replace(answer, notes=(*answer.notes, lacking)) if lacking else answer
 
     def explain_cache(self, question: CacheQuestion) -> list[Verdict]:
         """The kept answers that come near a question, and what speaks against giving each again; [] without a cache."""

@@ -41,7 +41,7 @@ def ask(
     from rich.text import Text
 
     from ragkit.cli.fields import note_unknown_fields
-    from ragkit.cli.printing import FAINT, command_line, console, timing_line, warm_up, without_vectors_line
+    from ragkit.cli.printing import FAINT, command_line, console, timing_line, warm_up
     from ragkit.generate.answerability import least_confidence
     from ragkit.store.filters import parse_filter
     from ragkit.system import Ragkit
@@ -58,7 +58,7 @@ def ask(
             answer = _streamed(screen, rag, question, conditions, task)
         else:
             answer = rag.ask(question, filters=conditions, task=task)
-        least, lacking = least_confidence(rag.config.generation), without_vectors_line(rag)
+        least = least_confidence(rag.config.generation)
     if answer.refused:
         _print_refusal(screen, answer, least)
         if answer.results:
@@ -71,8 +71,6 @@ def ask(
     screen.print()
     for note in answer.notes:
         screen.print(Text(f"note: {note}", style="yellow"))
-    if lacking is not None:
-        screen.print(lacking)
     screen.print(Text(_made_by(answer), style=FAINT))
     screen.print(timing_line(dict(answer.timings_ms), load_ms))
 

@@ -156,14 +156,6 @@ def warm_up(rag: Ragkit, *, quiet: bool) -> float:
     return (perf_counter() - began) * 1e3
 
 
-def without_vectors_line(rag: Ragkit) -> Text | None:
-    """How much of the index has no vectors yet, where that is so."""
-    manifest = rag.snapshot().manifest
-    without, chunks = manifest.without_vectors(), manifest.totals()[1]
-    said = f"{without:,} of {chunks:,} chunks have no vector yet and are found by their words only"
-    return Text(f"{said}; ragkit index goes on with them", style=FAINT) if without else None
-
-
 def timing_line(timings_ms: dict[str, float], load_ms: float) -> Text:
     """One faint line: milliseconds by stage, those that take any."""
     parts = [f"{stage} {ms:,.0f} ms" for stage, ms in timings_ms.items() if ms >= 1 or stage == "total"]

@@ -56,8 +56,10 @@ def search(
     as_json: JsonOption = False,
 ) -> None:
     """Find the passages that match a question."""
+    from rich.text import Text
+
     from ragkit.cli.fields import note_unknown_fields
-    from ragkit.cli.printing import command_line, console, term_reader, timing_line, warm_up, without_vectors_line
+    from ragkit.cli.printing import FAINT, command_line, console, term_reader, timing_line, warm_up
     from ragkit.store.filters import parse_filter
     from ragkit.system import Ragkit
 
@@ -68,7 +70,8 @@ def search(
         load_ms = 0.0 if sparse_only else warm_up(rag, quiet=as_json)
         found = rag.retrieve(question, top_k=top_k, strategy=strategy, filters=conditions, rerank=rerank)
         bm25 = rag.config.retrieval.bm25
-        without, lacking = rag.snapshot().manifest.without_vectors(), without_vectors_line(rag)
+        manifest = rag.snapshot().manifest
+        without, lacking = manifest.without_vectors(), manifest.lacking_vectors()
     timings = {**found.timings_ms, "total": sum(found.timings_ms.values())}
     if as_json:
         results = [_result(result, explain) for result in found.results]
@@ -78,7 +81,7 @@ def search(
         return
     screen = console()
     if lacking is not None:
-        screen.print(lacking)
+        screen.print(Text(lacking, style=FAINT))
     if explain:
         _print_queries(screen, found.queries)
     if not found.results:

@@ -190,6 +190,16 @@ class Manifest:
         """How many chunks belong to documents that wait for vectors: these are found by their words only."""
         return self.meta("without_vectors") or 0
 
+    def lacking_vectors(self) -> str | None:
+        """In words how many chunks have no vector yet; None where all have one."""
+        without = self.without_vectors()
+        if not without:
+            return None
+        return (
+            f"{without:,} of {self.totals()[1]:,} chunks have no vector yet and are found by their words only; "
+            "ragkit index goes on with them"
+        )
+
     def set_root(self, document_id: str, root: str) -> None:
         self._db.execute("UPDATE documents SET root = ? WHERE id = ?", (root, document_id))
 

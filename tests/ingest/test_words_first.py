@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import signal
@@ -18,6 +19,7 @@ from ragkit.ingest.batches import in_batches
 from ragkit.ingest.index import build_index
 from ragkit.store.folder import VECTORS
 from ragkit.store.open import open_manifest, open_snapshot
+from ragkit.system import Ragkit
 from tests.ingest.indexing import RECURSIVE, Contents, ReportedFault, Watched, generation, write
 
 if TYPE_CHECKING:
@@ -186,6 +188,23 @@ def test_a_rebuild_keeps_vectors_too(progressive: Config, docs: Path, embedder: 
     first = build_index(progressive, [docs], embedder=embedder)
     report = build_index(progressive, rebuild=True, embedder=embedder)
     assert (report.embedded, report.reused) == (0, first.chunks)
+
+
+def test_answers_say_that_vectors_are_missing(progressive: Config, docs: Path, embedder: Embedder) -> None:
+    def fail() -> None:
+        raise ReportedFault
+
+    with pytest.raises(ReportedFault):
+        build_index(progressive, [docs], embedder=Interrupted(embedder, fail))
+    with Ragkit(progressive) as rag:
+        question = "Who checks it every morning?"
+        notes = [rag.ask(question).notes, asyncio.run(rag.aask(question)).notes]
+        notes += [piece.notes for piece in rag.stream(question) if not isinstance(piece, str)]
+        rag.index([docs])
+        assert rag.ask(question).notes == ()
+    said = [note for [note] in notes]
+    assert len(said) == 3
+    assert all("have no vector yet and are found by their words only" in note for note in said)
 
 
 def test_chunks_that_an_edit_leaves_as_they_are_keep_their_vectors(
