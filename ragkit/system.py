@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ragkit.store.manifest import Manifest
     from ragkit.types import Answer, Document, ScoredChunk
 
-    Opened = tuple[AnswerCache | None, str, Stages]
+    Opened = tuple[AnswerCache | None, str, Stages, str | None]
 
 Strategy = Literal["dense", "sparse", "hybrid"]
 
@@ -267,10 +267,10 @@ class Ragkit:
         system, opened = self._captured()
         with system._looked_up(question, filters, payer, task, opened) as found:
             if isinstance(found, Answer):
-                return system._told(system.spending.given(found, payer))
+                return _told(opened, system.spending.given(found, payer))
             with system.spending.call(question, payer) as call:
                 answer = ask(question, system._within(call, found.stages, request), filters)
-                return system._told(call.noted(found.answered(answer, as_configured=not call.free)))
+                return _told(opened, call.noted(found.answered(answer, as_configured=not call.free)))
 
     async def aask(
         self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY, task: str | None = None
@@ -285,10 +285,10 @@ class Ragkit:
         system, opened = await asyncio.to_thread(self._captured)
         async with system._alooked_up(question, filters, payer, task, opened) as found:
             if isinstance(found, Answer):
-                return system._told(await system.spending.agiven(found, payer))
+                return _told(opened, await system.spending.agiven(found, payer))
             async with system.spending.acall(question, payer) as call:
                 answer = await aask(question, system._within(call, found.stages, request), filters)
-                return system._told(call.noted(await found.aanswered(answer, as_configured=not call.free)))
+                return _told(opened, call.noted(await found.aanswered(answer, as_configured=not call.free)))
 
     def stream(
         self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY, task: str | None = None
@@ -304,14 +304,14 @@ class Ragkit:
             with system._looked_up(question, filters, payer, task, opened) as found:
                 if isinstance(found, Answer):
                     yield found.text
-                    yield system._told(system.spending.given(found, payer))
+                    yield _told(opened, system.spending.given(found, payer))
                     return
                 with system.spending.call(question, payer) as call:
                     for piece in stream(question, system._within(call, found.stages, request), filters):
                         if isinstance(piece, str):
                             yield piece
                         else:
-                            yield system._told(call.noted(found.answered(piece, as_configured=not call.free)))
+                            yield _told(opened, call.noted(found.answered(piece, as_configured=not call.free)))
 
         return metered()
 
@@ -329,25 +329,20 @@ class Ragkit:
         async with system._alooked_up(question, filters, payer, task, opened) as found:
             if isinstance(found, Answer):
                 yield found.text
-                yield system._told(await system.spending.agiven(found, payer))
+                yield _told(opened, await system.spending.agiven(found, payer))
                 return
             async with system.spending.acall(question, payer) as call:
                 async for piece in astream(question, system._within(call, found.stages, request), filters):
                     if isinstance(piece, str):
                         yield piece
                     else:
-                        yield system._told(call.noted(await found.aanswered(piece, as_configured=not call.free)))
-
-    def _told(self, answer: Answer) -> Answer:
-        """The answer, with a note where the index that it is from has no vectors for a part of its chunks."""
-        lacking = self.snapshot().manifest.lacking_vectors()
-        return replace(answer, notes=(*answer.notes, lacking)) if lacking else answer
+                        yield _told(opened, call.noted(await found.aanswered(piece, as_configured=not call.free)))
 
     def explain_cache(self, question: CacheQuestion) -> list[Verdict]:
         """The kept answers that come near a question, and what speaks against giving each again; [] without a cache."""
         from dataclasses import replace
 
-        _, (cache, state, stages) = self._captured()
+        _, (cache, state, stages, _) = self._captured()
         return [] if cache is None else cache.explain(replace(question, state=state), stages)
 
     def judge_cached(self, trace_id: str, right: bool | None, *, tenant: str = "") -> int:
@@ -537,7 +532,7 @@ class Ragkit:
         self, question: str, filters: Sequence[Filter], payer: Payer, task: str | None, opened: Opened
     ) -> AbstractContextManager[Answer | Unanswered]:
         """Around a question: the answer that the cache has, or where to put the new one."""
-        cache, state, stages = opened
+        cache, state, stages, _ = opened
         if cache is None:
             from ragkit.gateway.cache import Uncached
 
@@ -550,7 +545,7 @@ class Ragkit:
         self, question: str, filters: Sequence[Filter], payer: Payer, task: str | None, opened: Opened
     ) -> AbstractAsyncContextManager[Answer | Unanswered]:
         """`_looked_up` without blocking the event loop."""
-        cache, state, stages = opened
+        cache, state, stages, _ = opened
         if cache is None:
             from ragkit.gateway.cache import Uncached
 
@@ -566,11 +561,12 @@ class Ragkit:
             return system, system._opened()
 
     def _opened(self) -> Opened:
-        """The cache, the name of the state of the index, and the stages."""
+        """The cache, the name of the state of the index, the stages, and what is to be told of the index."""
         cache = self.cache
         # Before the stages, which may be of a later state: an entry may look older than it is, never newer.
         state = self.snapshot().state if cache is not None else ""
-        return cache, state, self._stages()
+        lacking = self.snapshot().manifest.lacking_vectors()
+        return cache, state, self._stages(), lacking
 
     def _request(self, payer: Payer, task: str | None) -> Request | None:
         """What is known of a request, from the moment on when it comes; None where there are no endpoints."""
@@ -738,3 +734,9 @@ def _readable(question: str) -> str:
     if not question.strip():
         raise ConfigError("the question is empty", mend="write what you want to know")
     return whole_characters(question)
+
+
+def _told(opened: Opened, answer: Answer) -> Answer:
+    """The answer, with a note where the index has no vectors for a part of its chunks: not one to be kept with it."""
+    lacking = opened[3]
+    return replace(answer, notes=(*answer.notes, lacking)) if lacking else answer

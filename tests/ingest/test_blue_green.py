@@ -27,6 +27,8 @@ from ragkit.system import Ragkit
 from tests.ingest.indexing import Contents, generation, write
 from tests.serve.serving import service
 
+pytestmark = pytest.mark.integration
+
 QUESTION = "Who checks the valve of the manual?"
 Read = Callable[[Config], Contents]
 
