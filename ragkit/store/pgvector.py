@@ -27,6 +27,7 @@ from ragkit.store.bm25 import Bm25Encoder
 from ragkit.store.payload import from_payload, has_none, is_point_id, sparse_of, to_payload
 from ragkit.store.pgvector_filters import KINDS, condition_of, fields_json
 from ragkit.store.pgvector_sql import FEW, Tables
+from ragkit.store.served_faults import foreign, missing, wrong_dimensions
 from ragkit.types import Chunk
 
 try:
@@ -34,7 +35,7 @@ try:
 except ImportError:  # also where psycopg finds no libpq
     raise MissingExtra("psycopg", "postgres") from None
 
-from ragkit.store.pgvector_faults import OLDEST, foreign_table, no_extension, no_table, wrong_dimensions
+from ragkit.store.pgvector_faults import OLDEST, no_extension
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -240,7 +241,7 @@ class PgvectorStore:
 
     def missing(self) -> StoreError:
         """The error of tables that are not there."""
-        return no_table(self._config)
+        return missing(self._config)
 
     def version(self) -> str:
         """The versions of PostgreSQL and of pgvector. Raises StoreError where pgvector is missing or too old."""
@@ -258,7 +259,7 @@ class PgvectorStore:
             types = {name: kind for name, kind, _ in rows}
             held = re.fullmatch(r"(?:.*\.)?vector\((\d+)\)", types.get("embedding", ""))
             if held is None or not rows[0][2]:
-                raise foreign_table(self._config)
+                raise foreign(self._config)
             self.version()
             self._dimensions = int(held[1])
         return self._dimensions

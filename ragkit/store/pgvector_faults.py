@@ -11,6 +11,7 @@ from psycopg import errors
 from ragkit import service
 from ragkit.config.schema import Store
 from ragkit.errors import StoreError
+from ragkit.store.served_faults import missing, shown
 
 OLDEST = (0, 8)
 """Since this version an HNSW index goes on until as many rows as are asked for meet a condition."""
@@ -23,39 +24,6 @@ def explained(config: Store) -> Generator[None]:
         yield
     except psycopg.Error as error:
         raise fault(config, error) from None
-
-
-def shown(config: Store) -> str:
-    """The address without user, password and options.
-
-    >>> shown(Store(backend="pgvector", url="postgresql://ragkit@db.example:5432/docs?sslmode=require"))
-    'postgresql://db.example:5432/docs'
-    """
-    return "the pgvector store" if config.url is None else service.shown_url(config.url)
-
-
-def no_table(config: Store) -> StoreError:
-    """The table is gone, or never was there."""
-    return StoreError(
-        f"{shown(config)} has no table {config.collection!r}",
-        mend="mend ingestion.store.collection, or run: ragkit index --rebuild",
-    )
-
-
-def foreign_table(config: Store) -> StoreError:
-    """A table of that name has other columns than ragkit's: it belongs to something else."""
-    return StoreError(
-        f"the table {config.collection!r} at {shown(config)} was not made by ragkit",
-        mend="name another one in ingestion.store.collection",
-    )
-
-
-def wrong_dimensions(config: Store, held: int, given: int) -> StoreError:
-    """Vectors of one model and a table of another."""
-    return StoreError(
-        f"the table {config.collection!r} holds vectors of {held} dimensions, not {given}",
-        mend="run: ragkit index --rebuild, or set ingestion.embedding as the index was built",
-    )
 
 
 def no_extension(config: Store, version: str | None) -> StoreError:
@@ -80,7 +48,7 @@ def fault(config: Store, error: psycopg.Error) -> StoreError:
             mend="raise ingestion.store.timeout_s, or see what keeps the server busy",
         )
     if isinstance(error, errors.UndefinedTable):
-        return no_table(config)
+        return missing(config)
     if isinstance(error, errors.InsufficientPrivilege):
         return StoreError(
             f"{where} does not allow it ({said})", mend="give the user of ingestion.store.url the right to do so"

@@ -21,12 +21,13 @@ from ragkit.store import Hit, QuestionWeights, WeightedTerms
 from ragkit.store.bm25 import Bm25Encoder
 from ragkit.store.filters import All, Clause, Kind, Match, Not, Range, clause_of, payload_key
 from ragkit.store.payload import from_payload, has_none, is_point_id, sparse_of, splade_by_id, to_payload, vectors_by_id
+from ragkit.store.served_faults import foreign, missing, wrong_dimensions
 from ragkit.types import Chunk
 
 try:
     from qdrant_client import QdrantClient, models
 
-    from ragkit.store.qdrant_faults import explained, foreign_collection, no_collection, wrong_dimensions
+    from ragkit.store.qdrant_faults import explained
 except ModuleNotFoundError as error:
     raise MissingExtra("qdrant_client", "qdrant") from error
 
@@ -240,7 +241,7 @@ class QdrantStore:
 
     def missing(self) -> StoreError:
         """The error of a collection that is not there."""
-        return no_collection(self._config)
+        return missing(self._config)
 
     def _known(self) -> _Collection | None:
         """The collection, or None as long as there is none. Once seen, its disappearance is an error."""
@@ -252,7 +253,7 @@ class QdrantStore:
             dense, sparse = info.config.params.vectors, info.config.params.sparse_vectors
             held = dense.get(_DENSE) if isinstance(dense, dict) else None
             if held is None or _SPARSE not in (sparse or {}):
-                raise foreign_collection(self._config)
+                raise foreign(self._config)
             self._collection = _Collection(held.size, {_bare(key) for key in info.payload_schema})
         return self._collection
 

@@ -15,6 +15,7 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 from ragkit import service
 from ragkit.config.schema import Store
 from ragkit.errors import StoreError
+from ragkit.store.served_faults import missing, shown
 
 
 @contextmanager
@@ -29,7 +30,7 @@ def explained(config: Store) -> Generator[None]:
         raise _refused(config, error.status_code or 0, error.content) from None
     except ResourceExhaustedResponse as error:
         raise StoreError(
-            f"{shown_url(config)} is over its rate limit (HTTP 429)", mend=f"wait {error.retry_after_s} s"
+            f"{shown(config)} is over its rate limit (HTTP 429)", mend=f"wait {error.retry_after_s} s"
         ) from None
     except ResponseHandlingException as error:
         raise _no_answer(config, error.source) from None
@@ -38,51 +39,18 @@ def explained(config: Store) -> Generator[None]:
         raise _unreadable(config) from None
     except ValueError as error:
         # qdrant-client's local mode has no other type for a refusal.
-        raise StoreError(f"{shown_url(config)} refused: {_clean(config, str(error))}") from None
-
-
-def shown_url(config: Store) -> str:
-    """The server's address without user, password and query.
-
-    >>> shown_url(Store(url="https://user:secret@qdrant.example:6333/?k=1"))
-    'https://qdrant.example:6333'
-    """
-    return "the Qdrant store" if config.url is None else service.shown_url(config.url)
-
-
-def no_collection(config: Store) -> StoreError:
-    """The collection is gone, or never was there."""
-    return StoreError(
-        f"{shown_url(config)} has no collection {config.collection!r}",
-        mend="mend ingestion.store.collection, or run: ragkit index --rebuild",
-    )
-
-
-def foreign_collection(config: Store) -> StoreError:
-    """The collection has other vectors than ragkit's: it belongs to something else."""
-    return StoreError(
-        f"the collection {config.collection!r} at {shown_url(config)} was not made by ragkit",
-        mend="name another one in ingestion.store.collection",
-    )
-
-
-def wrong_dimensions(config: Store, held: int, given: int) -> StoreError:
-    """Vectors of one model and a collection of another."""
-    return StoreError(
-        f"the collection {config.collection!r} holds vectors of {held} dimensions, not {given}",
-        mend="run: ragkit index --rebuild, or set ingestion.embedding as the index was built",
-    )
+        raise StoreError(f"{shown(config)} refused: {_clean(config, str(error))}") from None
 
 
 def _refused(config: Store, status: int, body: bytes) -> StoreError:
-    where, said = shown_url(config), _message(config, body)
+    where, said = shown(config), _message(config, body)
     if status in (401, 403):
         return StoreError(
             f"{where} refused the key (HTTP {status}){said}",
             mend="set ingestion.store.api_key",
         )
     if status == 404 and "ollection" in said:
-        return no_collection(config)
+        return missing(config)
     if status == 404:
         return StoreError(f"{where} is no Qdrant server (HTTP 404){said}", mend="mend ingestion.store.url")
     if status in (408, 504):
@@ -99,23 +67,23 @@ def _no_answer(config: Store, source: Exception) -> StoreError:
         return _timed_out(config)
     if isinstance(source, httpx.TransportError | OSError):
         return StoreError(
-            f"no Qdrant server at {shown_url(config)} ({type(source).__name__})",
+            f"no Qdrant server at {shown(config)} ({type(source).__name__})",
             mend="start it (docker compose up -d qdrant), or mend ingestion.store.url",
         )
     if isinstance(source, httpx.InvalidURL):
-        return StoreError(f"{shown_url(config)} is no address", mend="mend ingestion.store.url")
+        return StoreError(f"{shown(config)} is no address", mend="mend ingestion.store.url")
     return _unreadable(config)
 
 
 def _unreadable(config: Store) -> StoreError:
     return StoreError(
-        f"{shown_url(config)} answered something that Qdrant does not answer", mend="mend ingestion.store.url"
+        f"{shown(config)} answered something that Qdrant does not answer", mend="mend ingestion.store.url"
     )
 
 
 def _timed_out(config: Store) -> StoreError:
     return StoreError(
-        f"{shown_url(config)} gave no answer within {config.timeout_s:g} s",
+        f"{shown(config)} gave no answer within {config.timeout_s:g} s",
         mend="raise ingestion.store.timeout_s, or see what keeps the server busy",
     )
 
