@@ -119,8 +119,17 @@ def model_positions(folder: Path) -> int | None:
         return None
     # Models of RoBERTa's kind count positions from behind the padding token.
     behind_padding = settings.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet")
-    padding = settings.get("pad_token_id")
-    return positions - (padding if isinstance(padding, int) and padding else 1) - 1 if behind_padding else positions
+    return positions - (padding_token(folder) or 1) - 1 if behind_padding else positions
+
+
+def padding_token(folder: Path) -> int | None:
+    """The id of the token that fills up the shorter texts of a batch; None if the model does not say.
+
+    >>> padding_token(model_folder("all-MiniLM-L6-v2"))
+    0
+    """
+    token = _settings(folder / "config.json").get("pad_token_id")
+    return token if isinstance(token, int) else None
 
 
 def check_window(embedding: Embedding, positions: int | None) -> None:

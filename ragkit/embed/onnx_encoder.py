@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ragkit.embed.models import padding_token
 from ragkit.embed.tokens import read_tokenizer
 from ragkit.models.onnx_session import inputs_of, open_session
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BATCH_TOKENS = 2048
-"""Tokens of a batch, padding counted: more do not fit a processor's caches and take longer."""
+"""Tokens of a batch, padding counted: it bounds the memory of a run of the model."""
 
 
 class OnnxEncoder:
@@ -27,7 +27,7 @@ class OnnxEncoder:
         counted. Raises ModelError for files that cannot be read and MissingExtra without onnxruntime."""
         self._tokenizer = read_tokenizer(folder)
         self._tokenizer.enable_truncation(window)
-        self._pad_id = _pad_id(folder)
+        self._pad_id = padding_token(folder) or 0
         self._session = open_session(model, optimised=True)
 
     def encode(self, texts: Sequence[str], batch_size: int = 32) -> NDArray[np.float32]:
@@ -45,10 +45,3 @@ class OnnxEncoder:
             vectors[part] = found
             begin += rows
         return np.zeros((0, 0), dtype=np.float32) if vectors is None else vectors
-
-
-def _pad_id(folder: Path) -> int:
-    """The id of the token that fills up the shorter texts of a batch."""
-    settings: Any = json.loads((folder / "config.json").read_text("utf-8"))
-    said = cast("dict[str, object]", settings).get("pad_token_id") if isinstance(settings, dict) else None
-    return said if isinstance(said, int) else 0

@@ -17,7 +17,6 @@ import shutil
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import metadata
@@ -26,6 +25,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ragkit.errors import ModelError
 from ragkit.models.cache import cache_folder, check_sha256, fetch_lock, publish, sha256_of
+from ragkit.models.onnx_trace import BATCH, write_onnx
 
 if TYPE_CHECKING:
     from ragkit.models.resolve import Found
@@ -145,13 +145,14 @@ def export(model: Path, to: Path) -> None:
     """
     from ragkit.embed.models import model_window
     from ragkit.embed.onnx_encoder import OnnxEncoder
+    from ragkit.embed.torch_encoder import TorchEncoder
     from ragkit.models.onnx_session import open_session
 
     window = model_window(model)
-    network: Any = _load(model, window)
-    expected = network.encode(list(_PROBES), normalize_embeddings=True, show_progress_bar=False)
+    by_torch = TorchEncoder(model, window, "cpu")
+    expected = by_torch.encode(_PROBES)
     plain = to / "plain.onnx"
-    _trace(network, plain)
+    _trace(by_torch.model, plain)
     open_session(plain, keep_optimised=to / _MODEL)
     plain.unlink()
     farthest = _farthest(expected, OnnxEncoder(model, to / _MODEL, window).encode(_PROBES))
@@ -161,21 +162,10 @@ def export(model: Path, to: Path) -> None:
     (to / _NOTE).write_text(json.dumps(note), "utf-8")
 
 
-def _load(model: Path, window: int) -> Any:
-    from sentence_transformers import SentenceTransformer
-
-    network: Any = SentenceTransformer(str(model), device="cpu", local_files_only=True)
-    with suppress(AttributeError):  # as in `torch_encoder.py`
-        network.max_seq_length = window
-    return network.eval()
-
-
 def _trace(network: Any, to: Path) -> None:
     import torch
 
     names: list[str] = list(network.tokenizer(["a"]).keys())
-    ones = torch.ones(2, 8, dtype=torch.long)
-    given = tuple(torch.zeros_like(ones) if name == "token_type_ids" else ones for name in names)
 
     class Whole(torch.nn.Module):
         """From token ids to one vector, all modules of the model in their order."""
@@ -188,18 +178,7 @@ def _trace(network: Any, to: Path) -> None:
             return self.network(dict(zip(names, tensors, strict=True)))["sentence_embedding"]
 
     network[0].auto_model.set_attn_implementation("eager")
-    axes: dict[str, dict[int, str]] = {name: {0: "batch", 1: "length"} for name in names}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter that needs no further package is announced as old
-        torch.onnx.export(
-            Whole().eval(),
-            given,
-            str(to),
-            input_names=names,
-            output_names=["embedding"],
-            dynamic_axes=axes | {"embedding": {0: "batch"}},
-            dynamo=False,
-        )
+    write_onnx(Whole().eval(), to, names, {"embedding": BATCH})
 
 
 def _farthest(expected: Any, found: Any) -> float:

@@ -34,18 +34,18 @@ class TorchEncoder:
         # A bar for reading one local file tells nobody anything and spoils ours.
         transformers_logging.disable_progress_bar()
         try:
-            self._model: Any = SentenceTransformer(str(folder), device=device, local_files_only=True)
+            self.model: Any = SentenceTransformer(str(folder), device=device, local_files_only=True)
         except Exception as error:  # of five libraries: whatever a file of a model can be
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ModelError(f"cannot load the embedding model at {folder}: {reason}") from error
         with suppress(AttributeError):  # a model that only looks words up reads any length
-            self._model.max_seq_length = window
+            self.model.max_seq_length = window
         self._lock = threading.Lock()
 
     def encode(self, texts: Sequence[str], batch_size: int = 32) -> NDArray[np.float32]:
         """A vector a text, shape (texts, dimensions), as the model gives them."""
         with self._lock:
-            found = self._model.encode(
+            found = self.model.encode(
                 list(texts), batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True
             )
         return np.asarray(found, dtype=np.float32)

@@ -12,17 +12,16 @@ import json
 import logging
 import shutil
 import tempfile
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ragkit.errors import MissingExtra
+from ragkit.models.onnx_trace import BATCH, BATCH_AND_LENGTH, write_onnx
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json")
 _FLOAT = 1
 """onnx.TensorProto.FLOAT"""
-_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def export_int8(
@@ -64,23 +63,10 @@ def copy_tokenizer(folder: Path, to: Path, window: int) -> None:
 
 
 def _export(network: Any, to: Path, outputs: Sequence[str]) -> None:
-    import torch
-
     network = network.eval().float().cpu()
     network.set_attn_implementation("eager")
-    ones = torch.ones(2, 8, dtype=torch.long)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter that needs no further package is announced as old
-        torch.onnx.export(
-            network,
-            (ones, ones, ones),
-            str(to),
-            input_names=list(_INPUTS),
-            output_names=list(outputs),
-            dynamic_axes={name: {0: "batch", 1: "length"} for name in _INPUTS}
-            | {name: {0: "batch"} if name == "logits" else {0: "batch", 1: "length"} for name in outputs},
-            dynamo=False,
-        )
+    axes = {name: BATCH if name == "logits" else BATCH_AND_LENGTH for name in outputs}
+    write_onnx(network, to, ("input_ids", "attention_mask", "token_type_ids"), axes)
 
 
 def _fuse_and_quantise(plain: Path, to: Path, config: Any) -> None:
