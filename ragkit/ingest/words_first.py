@@ -19,7 +19,7 @@ from ragkit.store.open import Edit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ragkit.ingest.index import Progress
+    from ragkit.ingest.run import Progress
 
 FIRST_PART_S = 60.0
 

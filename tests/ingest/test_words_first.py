@@ -92,7 +92,7 @@ def test_words_are_found_before_the_model_reads_a_passage(
 def test_vectors_are_published_in_parts(
     progressive: Config, docs: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ragkit.ingest.index.FIRST_PART_S", 0.0)
+    monkeypatch.setattr("ragkit.ingest.run.FIRST_PART_S", 0.0)
     monkeypatch.setattr("ragkit.ingest.words_first.in_batches", partial(in_batches, most=1))
     left: list[int] = []
 
@@ -157,10 +157,10 @@ def _index_and_die(config: Config, docs: Path, embedder: Embedder) -> None:
         if calls == 3:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    import ragkit.ingest.index
+    import ragkit.ingest.run
     import ragkit.ingest.words_first
 
-    ragkit.ingest.index.FIRST_PART_S = 0.0
+    ragkit.ingest.run.FIRST_PART_S = 0.0
     ragkit.ingest.words_first.in_batches = partial(in_batches, most=1)
     build_index(config, [docs], embedder=Interrupted(embedder, die_at_the_third))
 
