@@ -7,7 +7,6 @@ print(rag.ask("How long is an RMA number valid?").text)
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from collections.abc import Generator as Yields
@@ -22,10 +21,11 @@ from ragkit.config.load import load_config
 from ragkit.config.schema import Config, Filter, Generation
 from ragkit.config.written_at import written_at
 from ragkit.embed import Embedder, make_embedder
-from ragkit.errors import ConfigError, IndexMismatch, IndexSwitched, ModelError, RagkitError
+from ragkit.errors import ConfigError, IndexMismatch, IndexSwitched, ModelError
 from ragkit.gateway.ledger import NOBODY, Payer
 from ragkit.rerank import Reranker, make_reranker
 from ragkit.store.open import Snapshot, is_served, open_snapshot
+from ragkit.succession import Succession
 
 if TYPE_CHECKING:
     from ragkit.ask import Stages
@@ -47,31 +47,22 @@ if TYPE_CHECKING:
 
 Strategy = Literal["dense", "sparse", "hybrid"]
 
-_log = logging.getLogger("ragkit.index")
-
 
 class Ragkit:
     """Index, search and ask by one config. Models load at their first use; safe to use from several threads.
 
     Readers follow the index: a search after another process has published a change sees that change. Where
     `ragkit index --blue-green` has switched it to another embedding model, or to other settings else, a system with
-    those of this index and its models takes the place of this one (`in_force`), once the models are loaded; until then
-    the index of before answers. The config and the models of one `Ragkit` are always those of the index that
-    `snapshot` gives. With `follow` False it stays with the settings of its config.
+    those of this index and its models takes the place of this one (`in_force`, `ragkit/succession.py`). The config and
+    the models of one `Ragkit` are always those of the index that `snapshot` gives. With `follow` False it stays
+    with the settings of its config.
     """
 
     def __init__(self, config: Config, *, follow: bool = True) -> None:
         self.config = config
         self.config_hash = config_hash(config)
         # Blue-green switches do not exist for a store on a server.
-        self._follows = follow and not is_served(config.ingestion.store)
-        self._leader: Ragkit | None = None
-        self._in_force = self
-        self._others: list[Ragkit] = []
-        self._users = 0
-        self._going_over: threading.Thread | None = None
-        self._not_followed = ""
-        self._switching = threading.Lock()
+        self._succession = Succession(self) if follow and not is_served(config.ingestion.store) else None
         self._settings: dict[str, Any] | None = None
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
@@ -115,11 +106,8 @@ class Ragkit:
 
     def close(self) -> None:
         """Let go of the index, the ledger and the connections of endpoints. The object can be used again."""
-        self._arrive()
-        with self._switching:
-            others, self._others, self._in_force = self._others, [], self
-        for other in others:
-            other.close()
+        if self._leads:
+            self._leads.close()
         with self._lock:
             if self._snapshot is not None:
                 self._snapshot.close()
@@ -147,10 +135,10 @@ class Ragkit:
         """Bring the index in line with files, folders, globs and `.jsonl` files, one or several; see `build_index`."""
         from ragkit.ingest.index import build_index
 
-        system = self if rebuild else self._now()
+        system = self if rebuild or not self._leads else self._leads.now()
         if system is not self:
             return system.index(paths, retry=retry, wait_s=wait_s, progress=progress)
-        self._let_go()
+        self.let_go()
         return build_index(
             self.config,
             _several(paths),
@@ -175,10 +163,10 @@ class Ragkit:
         """
         from ragkit.ingest.delete import delete_documents
 
-        system = self._now()
+        system = self._leads.now() if self._leads else self
         if system is not self:
             return system.delete(names, paths=paths, wait_s=wait_s)
-        self._let_go()
+        self.let_go()
         receipt = delete_documents(
             self.config, [names] if isinstance(names, str) else names, paths=_several(paths), wait_s=wait_s
         )
@@ -370,24 +358,24 @@ class Ragkit:
                 return held
             try:
                 # The one before is not closed: another thread may be reading from it. It goes with its last user.
-                self._snapshot = open_snapshot(self.config, self._checked)
+                self._snapshot = open_snapshot(self.config, self.check)
                 return self._snapshot
             except IndexSwitched:
                 if held is None:
                     raise
-        (self._leader or self)._go_over()
+        if self._succession:
+            self._succession.go_over()
         return held
+
+    @property
+    def _leads(self) -> Succession | None:
+        """The systems that may take the place of this one; None where it stays, or is one of those itself."""
+        return self._succession if self._succession and self._succession.first is self else None
 
     def follow(self) -> None:
         """Where no index is opened yet: open it, and go over to other settings at once if it was switched to them."""
-        if not self._follows or self._in_force._snapshot is not None:
-            return
-        with self._switching:
-            if self._in_force._snapshot is None:
-                try:
-                    self._put_in_force(*self._newest())
-                except RagkitError:
-                    return  # whoever needs the index is told why it cannot be opened
+        if self._leads:
+            self._leads.follow()
 
     @contextmanager
     def in_force(self) -> Yields[Ragkit]:
@@ -395,19 +383,32 @@ class Ragkit:
 
         Whatever is done with it in the block is of one index, and of the models and the config that belong to it.
         """
-        if not self._follows:
-            yield self
-            return
-        with self._switching:
-            system = self._in_force
-            system._users += 1
-        try:
+        with self._leads.in_force() if self._leads else nullcontext(self) as system:
             yield system
-        finally:
-            with self._switching:
-                system._users -= 1
-                if system._users == 0 and system is not self._in_force:
-                    system._let_go()
+
+    def beside(self, config: Config) -> Ragkit:
+        """A system for an index that may take the place of this one's: with its reranker and reader."""
+        other = Ragkit(config, follow=False)
+        other._succession = self._succession
+        other._reranker, other._reader = self._reranker, self._reader
+        return other
+
+    @property
+    def holds_index(self) -> bool:
+        """Whether a state of the index is opened."""
+        return self._snapshot is not None
+
+    def take(self, snapshot: Snapshot) -> None:
+        """Search this state of the index from now on."""
+        with self._lock:
+            self._snapshot = snapshot
+
+    def let_go(self) -> None:
+        """Give up the opened snapshot, so that a writer can clear it away; threads that read from it keep it."""
+        with self._lock:
+            self._snapshot = None
+        with self._models:
+            self._rewriters, self._rewriters_of = {}, None
 
     @property
     def embedder(self) -> Embedder:
@@ -507,13 +508,6 @@ class Ragkit:
         generator = self.generator
         return generator.for_rewriting() if isinstance(generator, RoutedGenerator) else generator
 
-    def _let_go(self) -> None:
-        """Give up the opened snapshot, so that a writer can clear it away; threads that read from it keep it."""
-        with self._lock:
-            self._snapshot = None
-        with self._models:
-            self._rewriters, self._rewriters_of = {}, None
-
     def stages(self) -> Stages:
         """What `ragkit.ask` runs on, with the index as it is now."""
         self.follow()
@@ -564,9 +558,9 @@ class Ragkit:
         """The cache, the name of the state of the index, the stages, and what is to be told of the index."""
         cache = self.cache
         # Before the stages, which may be of a later state: an entry may look older than it is, never newer.
-        state = self.snapshot().state if cache is not None else ""
-        lacking = self.snapshot().manifest.lacking_vectors()
-        return cache, state, self._stages(), lacking
+        snapshot = self.snapshot()
+        state = snapshot.state if cache is not None else ""
+        return cache, state, self._stages(), snapshot.manifest.lacking_vectors()
 
     def _request(self, payer: Payer, task: str | None) -> Request | None:
         """What is known of a request, from the moment on when it comes; None where there are no endpoints."""
@@ -597,15 +591,16 @@ class Ragkit:
 
         return generator.on_behalf_of(request) if isinstance(generator, RoutedGenerator) else generator
 
-    def _checked(self, manifest: Manifest) -> Config:
-        """The config, if the index was built with its settings. Raises IndexSwitched or IndexMismatch."""
+    def check(self, manifest: Manifest) -> Config:
+        """The config, if an index was built with its settings. Raises IndexSwitched or IndexMismatch."""
         from ragkit.ingest.settings import check_built_with, switched
 
         try:
             check_built_with(manifest, self._index_settings())
         except IndexMismatch as error:
             # Built anew by the settings that this process began with: there is a system for them.
-            if self._leader is not None and self._leader.has_settings(manifest):
+            first = None if self._succession is None else self._succession.first
+            if first is not None and first is not self and first.has_settings(manifest):
                 raise switched(error) from None
             raise
         return self.config
@@ -622,100 +617,6 @@ class Ragkit:
         from ragkit.ingest.settings import differences
 
         return not differences(manifest.meta("settings") or {}, self._index_settings())
-
-    def _go_over(self) -> None:
-        """Load the models of an index with other settings in the background, then let its system take the place of
-        this one. What fails is told once for each state of the index."""
-        with self._switching:
-            if not self._follows or self._going_over is not None:
-                return
-            from ragkit.store.folder import current_generation
-
-            state = str(current_generation(self.config.ingestion.store.path))
-            if state == self._not_followed:
-                return
-            self._going_over = threading.Thread(target=self._load_and_switch, args=(state,), name="follow", daemon=True)
-            self._going_over.start()
-
-    def _load_and_switch(self, state: str) -> None:
-        snapshot: Snapshot | None = None
-        try:
-            system, snapshot = self._newest()
-            system.embedder.embed_question("warm")
-            _ = system.reranker, system.generator, system.reader
-            system.warm_router()
-        except Exception as error:
-            if snapshot is not None:
-                snapshot.close()
-            self._not_followed = state
-            faulty = None if isinstance(error, RagkitError) else error
-            _log.error("the index was switched, and this process stays with the one before: %s", error, exc_info=faulty)
-        else:
-            with self._switching:
-                self._put_in_force(system, snapshot)
-        finally:
-            with self._switching:
-                self._going_over = None
-
-    def _put_in_force(self, system: Ragkit, snapshot: Snapshot) -> None:
-        """The caller holds `_switching`."""
-        with system._lock:
-            system._snapshot = snapshot
-        before, self._in_force = self._in_force, system
-        if before is not system:
-            _log.warning(
-                "the index was switched, and is searched with its own settings from here on (%s)", system.config_hash
-            )
-            if before._users == 0:
-                before._let_go()
-
-    def _newest(self) -> tuple[Ragkit, Snapshot]:
-        """The index as it is now, and the system with its settings. Raises as `snapshot` does, ConfigError where the
-        config does not go with those settings, and ModelError where their model is not here."""
-        found: list[Ragkit] = []
-
-        def chosen(manifest: Manifest) -> Config:
-            found.append(self._system_for(manifest))
-            return found[0].config
-
-        snapshot = open_snapshot(self.config, chosen)
-        return found[0], snapshot
-
-    def _system_for(self, manifest: Manifest) -> Ragkit:
-        from ragkit.ingest.settings import as_built
-
-        for system in (self, *self._others):
-            if system.has_settings(manifest):
-                return system
-        try:
-            self._checked(manifest)
-        except IndexSwitched:
-            other = Ragkit(as_built(self.config, manifest), follow=False)
-            other._leader = self
-            other._reranker, other._reader = self._reranker, self._reader
-            other._checked(manifest)
-            # Kept with its models to the end: a rollback needs them at once.
-            self._others.append(other)
-            return other
-        return self
-
-    def _now(self) -> Ragkit:
-        """The system in force for a change of the index, which cannot be made by the settings of before: where the
-        index was switched while this process searched it, the switch is waited for."""
-        if self._follows and self._in_force._snapshot is not None:
-            with self.in_force() as system:
-                try:
-                    system.snapshot()
-                except RagkitError:
-                    return system
-                self._arrive()
-        return self._in_force
-
-    def _arrive(self) -> None:
-        """Wait for the end of a switch that goes on."""
-        going_over = self._going_over
-        if going_over is not None:
-            going_over.join()
 
 
 def _several(paths: str | Path | Sequence[str | Path]) -> Sequence[str | Path]:
