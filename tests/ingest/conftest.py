@@ -14,7 +14,7 @@ from ragkit.embed import Embedder, make_embedder
 from ragkit.ingest.index import build_index
 from ragkit.retrieve.retriever import retrieve
 from ragkit.store.open import open_snapshot
-from tests.ingest.indexing import RECURSIVE, Contents, Watched, write
+from tests.ingest.indexing import RECURSIVE, Contents, Watched, made_with, write
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -137,3 +137,20 @@ def against_clean(
         return contents(clean).differences(contents(config))
 
     return compare
+
+
+@pytest.fixture
+def blue(tmp_path: Path) -> Config:
+    """The old settings: vectors of 384 numbers."""
+    return made_with(tmp_path / "index", chunk_size=24)
+
+
+@pytest.fixture
+def green(tmp_path: Path) -> Config:
+    """The new ones: vectors of 64, which an index of the old ones cannot be searched with, and other chunks."""
+    return made_with(tmp_path / "index", chunk_size=200, dimensions=64)
+
+
+@pytest.fixture
+def green_embedder() -> Embedder:
+    return make_embedder(Embedding(device="cpu", dimensions=64))

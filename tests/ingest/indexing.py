@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from ragkit.config.schema import Chunking, Config
+from ragkit.config.schema import Chunking, Config, Embedding, Ingestion, Parsing, Store
 from ragkit.embed import Embedder
 from ragkit.ingest.report import IndexReport
 from ragkit.store.manifest import Entry
@@ -57,6 +57,21 @@ class Contents:
             if scores != pytest.approx(other.sparse[question], rel=1e-5):
                 found.append(f"sparse scores: {question}")
         return found
+
+
+QUESTION = "Who checks the valve of the manual?"
+
+
+def made_with(folder: Path, *, chunk_size: int, dimensions: int | None = None) -> Config:
+    strategy = "recursive" if dimensions is None else "fixed_size"
+    return Config(
+        ingestion=Ingestion(
+            store=Store(path=folder),
+            embedding=Embedding(device="cpu", dimensions=dimensions),
+            chunking=Chunking(strategy=strategy, chunk_size=chunk_size, overlap=0),
+            parsing=Parsing(workers=1),
+        ),
+    )
 
 
 class ReportedFault(Exception):

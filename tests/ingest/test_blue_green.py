@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ragkit.config.hashing import config_hash
-from ragkit.config.schema import Chunking, Config, Embedding, Ingestion, Parsing, Retrieval, Store
+from ragkit.config.schema import Config, Embedding, Retrieval
 from ragkit.embed import Embedder
 from ragkit.errors import ConfigError, IndexMismatch, IndexSwitched, RagkitError, StoreError
 from ragkit.ingest.blue_green import Side, built_before, roll_back, switch_index
@@ -24,44 +24,14 @@ from ragkit.ingest.settings import as_built
 from ragkit.store.folder import kept_generation
 from ragkit.store.open import NoIndex, open_manifest
 from ragkit.system import Ragkit
-from tests.ingest.indexing import Contents, generation, write
+from ragkit.types import Answer
+from tests.ingest.indexing import QUESTION, Contents, generation, made_with, write
+from tests.repeating import repeated
 from tests.serve.serving import service
 
 pytestmark = pytest.mark.integration
 
-QUESTION = "Who checks the valve of the manual?"
 Read = Callable[[Config], Contents]
-
-
-@pytest.fixture
-def blue(tmp_path: Path) -> Config:
-    """The old settings: vectors of 384 numbers."""
-    return made_with(tmp_path / "index", chunk_size=24)
-
-
-@pytest.fixture
-def green(tmp_path: Path) -> Config:
-    """The new ones: vectors of 64, which an index of the old ones cannot be searched with, and other chunks."""
-    return made_with(tmp_path / "index", chunk_size=200, dimensions=64)
-
-
-@pytest.fixture
-def green_embedder() -> Embedder:
-    from ragkit.embed import make_embedder
-
-    return make_embedder(Embedding(device="cpu", dimensions=64))
-
-
-def made_with(folder: Path, *, chunk_size: int, dimensions: int | None = None) -> Config:
-    strategy = "recursive" if dimensions is None else "fixed_size"
-    return Config(
-        ingestion=Ingestion(
-            store=Store(path=folder),
-            embedding=Embedding(device="cpu", dimensions=dimensions),
-            chunking=Chunking(strategy=strategy, chunk_size=chunk_size, overlap=0),
-            parsing=Parsing(workers=1),
-        ),
-    )
 
 
 def wait_until(true: Callable[[], bool]) -> None:
@@ -77,51 +47,33 @@ def in_force(rag: Ragkit) -> str:
 
 
 class Asking:
-    """Threads that search and ask one system as fast as they can; what was found, and every error."""
+    """Searches and asks one system in all ways; what was found, and every error."""
 
     def __init__(self, rag: Ragkit) -> None:
         self.found: list[tuple[str, frozenset[str]]] = []
         self.errors: list[BaseException] = []
         self._rag = rag
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=work) for work in (self._search, self._ask, self._stream)]
 
-    def _search(self) -> None:
-        self._repeat(lambda: ("", [result.chunk.id for result in self._rag.search(QUESTION)]))
+    def search(self) -> None:
+        self._note(lambda: ("", [result.chunk.id for result in self._rag.search(QUESTION)]))
 
-    def _ask(self) -> None:
-        def once() -> tuple[str, list[str]]:
-            answer = self._rag.ask(QUESTION)
-            return answer.config_hash, [result.chunk.id for result in answer.results]
+    def ask(self) -> None:
+        self._note(lambda: self._named(self._rag.ask(QUESTION)))
 
-        self._repeat(once)
+    def stream(self) -> None:
+        self._note(lambda: self._named([*self._rag.stream(QUESTION)][-1]))
 
-    def _stream(self) -> None:
-        def once() -> tuple[str, list[str]]:
-            *_, answer = self._rag.stream(QUESTION)
-            assert not isinstance(answer, str)
-            return answer.config_hash, [result.chunk.id for result in answer.results]
+    def _named(self, answer: str | Answer) -> tuple[str, list[str]]:
+        assert not isinstance(answer, str)
+        return answer.config_hash, [result.chunk.id for result in answer.results]
 
-        self._repeat(once)
-
-    def _repeat(self, once: Callable[[], tuple[str, list[str]]]) -> None:
-        while not self._stop.is_set():
-            try:
-                name, ids = once()
-            except BaseException as error:
-                self.errors.append(error)
-            else:
-                self.found.append((name, frozenset(ids)))
-
-    def __enter__(self) -> Asking:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+    def _note(self, once: Callable[[], tuple[str, list[str]]]) -> None:
+        try:
+            name, ids = once()
+        except BaseException as error:
+            self.errors.append(error)
+        else:
+            self.found.append((name, frozenset(ids)))
 
 
 ASKING_PROCESS = """
@@ -174,16 +126,18 @@ def test_who_searches_goes_over_and_back_without_an_error_or_a_mixed_answer(
 ) -> None:
     build_index(blue, [docs], embedder=embedder)
     chunks = {config_hash(blue): set(contents(blue).chunks)}
-    with asking_process(blue) as elsewhere, Ragkit(blue) as rag, Asking(rag) as asking:
-        wait_until(lambda: bool(elsewhere) and len(asking.found) > 3)
-        assert not asking.errors
-        switch_index(green, [docs], embedder=green_embedder)
-        wait_until(lambda: elsewhere[-1][0] == in_force(rag) == config_hash(green))
-        chunks[config_hash(green)] = set(rag_chunks(green))
-        roll_back(green)
-        wait_until(lambda: elsewhere[-1][0] == in_force(rag) == config_hash(blue))
-        roll_back(blue)
-        wait_until(lambda: elsewhere[-1][0] == in_force(rag) == config_hash(green))
+    with asking_process(blue) as elsewhere, Ragkit(blue) as rag:
+        asking = Asking(rag)
+        with repeated(asking.search, asking.ask, asking.stream):
+            wait_until(lambda: bool(elsewhere) and len(asking.found) > 3)
+            assert not asking.errors
+            switch_index(green, [docs], embedder=green_embedder)
+            wait_until(lambda: elsewhere[-1][0] == in_force(rag) == config_hash(green))
+            chunks[config_hash(green)] = set(rag_chunks(green))
+            roll_back(green)
+            wait_until(lambda: elsewhere[-1][0] == in_force(rag) == config_hash(blue))
+            roll_back(blue)
+            wait_until(lambda: elsewhere[-1][0] == in_force(rag) == config_hash(green))
     assert not asking.errors
     blue_chunks, green_chunks = chunks.values()
     assert not blue_chunks & green_chunks, "a mix would show"

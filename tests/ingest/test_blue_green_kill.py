@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragkit.config.schema import Config, Embedding
+from ragkit.config.schema import Config
 from ragkit.embed import Embedder, make_embedder
 from ragkit.ingest.blue_green import Side, roll_back, switch_index
 from ragkit.ingest.index import build_index
 from ragkit.system import Ragkit
-from tests.ingest.indexing import Contents
-from tests.ingest.test_blue_green import QUESTION, made_with
+from tests.ingest.indexing import QUESTION, Contents, made_with
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,14 +105,11 @@ def left_behind(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} - {"CURRENT", "writer.lock"}
 
 
-@pytest.fixture
-def green_embedder() -> Embedder:
-    return make_embedder(Embedding(device="cpu", dimensions=64))
-
-
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("phase", ["embedding", "verifying", "copied", "renamed", "switched"])
 def test_a_switch_that_is_killed_leaves_one_whole_index(
+    blue: Config,
+    green: Config,
     tmp_path: Path,
     docs: Path,
     embedder: Embedder,
@@ -121,8 +117,6 @@ def test_a_switch_that_is_killed_leaves_one_whole_index(
     contents: Callable[[Config], Contents],
     phase: str,
 ) -> None:
-    blue = made_with(tmp_path / "index", chunk_size=24)
-    green = made_with(tmp_path / "index", chunk_size=200, dimensions=64)
     clean = made_with(tmp_path / "clean", chunk_size=200, dimensions=64)
     build_index(blue, [docs], embedder=embedder)
     old = contents(blue)
@@ -153,6 +147,8 @@ def test_a_switch_that_is_killed_leaves_one_whole_index(
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("phase", ["copied", "renamed", "switched"])
 def test_a_rollback_that_is_killed_leaves_one_whole_index(
+    blue: Config,
+    green: Config,
     tmp_path: Path,
     docs: Path,
     embedder: Embedder,
@@ -160,8 +156,6 @@ def test_a_rollback_that_is_killed_leaves_one_whole_index(
     contents: Callable[[Config], Contents],
     phase: str,
 ) -> None:
-    blue = made_with(tmp_path / "index", chunk_size=24)
-    green = made_with(tmp_path / "index", chunk_size=200, dimensions=64)
     build_index(blue, [docs], embedder=embedder)
     old = contents(blue)
     switch_index(green, [docs], embedder=green_embedder)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -16,6 +16,7 @@ import yaml
 from ragkit.config.hashing import config_hash
 from ragkit.config.schema import Config
 from ragkit.system import Ragkit
+from tests.repeating import repeated
 from tests.serve.serving import KETTLE, LAMP, events_of, process, service, settings_in, upload
 
 pytestmark = pytest.mark.integration
@@ -30,23 +31,21 @@ def run_index(folder: Path, *arguments: str) -> None:
 
 
 class Asking:
-    """Asks a server in threads as long as the block runs, in each of the ways that search."""
+    """Asks a server in each of the ways that search; by which config it answered, and what it refused."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, client: httpx.Client) -> None:
         self.hashes: list[str] = []
         self.refused: list[str] = []
-        self._address = address
-        self._stop = threading.Event()
-        ways = (self._ask, self._stream, self._why)
-        self._threads = [threading.Thread(target=self._repeat, args=(way,)) for way in ways]
+        self._client = client
 
-    def _repeat(self, way: Callable[[httpx.Client], None]) -> None:
-        with httpx.Client(base_url=self._address, timeout=60) as client:
-            while not self._stop.is_set():
-                try:
-                    way(client)
-                except Exception as error:
-                    self.refused.append(repr(error))
+    def ways(self) -> list[Callable[[], None]]:
+        return [partial(self._tried, way) for way in (self._ask, self._stream, self._why)]
+
+    def _tried(self, way: Callable[[httpx.Client], None]) -> None:
+        try:
+            way(self._client)
+        except Exception as error:
+            self.refused.append(repr(error))
 
     def _ask(self, client: httpx.Client) -> None:
         answer = client.post("/v1/ask", json={"question": QUESTION})
@@ -72,16 +71,6 @@ class Asking:
         if response.status_code != 200:
             self.refused.append(response.text)
 
-    def __enter__(self) -> Asking:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
     def reaches(self, name: str) -> None:
         deadline = time.monotonic() + 60
         while self.hashes[-1:] != [name]:
@@ -101,7 +90,8 @@ def test_a_server_follows_a_switch_and_a_rollback(tmp_path: Path) -> None:
         names = {name: config_hash(Config.model_validate(made)) for name, made in (("blue", blue), ("green", green))}
         with process(tmp_path) as (_, address), httpx.Client(base_url=address, timeout=60) as client:
             upload(client, "kettle.md", KETTLE)
-            with Asking(address) as asking:
+            asking = Asking(client)
+            with repeated(*asking.ways()):
                 asking.reaches(names["blue"])
                 run_index(tmp_path, "--blue-green", "--config", "green.yaml")
                 asking.reaches(names["green"])
