@@ -57,16 +57,22 @@ def seconds_of(command: list[str]) -> float:
 
 
 def startup() -> None:
-    """Whole processes, in turn: bare Python, `import ragkit`, `ragkit --help`."""
-    commands = {
-        "python -c pass": [sys.executable, "-c", "pass"],
-        "import ragkit": [sys.executable, "-c", "import ragkit"],
-        "ragkit --help": [str(Path(sys.executable).parent / "ragkit"), "--help"],
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(11):
-        for name, command in commands.items():
-            seconds[name].append(seconds_of(command))
+    """Whole processes, in turn: bare Python, `import ragkit`, `--help`, and a question to an index of eval/samples."""
+    ragkit = str(Path(sys.executable).parent / "ragkit")
+    with tempfile.TemporaryDirectory() as folder:
+        index = ["-c", str(CONFIG), "--set", f"ingestion.store.path={folder}/index"]
+        subprocess.run([ragkit, "index", *index, "--json"], check=True, stdout=subprocess.DEVNULL)
+        commands = {
+            "python -c pass": [sys.executable, "-c", "pass"],
+            "import ragkit": [sys.executable, "-c", "import ragkit"],
+            "ragkit --help": [ragkit, "--help"],
+            "ragkit search": [ragkit, "search", "How long does the battery last?", *index],
+            "ragkit ask": [ragkit, "ask", "How long does the battery last?", *index],
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in commands}
+        for _ in range(11):
+            for name, command in commands.items():
+                seconds[name].append(seconds_of(command))
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     for name, median in medians.items():
         print(f"{name:<16} {median:.3f} s (from {min(seconds[name]):.3f} to {max(seconds[name]):.3f})")
