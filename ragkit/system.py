@@ -200,8 +200,8 @@ class Ragkit:
         filters: Sequence[Filter] = (),
         rerank: bool = True,
     ) -> Retrieved:
-        """`search` with its timings. Raises ConfigError for an empty question or a value that the config would not
-        take."""
+        """`search` with its timings, and how far each stage looked for it. Raises ConfigError for an empty question or
+        a value that the config would not take."""
         question = _readable(question)
         self.follow()
         with self.in_force() as system:
@@ -222,7 +222,7 @@ class Ragkit:
             retrieval = retrieval.changed({"strategy": strategy})
         reranker = self.reranker if rerank else None
         store = self.snapshot().store
-        return retrieve(question, store, self.embedder, retrieval, reranker, filters, self.rewriter())
+        return retrieve(question, store, self.embedder, retrieval, reranker, filters, self.rewriter(), whole=False)
 
     async def asearch(
         self,

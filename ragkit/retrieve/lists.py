@@ -93,6 +93,20 @@ def ranking(dense: Sequence[Hit], sparse: Sequence[Hit], retrieval: Retrieval, s
     return [(hit.chunk_id, hit.score) for hit in join([[*hits] for hits in used], retrieval.fusion)]
 
 
+def enough(retrieval: Retrieval, *, reranks: bool) -> int:
+    """How many chunks a retriever has to give for the results: `candidates`, or, of a list that is alone and is ranked
+    by itself, only those that go on. Each one that it gives takes about 2.5 µs here.
+
+    >>> enough(Retrieval(), reranks=False), enough(Retrieval(strategy="dense"), reranks=False)
+    (200, 10)
+    """
+    alone = retrieval.strategy == "dense" or (retrieval.strategy == "sparse" and retrieval.sparse != "both")
+    ranked_again = retrieval.feedback.method != "none" or retrieval.neighbours.method != "none"
+    if not alone or ranked_again or retrieval.transforms:
+        return retrieval.candidates
+    return min(retrieval.candidates, kept_by_fusion(retrieval, reranks=reranks))
+
+
 def kept_by_fusion(retrieval: Retrieval, *, reranks: bool) -> int:
     """How many chunks of the fused list go on: to the reranker, to be diversified, or as results."""
     return retrieval.reranking.candidates if reranks else _results(retrieval)

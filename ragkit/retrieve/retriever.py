@@ -23,6 +23,7 @@ from ragkit.retrieve.lists import (
     by_bm25,
     by_splade,
     embed_query,
+    enough,
     kept_by_fusion,
     kept_by_rerank,
     ranking,
@@ -69,11 +70,14 @@ def retrieve(
     reranker: Reranker | None = None,
     filters: Sequence[Filter] = (),
     rewriter: Rewriter | None = None,
+    *,
+    whole: bool = True,
 ) -> Retrieved:
     """The best `retrieval.top_k` chunks for a question, best first, under the config's filters and `filters`.
 
     Without a reranker the order is that of fusion. An empty question finds nothing. `rewriter` does the
-    `retrieval.transforms`. Raises ConfigError for `filters` that are none, and for transforms without a rewriter.
+    `retrieval.transforms`. Without `whole` the lists in `ranked` may end where nothing behind can come into the
+    results. Raises ConfigError for `filters` that are none, and for transforms without a rewriter.
     """
     _check(filters, retrieval, rewriter)
     timings: dict[str, float] = {}
@@ -89,12 +93,13 @@ def retrieve(
     if retrieval.strategy != "sparse":
         with _timed(timings, "embed"):
             vectors = [embed_query(query, embedder) for query in queries]
+    limit = retrieval.candidates if whole else enough(retrieval, reranks=reranker is not None)
     with _timed(timings, "search"):
         by_words = by_bm25(retrieval)
-        found = search(queries, vectors, store, retrieval.candidates, conditions, by_words=by_words)
+        found = search(queries, vectors, store, limit, conditions, by_words=by_words)
     if by_splade(retrieval):
         with _timed(timings, "splade"):
-            found = replace(found, splade=search_splade(queries, store, retrieval.candidates, conditions))
+            found = replace(found, splade=search_splade(queries, store, limit, conditions))
     with _timed(timings, "fuse"):
         dense, sparse, splade = found.joined(retrieval)
         ranked = ranking(dense, sparse, retrieval, splade)

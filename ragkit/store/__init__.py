@@ -8,8 +8,7 @@ writer at a time a place to work whose result appears all at once (`qdrant_edge`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
     from ragkit.types import Chunk
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """A chunk found by one retriever. Dense: cosine, -1 to 1. Sparse: BM25, 0 upwards without a bound; so SPLADE."""
 
     chunk_id: str

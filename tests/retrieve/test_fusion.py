@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import fmean, pstdev
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,3 +82,12 @@ def test_the_scale_of_a_retriever_does_not_matter(fusion: Fusion, dense: list[st
     assert before.keys() == after.keys()
     for name, score in before.items():
         assert after[name] == pytest.approx(score, abs=1e-6)
+
+
+@given(scores=st.lists(st.floats(-1, 1), min_size=1, max_size=50), same=st.booleans())
+def test_distribution_based_scores_are_those_of_the_exact_deviation(scores: list[float], same: bool) -> None:
+    scores = [scores[0]] * len(scores) if same else [round(score, 3) for score in scores]
+    fused = dict(distribution_based_fusion([Hit(str(n), score) for n, score in enumerate(scores)]))
+    mean, deviation = fmean(scores), pstdev(scores)
+    wanted = [(score - mean + 3 * deviation) / (6 * deviation) if deviation else 0.5 for score in scores]
+    assert [fused[str(n)] for n in range(len(scores))] == pytest.approx(wanted)

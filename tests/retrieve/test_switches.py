@@ -129,6 +129,26 @@ def test_filters_hold_for_every_result_whatever_is_switched_on(
     assert scores == sorted(scores, reverse=True)
 
 
+@settings(max_examples=40)
+@given(
+    words=questions,
+    strategy=st.sampled_from(["dense", "sparse", "hybrid"]),
+    on=st.sets(st.sampled_from(sorted(ON))),
+    reranks=st.booleans(),
+)
+def test_lists_that_are_not_wanted_whole_give_the_same_results(
+    store: EdgeStore, words: list[str], strategy: str, on: set[str], reranks: bool
+) -> None:
+    given = {"strategy": strategy, "top_k": 7, **{key: ON[key] for key in on}}
+    more = {"reranker": Last() if reranks else None}
+    whole, short = (found(store, " ".join(words), given, whole=whole, **more) for whole in (True, False))
+    # The engine takes any of those that score alike at the end of a list.
+    scores = [[result.score for result in retrieved.results] for retrieved in (whole, short)]
+    assert scores[1] == pytest.approx(scores[0])
+    if strategy != "hybrid" and not on and not reranks:
+        assert all(len(ranked) <= 7 for ranked in short.ranked.values())
+
+
 def test_feedback_finds_by_words_that_the_question_does_not_have(store: EdgeStore) -> None:
     question = {"strategy": "sparse", "top_k": CHUNKS}
     alone = found(store, "valve", question)
