@@ -140,7 +140,7 @@ def test_lists_that_are_not_wanted_whole_give_the_same_results(
     store: EdgeStore, words: list[str], strategy: str, on: set[str], reranks: bool
 ) -> None:
     given = {"strategy": strategy, "top_k": 7, **{key: ON[key] for key in on}}
-    more = {"reranker": Last() if reranks else None}
+    more: dict[str, Any] = {"reranker": Last() if reranks else None}
     whole, short = (found(store, " ".join(words), given, whole=whole, **more) for whole in (True, False))
     # The engine takes any of those that score alike at the end of a list.
     scores = [[result.score for result in retrieved.results] for retrieved in (whole, short)]
