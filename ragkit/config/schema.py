@@ -239,6 +239,9 @@ class Reranking(Part):
     """Keep this many after reranking; null keeps retrieval.top_k."""
     base_url: Address | None = runtime(None, description="http: address up to the part before /rerank.")
     api_key: SecretStr | None = runtime(None, strict=False, description="http: key; use ${COHERE_API_KEY}.")
+    device: Device | None = runtime(
+        None, description="cross_encoder: cpu, cuda, cuda:1, mps; null runs ONNX on the processor, else torch chooses."
+    )
     timeout_s: float = runtime(20.0, gt=0, le=86_400, description="http: time limit of one call.")
 
     @model_validator(mode="after")

