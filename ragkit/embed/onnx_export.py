@@ -5,7 +5,8 @@
   export.json                         its sha256, and how near it came; or why there is none
 
 It is used only if its vectors agree with torch's: cosine 1 to within 1e-4 on texts of all kinds. A process of its own
-makes it, so that torch's memory goes with it.
+makes it, so that torch's memory goes with it. Once it is there, those go that it takes the place of: of other bytes in
+the same folder, and of the same bytes by an older version of ragkit.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ _PROGRAM = (
     "import sys; sys.path.append(sys.argv[1]); from ragkit.embed.onnx_export import main; sys.exit(main(sys.argv[2:]))"
 )
 _MODEL, _NOTE = "model.onnx", "export.json"
+_SUPERSEDED = ".superseded"
 _PROBES = (
     "",
     " ",
@@ -81,9 +83,8 @@ def why_not(found: Found) -> str | None:
 def _note(folder: Path) -> dict[str, str]:
     """What is known of an export: `sha256` if it is there and whole, `refused` if there cannot be one with the packages
     that are installed, `failed` if it failed within the last hour for a reason that may pass, else nothing."""
+    note = _read_note(folder)
     try:
-        read: object = json.loads((folder / _NOTE).read_text("utf-8"))
-        note = cast("dict[str, str]", read) if isinstance(read, dict) else {}
         if "sha256" in note:
             check_sha256(folder / _MODEL, note["sha256"])
         elif note and (note.get("with") != _versions() or ("failed" in note and _long_ago(note))):
@@ -91,6 +92,15 @@ def _note(folder: Path) -> dict[str, str]:
     except (OSError, ValueError, ModelError):
         return {}
     return note
+
+
+def _read_note(folder: Path) -> dict[str, str]:
+    """The note as it stands there; nothing if there is none that can be read."""
+    try:
+        read: object = json.loads((folder / _NOTE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return cast("dict[str, str]", read) if isinstance(read, dict) else {}
 
 
 def _long_ago(note: dict[str, str]) -> bool:
@@ -134,8 +144,26 @@ def _make(model: Path, folder: Path) -> None:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         final = done.returncode == _CANNOT
         note = {"refused" if final else "failed": reason[:300], "with": _versions(), "at": str(time.time())}
-        (building / _NOTE).write_text(json.dumps(note), "utf-8")
+        (building / _NOTE).write_text(json.dumps(note | {"model": str(model)}), "utf-8")
     publish(building, folder)
+    _remove_superseded(model, folder)
+
+
+def _remove_superseded(model: Path, folder: Path) -> None:
+    """Remove the exports that the one in `folder`, of the model at `model`, takes the place of.
+
+    Those of the same bytes by a newer version of ragkit stay: it may be installed beside this one. Who has read a file
+    that goes keeps what was read; who is about to finds that it is gone, and makes it again.
+    """
+    digest = folder.name.rpartition("-")[0]
+    for other in folder.parent.glob("[!.]*"):
+        of, _, made_by = other.name.rpartition("-")
+        older = of == digest and made_by.isdecimal() and int(made_by) < _FORMAT
+        if older or (of != digest and _read_note(other).get("model") == str(model)):
+            with suppress(OSError):  # another process removes it too
+                other.rename(other.with_name(f".{other.name}{_SUPERSEDED}"))
+    for left in folder.parent.glob(f".*{_SUPERSEDED}"):  # by a killed process too
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def export(model: Path, to: Path) -> None:

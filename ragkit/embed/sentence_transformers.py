@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ragkit.config.schema import Embedding
+    from ragkit.models.resolve import Found
 
 _GPUS = ("/dev/nvidiactl", "/dev/kfd")
 
@@ -76,15 +77,27 @@ class LocalEmbedder:
     @cached_property
     def _for_questions(self) -> _Encoder:
         """A question is too short for a GPU to be quicker by more than it takes to be started."""
-        from ragkit.embed.onnx_encoder import OnnxEncoder
-        from ragkit.embed.onnx_export import exported
-
         if self._config.device not in (None, "cpu"):
             return self._torch
         found = found_model(self._config.model)
         found.check()
-        model = exported(found)
-        return OnnxEncoder(found.folder, model, self._tokens.window) if model else self._torch
+        return self._by_onnx(found) or self._torch
+
+    def _by_onnx(self, found: Found) -> _Encoder | None:
+        from ragkit.embed.onnx_encoder import OnnxEncoder
+        from ragkit.embed.onnx_export import exported
+
+        for again in (True, False):
+            model = exported(found)
+            if model is None:
+                return None
+            try:
+                return OnnxEncoder(found.folder, model, self._tokens.window)
+            except ModelError:
+                if model.exists() or not again:
+                    raise
+                # A process that made the next export of what is in this folder has just removed it.
+        return None
 
     @cached_property
     def _torch(self) -> _Encoder:

@@ -132,6 +132,71 @@ class TestMaking:
         assert model.read_bytes() == kept.read_bytes()
 
 
+class TestSuperseded:
+    """A new export takes the place of those that nothing will ask for again."""
+
+    @pytest.fixture
+    def cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: Found) -> Path:
+        """A cache with one real export, as it was made before."""
+        kept = exported(found)
+        assert kept is not None
+        monkeypatch.setenv("RAGKIT_MODELS", str(tmp_path / "models"))
+        folder = tmp_path / "models" / ".onnx"
+        shutil.copytree(kept.parent, folder / kept.parent.name)
+        return folder
+
+    @staticmethod
+    def put(folder: Path, model: Path, **note: str) -> Path:
+        folder.mkdir(parents=True)
+        (folder / "model.onnx").write_bytes(b"old")
+        (folder / "export.json").write_text(json.dumps({"sha256": "0" * 64, "model": str(model), **note}))
+        return folder
+
+    def test_what_it_takes_the_place_of_goes_and_nothing_else(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: Found
+    ) -> None:
+        monkeypatch.setenv("RAGKIT_MODELS", str(tmp_path / "models"))
+        cache, digest, other = tmp_path / "models" / ".onnx", found.digest(), "f" * 24
+        gone = [
+            self.put(cache / f"{other}-1", found.folder),
+            self.put(cache / f"{'e' * 24}-1", found.folder, refused="it has no weights"),
+            self.put(cache / f"{digest}-0", tmp_path / "elsewhere"),
+            self.put(cache / f".{other}-0.superseded", tmp_path),  # a kill came between
+        ]
+        stay = [
+            self.put(cache / f"{digest}-99", found.folder),  # a newer ragkit beside this one
+            self.put(cache / f"{'d' * 24}-1", tmp_path / "another model"),
+        ]
+        (cache / f"{'c' * 24}-1").mkdir()  # nothing is known of it
+        model = exported(found)
+        assert model is not None
+        assert not any(folder.exists() for folder in gone)
+        assert all((folder / "model.onnx").exists() for folder in stay)
+        assert not list(cache.glob(".*"))
+        assert exported(found) == model
+
+    def test_who_has_opened_one_goes_on_with_it(self, cache: Path) -> None:
+        embedder = LocalEmbedder(Embedding(model=MODEL, device="cpu"))
+        before = embedder.embed_question("How long does the battery last?")
+        shutil.rmtree(cache)
+        assert np.array_equal(embedder.embed_question("How long does the battery last?"), before)
+
+    def test_who_was_about_to_open_one_makes_it_again(self, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[Path | None] = []
+
+        def removed_at_once(found: Found) -> Path | None:
+            asked.append(exported(found))
+            if len(asked) == 1:
+                shutil.rmtree(cache)
+            return asked[-1]
+
+        monkeypatch.setattr("ragkit.embed.onnx_export.exported", removed_at_once)
+        embedder = LocalEmbedder(Embedding(model=MODEL, device="cpu"))
+        assert embedder.embed_question("How long?").shape == (384,)
+        assert asked[0] == asked[1]
+        assert isinstance(embedder._for_questions, OnnxEncoder)  # pyright: ignore[reportPrivateUsage]
+
+
 def test_a_model_that_cannot_be_exported_is_run_by_torch_and_tried_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
