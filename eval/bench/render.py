@@ -61,15 +61,19 @@ def _anchor(title: str) -> str:
     return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
 
 
-def section(bench: Bench, found: Results) -> str:
+def section(bench: Bench, found: Results, *, plots: bool = True) -> str:
+    """The part of the page about one benchmark; its `plots` are files beside the results."""
     lines = [f"\n## {bench.title}\n", bench.about + "\n"]
     if found.quick:
         lines.append(QUICK)
     lines.append(_conditions(bench, found) + "\n")
     cases = [case for case in bench.cases(found.quick) if any(run.case == case.name for run in found.runs)]
-    lines += [f"![{title}](benchmarks/{file})\n" for title, file in _plots(bench, found, cases)]
+    if plots:
+        lines += [f"![{title}](benchmarks/{file})\n" for title, file in _plots(bench, found, cases)]
     for case in cases:
         lines += _tables(bench, found, case)
+    if bench.remarks is not None:
+        lines += [f"{remark}\n" for remark in bench.remarks(found)]
     lines.append("Set up as follows:\n")
     lines += [f"- {contender.label}: {contender.setting}" for contender in bench.contenders.values()]
     return "\n".join(lines) + "\n"
@@ -83,6 +87,8 @@ def _conditions(bench: Bench, found: Results) -> str:
     days = sorted({run.at[:10] for run in runs})
     cores = f"{machine['cores']} cores, {machine['threads']} threads"
     where = f"{machine['cpu']}, {cores}, {machine['memory']}, {machine['system']}, Python {machine['python']}"
+    if "gpu" in machine:
+        where = f"{machine['gpu']} ({machine['gpu_memory']}), driver {machine['driver']}, {machine['built']}; {where}"
     used = ", ".join(f"{name} {number_}" for name, number_ in found.versions.items())
     load = max(run.load for run in runs)
     busy = f"the load average reached {load:g}" + (
@@ -91,8 +97,15 @@ def _conditions(bench: Bench, found: Results) -> str:
     name = f"{bench.name}{'.quick' if found.quick else ''}.json"
     return (
         f"{where}; {' to '.join(dict.fromkeys((days[0], days[-1])))}, commit {commits}; {busy}. "
-        f"Every round: [{name}](benchmarks/{name}).\n\n<details><summary>Versions</summary>\n\n{used}\n\n</details>"
+        f"Every round: [{name}](benchmarks/{name}).{_given(found)}"
+        f"\n\n<details><summary>Versions</summary>\n\n{used}\n\n</details>"
     )
+
+
+def _given(found: Results) -> str:
+    """The settings that the command was given, if the benchmark takes any."""
+    told = ", ".join(f"{name} `{value}`" for name, value in found.settings.items() if value)
+    return f"\n\nGiven: {told}." if told else ""
 
 
 def _tables(bench: Bench, found: Results, case: Case) -> Iterator[str]:

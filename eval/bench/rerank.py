@@ -20,7 +20,8 @@ trained, which costs the same as one that is). The candidates are chunks of XQuA
 FOLDER = WORK / "cross-encoder"
 
 
-def _prepare(case: Case) -> None:
+def prepare(case: Case) -> None:
+    """Make the chunks, and the cross-encoder in `FOLDER` if it is not there."""
     del case
     chunk_rows(240)
     if (FOLDER / "config.json").exists():
@@ -106,7 +107,7 @@ RERANK = Bench(
         "haystack": Contender("Haystack", _work(haystack), "`SentenceTransformersSimilarityRanker(batch_size=32)`"),
     },
     _cases,
-    _prepare,
+    prepare,
     minutes=25,
     plot=("p50",),
 )

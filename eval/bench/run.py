@@ -6,13 +6,14 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Collection
 
 from eval.bench import results as kept
 from eval.bench.process import measured
 from eval.bench.render import render
 from eval.bench.schedule import left
 from eval.bench.spec import BASE, Bench, Case, Skipped
-from eval.bench.suite import LONG, SUITE
+from eval.bench.suite import ELSEWHERE, LONG, SUITE
 
 
 def main() -> None:
@@ -26,12 +27,15 @@ def main() -> None:
     given = parser.parse_args()
     if given.names == ["list"]:
         for bench in SUITE.values():
-            print(f"{bench.name:<15} about {bench.minutes:4.0f} min  {bench.title}")
+            by = f" (by {ELSEWHERE[bench.name]})" if bench.name in ELSEWHERE else ""
+            print(f"{bench.name:<15} about {bench.minutes:4.0f} min  {bench.title}{by}")
         return
     if given.names != ["render"]:
-        names = given.names or [name for name in SUITE if name not in LONG]
+        names = given.names or [name for name in SUITE if name not in (*LONG, *ELSEWHERE)]
         if unknown := [name for name in names if name not in SUITE]:
             parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(SUITE)}")
+        if by := [ELSEWHERE[name] for name in names if name in ELSEWHERE]:
+            parser.error(f"that one has a command of its own: {by[0]}")
         for name in names:
             bench = SUITE[name]
             minutes = "a minute or two" if given.quick else f"about {bench.minutes:.0f} minutes on two idle cores"
@@ -42,9 +46,14 @@ def main() -> None:
     print("\nwritten: docs/benchmarks.md")
 
 
-def run(bench: Bench, found: kept.Results, rounds: int | None, only: list[str]) -> None:
+def run(
+    bench: Bench, found: kept.Results, rounds: int | None, only: Collection[str], cases: Collection[str] = ()
+) -> None:
+    """Measure what is not measured yet; `only` names contenders and `cases` cases, empty for all of them."""
     speed = "quick" if found.quick else "full"
     for case in bench.cases(found.quick):
+        if cases and case.name not in cases:
+            continue
         names = [name for name in bench.contenders if not case.contenders or name in case.contenders]
         names = [name for name in names if not only or name in only]
         try:
@@ -83,7 +92,7 @@ def _one(bench: Bench, case: Case, found: kept.Results, name: str, number: int, 
     commit, at, load = kept.commit(), kept.now(), round(os.getloadavg()[0], 1)
     what = "prepare" if number < 0 else "work"
     try:
-        values = measured([bench.name, case.name, name, what, speed], bench.limit_s)
+        values = measured([bench.name, case.name, name, what, speed], bench.limit_s, whole_machine=bench.whole_machine)
     except Skipped as reason:
         print(f"    SKIPPED: {reason}", flush=True)
         found.add(kept.Run(case.name, name, number, {}, str(reason), commit, at, load))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,3 +106,7 @@ class Bench:
     """Keys of the measures that are drawn."""
     curve: bool = False
     """Whether the cases are sizes, so that the plots are curves over them."""
+    remarks: Callable[[Any], Iterable[str]] | None = None
+    """Lines under the tables, from the results (`eval.bench.results.Results`)."""
+    whole_machine: bool = False
+    """Whether contenders have all cores, not `THREADS` of them: where the work is a GPU's."""

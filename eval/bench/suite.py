@@ -6,6 +6,7 @@ from eval.bench.cache import CACHE
 from eval.bench.chunk import CHUNK
 from eval.bench.cold import COLD
 from eval.bench.evaluation import EVALUATION
+from eval.bench.gpu import GPU
 from eval.bench.index import INDEX, INDEX_BATCH, INDEX_LONG
 from eval.bench.parse import PARSE
 from eval.bench.query import QUERY, QUERY_LONG
@@ -28,7 +29,10 @@ SUITE: dict[str, Bench] = {
         CACHE,
         SERVE,
         EVALUATION,
+        GPU,
     )
 }
 LONG = (INDEX_LONG.name, QUERY_LONG.name)
 """Hours each: only when they are named."""
+ELSEWHERE = {GPU.name: "bash scripts/bench_gpu.sh"}
+"""Those that another command runs, in another environment; this one only shows what they left."""
