@@ -218,14 +218,19 @@ def _rows(path: Path, file_name: str, root: str) -> Iterator[Source | Rejected]:
 def read_row(source: Source) -> dict[str, Any]:
     """The row of a JSON-lines source. Raises ParseError if the file is another one than when it was found."""
     try:
-        with source.path.open("rb") as lines:
-            lines.seek(source.row_at or 0)
-            row = _read_row(lines.readline(_LONGEST_ROW))
+        row = _read_row(read_row_line(source))
     except (OSError, ValueError, RecursionError):
         row = None
     if row is None or _hash_row(row) != source.content_hash:
         raise ParseError(f"{source.path.name} was changed while it was read; index again")
     return row
+
+
+def read_row_line(source: Source) -> bytes:
+    """The line that a JSON-lines source stands in, as it is now; b"" behind the end of the file."""
+    with source.path.open("rb") as lines:
+        lines.seek(source.row_at or 0)
+        return lines.readline(_LONGEST_ROW)
 
 
 def _hash_row(row: Any) -> str:

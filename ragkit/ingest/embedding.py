@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -12,8 +12,8 @@ from ragkit.ingest.vectors import VectorJournal
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_SLICE = 128
-"""Texts that go to the model at once: what a killed run loses at most."""
+SLICE = 128
+"""Texts that go to a model at once: what a killed run loses at most, of each model that works for it."""
 
 
 class PassageEmbedder(Protocol):
@@ -24,16 +24,29 @@ class PassageEmbedder(Protocol):
         ...
 
 
+class EmbedsSlices(Protocol):
+    """Slices of texts to their vectors, slice by slice in the same order."""
+
+    def __call__(self, slices: Sequence[Sequence[str]]) -> Iterator[Iterable[NDArray[np.float32]]]: ...
+
+
+def in_turn(embedder: PassageEmbedder) -> EmbedsSlices:
+    """One slice after the other, each when it is asked for."""
+
+    def embed(slices: Sequence[Sequence[str]]) -> Iterator[Iterable[NDArray[np.float32]]]:
+        return map(embedder.embed_passages, slices)
+
+    return embed
+
+
 class RunEmbedder:
     """`reuse` are vectors of before (of edited and moved documents), by text; `journal` those of a run cut off.
 
     `embedded` and `reused` count distinct texts, `repeated` what stands more than once in a run.
     """
 
-    def __init__(
-        self, embedder: PassageEmbedder, journal: VectorJournal, reuse: Mapping[str, NDArray[np.float32]]
-    ) -> None:
-        self._embedder = embedder
+    def __init__(self, embed: EmbedsSlices, journal: VectorJournal, reuse: Mapping[str, NDArray[np.float32]]) -> None:
+        self._embed = embed
         self._journal = journal
         self._reuse = reuse
         self._resumes = len(journal) > 0
@@ -57,14 +70,15 @@ class RunEmbedder:
         known = self.known(texts)
         # Long ones first: texts of one length waste no padding, and running out of memory shows at once.
         fresh = sorted({text for text in texts if text not in known}, key=lambda text: (-len(text), text))
-        for begin in range(0, len(fresh), _SLICE):
-            part = fresh[begin : begin + _SLICE]
-            vectors = self._embedder.embed_passages(part)
+        slices = [fresh[begin : begin + SLICE] for begin in range(0, len(fresh), SLICE)]
+        done = 0
+        for part, vectors in zip(slices, self._embed(slices), strict=True):
             self._journal.put(part, vectors)
             known.update(zip(part, vectors, strict=True))
             self.embedded += len(part)
+            done += len(part)
             if told:
-                told((begin + len(part)) / len(fresh))
+                told(done / len(fresh))
         distinct = len(set(texts))
         self.reused += distinct - len(fresh)
         self.repeated += len(texts) - distinct

@@ -7,12 +7,14 @@ killed leaves it as it was, and the next run does not embed again what this one 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from ragkit.config.schema import Config
 from ragkit.embed import Embedder, make_embedder
 from ragkit.ingest.delete import receipt_for
+from ragkit.ingest.engine import make_engine
 from ragkit.ingest.plan import plan_run, relative_root
 from ragkit.ingest.report import IndexReport, Stopwatch
 from ragkit.ingest.run import Progress, Run
@@ -64,33 +66,35 @@ def build_index(
             waiting = manifest is not None and manifest.without_vectors() > 0
         report = IndexReport.of_plan(plan, rebuilt=rebuild)
         if fresh or waiting or not plan.is_empty:
-            run = Run(config, tokens, embedder or make_embedder(config.ingestion.embedding), report, watch)
-            if embed_again:
+            embedder = embedder or make_embedder(config.ingestion.embedding)
+            with closing(make_engine(config, tokens, embedder)) as engine:
+                run = Run(config, engine, embedder, report, watch)
+                if embed_again:
+                    _forget_journals(config.ingestion.store.path)
+                elif rebuild:
+                    run.keep_vectors()
+                with editing(config, fresh=fresh) as edit:
+                    run.bring_in(edit, plan, progress)
+                    if not config.ingestion.progressive:
+                        run.fill(edit, None, progress)
+                    edit.manifest.set_meta("settings", settings)
+                    edit.manifest.set_meta("built_with", built_with(config))
+                    edit.manifest.set_meta("succeeds", before)
+                    if plan.gone:
+                        edit.forget_kept()
+                    run.note_makers(edit, fresh=fresh)
+                    edit.manifest.set_failures(
+                        replace(failure, root=relative_root(failure.root, config.ingestion.store.path))
+                        for failure in [*plan.remembered, *run.failed]
+                    )
+                    if finish is not None:
+                        with watch.measure("verify"):
+                            finish(edit)
+                    with watch.measure("publish"):
+                        edit.publish(keep_journals=config.ingestion.progressive)
+                if config.ingestion.progressive:
+                    run.fill_in_parts(progress)
                 _forget_journals(config.ingestion.store.path)
-            elif rebuild:
-                run.keep_vectors()
-            with editing(config, fresh=fresh) as edit:
-                run.bring_in(edit, plan, progress)
-                if not config.ingestion.progressive:
-                    run.fill(edit, None, progress)
-                edit.manifest.set_meta("settings", settings)
-                edit.manifest.set_meta("built_with", built_with(config))
-                edit.manifest.set_meta("succeeds", before)
-                if plan.gone:
-                    edit.forget_kept()
-                run.note_makers(edit, fresh=fresh)
-                edit.manifest.set_failures(
-                    replace(failure, root=relative_root(failure.root, config.ingestion.store.path))
-                    for failure in [*plan.remembered, *run.failed]
-                )
-                if finish is not None:
-                    with watch.measure("verify"):
-                        finish(edit)
-                with watch.measure("publish"):
-                    edit.publish(keep_journals=config.ingestion.progressive)
-            if config.ingestion.progressive:
-                run.fill_in_parts(progress)
-            _forget_journals(config.ingestion.store.path)
         else:
             _clear_up(config.ingestion.store.path)
     if plan.gone:

@@ -12,27 +12,23 @@ from contextlib import closing, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
-from ragkit.config.schema import Chunking, Config
+from ragkit.config.schema import Config
 from ragkit.embed import Embedder
 from ragkit.embed.models import embedded_by, model_dimensions, model_folder
-from ragkit.embed.splade import make_splade, weighed_by
-from ragkit.embed.tokens import TokenCounter
+from ragkit.embed.splade import weighed_by
 from ragkit.errors import ParseError
 from ragkit.ingest.ahead import ahead
-from ragkit.ingest.batches import BATCH_CHUNKS, in_batches
+from ragkit.ingest.batches import in_batches
 from ragkit.ingest.carry import keep_vectors
-from ragkit.ingest.chunk import chunk_document
-from ragkit.ingest.document import document_id, make_document, metadata_changes
+from ragkit.ingest.document import document_id
 from ragkit.ingest.embedding import RunEmbedder
-from ragkit.ingest.owner import owned, owner_of
+from ragkit.ingest.engine import Engine
 from ragkit.ingest.parse import PLAIN_TYPES
 from ragkit.ingest.plan import Plan, relative_root
 from ragkit.ingest.report import IndexReport, Stopwatch
-from ragkit.ingest.settings import fitted_chunking, parsers_after, read_with
-from ragkit.ingest.topics import SentenceEncoder, make_sentence_encoder
+from ragkit.ingest.settings import parsers_after, read_with
 from ragkit.ingest.vectors import VectorJournal
 from ragkit.ingest.words_first import FIRST_PART_S, fill, known_rows
-from ragkit.ingest.workers import parse_sources
 from ragkit.ingest.write import Chunked, count_terms, delete, reweigh, write_batch
 from ragkit.store.bm25 import Bm25Encoder, rounded_average_length
 from ragkit.store.folder import SPLADE_VECTORS, VECTORS
@@ -60,19 +56,13 @@ class Run:
     """What stays the same from batch to batch."""
 
     def __init__(
-        self, config: Config, tokens: TokenCounter, embedder: Embedder, report: IndexReport, watch: Stopwatch
+        self, config: Config, engine: Engine, embedder: Embedder, report: IndexReport, watch: Stopwatch
     ) -> None:
         self._config = config
         self._embedded_by = embedded_by(config.ingestion.embedding)
         self._splade_by = None if config.retrieval.sparse == "bm25" else weighed_by(config.retrieval.splade_model)
-        self._chunking: Chunking = fitted_chunking(config, tokens)
-        self._tokens = tokens
+        self._engine = engine
         self._embedder = embedder
-        self._sentences: SentenceEncoder | None = (
-            make_sentence_encoder(config.ingestion.embedding, tokens, embedder)
-            if self._chunking.strategy == "semantic"
-            else None
-        )
         self._bm25 = Bm25Encoder(config.retrieval.bm25)
         self._report = report
         self._watch = watch
@@ -82,13 +72,14 @@ class Run:
     def bring_in(self, edit: Edit, plan: Plan, progress: Progress | None) -> None:
         """Parse, chunk, embed and write everything of the plan, then take out what is gone."""
         with closing(self._journal()) as journal, self._splade_of_run(edit, plan) as splade:
-            vectors = RunEmbedder(self._embedder, journal, _of_before(edit, plan, edit.store.vectors_of))
+            vectors = RunEmbedder(self._engine.vectors, journal, _of_before(edit, plan, edit.store.vectors_of))
             average: float | None = edit.manifest.meta("average_length")
             written_with: float | None = None
             total, before = len(plan.to_parse()), 0
             # Parsing and chunking go on while the model runs, which leaves them a core now and then.
-            with closing(ahead(self._chunked(plan), BATCH_CHUNKS, _size)) as documents:
-                for batch in in_batches(documents, _size):
+            most = self._engine.batch_chunks
+            with closing(ahead(self._chunked(plan), most, _size)) as documents:
+                for batch in in_batches(documents, _size, most):
                     chunks = [chunk for item in batch for chunk in item.chunks]
 
                     def told(share: float, before: int = before, here: int = len(batch)) -> None:
@@ -129,15 +120,15 @@ class Run:
 
     def fill(self, edit: Edit, until: float | None, progress: Progress | None) -> None:
         """Vectors for documents that wait for them, until a time or for all; see `words_first.fill`."""
-        encoder = make_splade(self._config)
+        weights = self._engine.weights
         with (
             closing(self._journal()) as journal,
             self._splade_journal() as splade_journal,
             self._watch.measure("embed"),
         ):
-            vectors = RunEmbedder(self._embedder, journal, {})
-            splade = RunEmbedder(encoder, splade_journal, {}) if encoder and splade_journal else None
-            fill(edit, vectors, splade, until, progress)
+            vectors = RunEmbedder(self._engine.vectors, journal, {})
+            splade = RunEmbedder(weights, splade_journal, {}) if weights and splade_journal else None
+            fill(edit, vectors, splade, until, progress, self._engine.batch_chunks)
             self._report.embedded += vectors.embedded
             self._report.reused += vectors.reused
             self._report.repeated += vectors.repeated
@@ -200,29 +191,24 @@ class Run:
     @contextmanager
     def _splade_of_run(self, edit: Edit, plan: Plan) -> Generator[RunEmbedder | None]:
         """The sparse model with what is known already, as for the vectors; None where the index has no such vectors."""
-        encoder = make_splade(self._config)
+        weights = self._engine.weights
         with self._splade_journal() as journal:
-            if encoder is None or journal is None:
+            if weights is None or journal is None:
                 yield None
             else:
-                yield RunEmbedder(encoder, journal, _of_before(edit, plan, edit.store.splade_of))
+                yield RunEmbedder(weights, journal, _of_before(edit, plan, edit.store.splade_of))
 
     def _chunked(self, plan: Plan) -> Iterator[Chunked]:
         """Each readable source as a document with its chunks; the others go into the report."""
-        outcomes = parse_sources(plan.to_parse(), self._config.ingestion.parsing)
         parsed_with, folder = read_with(self._config), self._config.ingestion.store.path
-        for source, parsed in self._watch.iterate("parse", outcomes):
-            if isinstance(parsed, ParseError):
-                self._report.fail(source.name, str(parsed))
-                self.failed.append(Failure(source.name, source.root, source.content_hash, parsed_with, str(parsed)))
+        for source, read in self._engine.read(plan.to_parse(), self._watch):
+            if isinstance(read, ParseError):
+                self._report.fail(source.name, str(read))
+                self.failed.append(Failure(source.name, source.root, source.content_hash, parsed_with, str(read)))
                 continue
-            self._used_parser |= parsed.media_type not in PLAIN_TYPES
-            document = owned(make_document(source, parsed), owner_of(source.path, self._config.serve.folder))
-            with self._watch.measure("chunk"):
-                chunks = chunk_document(document, self._chunking, self._tokens, self._sentences)
-            warnings = [*parsed.warnings, *metadata_changes(parsed.metadata)]
-            self._report.add(plan.change_of(source), document, chunks, warnings)
-            yield Chunked(document, relative_root(source.root, folder), chunks)
+            self._used_parser |= read.document.media_type not in PLAIN_TYPES
+            self._report.add(plan.change_of(source), read.document, read.chunks, read.warnings)
+            yield Chunked(read.document, relative_root(source.root, folder), read.chunks)
 
 
 def _size(item: Chunked) -> int:

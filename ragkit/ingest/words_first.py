@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ragkit.ingest.batches import in_batches
+from ragkit.ingest.batches import BATCH_CHUNKS, in_batches
 from ragkit.ingest.embedding import RunEmbedder
 from ragkit.store.open import Edit
 
@@ -47,13 +47,14 @@ def fill(
     splade: RunEmbedder | None,
     until: float | None = None,
     progress: Progress | None = None,
+    batch_chunks: int = BATCH_CHUNKS,
 ) -> None:
     """Embed documents that wait for their vectors, all or until the time `until` (of `time.monotonic`); one batch at
-    least."""
+    least, of at least `batch_chunks` chunks if there are so many."""
     average: float | None = edit.manifest.meta("average_length")
     waiting = list(edit.manifest.waiting())
     done = 0
-    for batch in in_batches(waiting, lambda entry: entry.chunks):
+    for batch in in_batches(waiting, lambda entry: entry.chunks, batch_chunks):
         if until is not None and done and time.monotonic() > until:
             break
         chunks = [chunk for entry in batch for chunk in edit.store.chunks_of(entry.id)]

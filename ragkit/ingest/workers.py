@@ -9,6 +9,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,25 +33,41 @@ def parse_sources(
     Text formats are read in this process: they need no parser that could hang. The worker processes start with the
     first other file, so that a folder of Markdown costs none; there `parse` reads the files.
     """
-    workers = parsing.workers or os.cpu_count() or 1
-    pool: ProcessPool | None = None
-    waiting: deque[tuple[Source, ProcessFuture[Parsed] | Parsed | ParseError]] = deque()
-    try:
+    with closing(Parsers(parsing, parse)) as parsers:
+        yield from parsers.outcomes(sources)
+
+
+class Parsers:
+    """The processes of `parse_sources`, for who has sources again and again."""
+
+    def __init__(self, parsing: Parsing, parse: Callable[[Path, bool], Parsed] = parse_file) -> None:
+        self._parsing = parsing
+        self._parse = parse
+        self._workers = parsing.workers or os.cpu_count() or 1
+        self._pool: ProcessPool | None = None
+
+    def outcomes(self, sources: Iterable[Source]) -> Iterator[Outcome]:
+        """As of `parse_sources`; the processes stay."""
+        waiting: deque[tuple[Source, ProcessFuture[Parsed] | Parsed | ParseError]] = deque()
         for source in sources:
-            if source.row_at is not None or _is_text(source):
-                waiting.append((source, _parse_here(source)))
-            else:
-                pool = pool or _start_pool(workers)
-                future = pool.schedule(parse, args=[source.path, parsing.pdf_layout], timeout=parsing.timeout_s)
-                waiting.append((source, future))
-            while len(waiting) > workers * 4 or (waiting and isinstance(waiting[0][1], (Parsed, ParseError))):
-                yield _outcome(*waiting.popleft(), parsing)
+            waiting.append((source, self._begun(source)))
+            while len(waiting) > self._workers * 4 or (waiting and isinstance(waiting[0][1], (Parsed, ParseError))):
+                yield _outcome(*waiting.popleft(), self._parsing)
         while waiting:
-            yield _outcome(*waiting.popleft(), parsing)
-    finally:
-        if pool is not None:
-            pool.stop()
-            pool.join()
+            yield _outcome(*waiting.popleft(), self._parsing)
+
+    def _begun(self, source: Source) -> ProcessFuture[Parsed] | Parsed | ParseError:
+        if source.row_at is not None or _is_text(source):
+            return _parse_here(source)
+        self._pool = self._pool or _start_pool(self._workers)
+        arguments = [source.path, self._parsing.pdf_layout]
+        return self._pool.schedule(self._parse, args=arguments, timeout=self._parsing.timeout_s)
+
+    def close(self) -> None:
+        """End the processes, whatever they do."""
+        if self._pool is not None:
+            self._pool.stop()
+            self._pool.join()
 
 
 def _is_text(source: Source) -> bool:

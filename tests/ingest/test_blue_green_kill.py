@@ -81,7 +81,7 @@ def run(what: str, phase: str, config: Config, docs: Path, reached: Path) -> Non
     embedder = make_embedder(config.ingestion.embedding)
     if phase == "embedding":
         slices: Any = ragkit.ingest.embedding
-        slices._SLICE = 2
+        slices.SLICE = 2
         embedder = Stopping(embedder, stop)
     switch_index(config, [docs], embedder=embedder, verify=verify)
 

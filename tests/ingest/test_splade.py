@@ -174,7 +174,7 @@ def test_only_new_texts_go_through_the_model(
 def test_a_run_that_failed_goes_on_from_the_vectors_it_had(
     both: Config, docs: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ragkit.ingest.embedding._SLICE", 5)
+    monkeypatch.setattr("ragkit.ingest.embedding.SLICE", 5)
     with monkeypatch.context() as failing:
         Counting(failing, most=7)
         with pytest.raises(ReportedFault):

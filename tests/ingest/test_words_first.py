@@ -168,7 +168,7 @@ def _index_and_die(config: Config, docs: Path, embedder: Embedder) -> None:
 def test_what_a_part_that_was_cut_off_had_embedded_is_not_embedded_again(
     progressive: Config, docs: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ragkit.ingest.embedding._SLICE", 2)
+    monkeypatch.setattr("ragkit.ingest.embedding.SLICE", 2)
     calls = 0
 
     def fail_at_the_third() -> None:
