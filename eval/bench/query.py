@@ -69,7 +69,7 @@ CONTENDERS = {
     "ragkit": Contender(
         "ragkit",
         _work(peers.open_ragkit),
-        "`Ragkit.index`, `Ragkit.retrieve`; its defaults (hybrid: 50 of each)",
+        "`Ragkit.index`, `Ragkit.retrieve`; its defaults (hybrid: 200 of each)",
         peers.build_ragkit,
     ),
     "edge": Contender(

@@ -60,7 +60,7 @@ def _module(name: str) -> Any:
     return import_module(name)
 
 
-def _ragkit(case: Case, *, passages: bool) -> Any:
+def _ragkit(case: Case, kept: str, *, passages: bool) -> Any:
     from ragkit import Config, Ragkit
 
     table = Table(data_of(case), passages=passages)
@@ -72,15 +72,16 @@ def _ragkit(case: Case, *, passages: bool) -> Any:
         def embedder(self) -> Table:
             return table
 
-    path = str(_folder(case, "ragkit") / "index")
+    store = {"path": str(_folder(case, f"ragkit-{kept}") / "index"), "vectors": kept}
     # The words of a made chunk are longer than those of prose; 250 tokens is what the model would read.
-    settings = {"ingestion": {"chunking": chunking("fixed_size", 250), "store": {"path": path}}}
+    settings = {"ingestion": {"chunking": chunking("fixed_size", 250), "store": store}}
     return Given(Config.model_validate(settings, strict=False))
 
 
-def build_ragkit(case: Case, clock: Clock) -> Values:
-    folder, rows = _fresh(case, "ragkit"), data_of(case).rows
-    rag = _ragkit(case, passages=True)
+def build_ragkit(case: Case, clock: Clock, kept: str = "memory") -> Values:
+    """`kept` is `ingestion.store.vectors`."""
+    folder, rows = _fresh(case, f"ragkit-{kept}"), data_of(case).rows
+    rag = _ragkit(case, kept, passages=True)
     with clock("build_s"):
         report = rag.index([rows])
         rag.close()
@@ -88,8 +89,8 @@ def build_ragkit(case: Case, clock: Clock) -> Values:
     return {"disk_mb": size_mb(folder)}
 
 
-def open_ragkit(case: Case) -> Mapping[str, Search]:
-    rag = _ragkit(case, passages=False)
+def open_ragkit(case: Case, kept: str = "memory") -> Mapping[str, Search]:
+    rag = _ragkit(case, kept, passages=False)
 
     def search(strategy: str) -> Search:
         def one(question: str, _: Any) -> list[int]:

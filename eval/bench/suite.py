@@ -13,6 +13,7 @@ from eval.bench.query import QUERY, QUERY_LONG
 from eval.bench.rerank import RERANK
 from eval.bench.serve import SERVE
 from eval.bench.spec import Bench
+from eval.bench.vectors import VECTORS, VECTORS_LONG
 
 SUITE: dict[str, Bench] = {
     bench.name: bench
@@ -25,6 +26,8 @@ SUITE: dict[str, Bench] = {
         INDEX_LONG,
         QUERY,
         QUERY_LONG,
+        VECTORS,
+        VECTORS_LONG,
         RERANK,
         CACHE,
         SERVE,
@@ -32,7 +35,7 @@ SUITE: dict[str, Bench] = {
         GPU,
     )
 }
-LONG = (INDEX_LONG.name, QUERY_LONG.name)
+LONG = (INDEX_LONG.name, QUERY_LONG.name, VECTORS_LONG.name)
 """Hours each: only when they are named."""
 ELSEWHERE = {GPU.name: "bash scripts/bench_gpu.sh"}
 """Those that another command runs, in another environment; this one only shows what they left."""

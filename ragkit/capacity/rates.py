@@ -78,9 +78,10 @@ def _measured(rag: Ragkit, sizes: Sequence[int], doing: Doing) -> Rates:
     base = anonymous_bytes()
     dimensions = max((len(vector) for vector in snapshot.store.vectors([sample[0].id]).values()), default=384)
     found: list[Point] = []
+    bm25, vectors = rag.config.retrieval.bm25, rag.config.ingestion.store.vectors
     with tempfile.TemporaryDirectory(prefix="ragkit-plan-") as folder:
         doing(f"store: a trial index of {sizes[0]:,} chunks")
-        for number, point in enumerate(points(sample, dimensions, rag.config.retrieval.bm25, Path(folder), sizes), 1):
+        for number, point in enumerate(points(sample, dimensions, bm25, Path(folder), sizes, vectors), 1):
             found.append(point)
             doing(f"store: a trial index of {sizes[min(number, len(sizes) - 1)]:,} chunks")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

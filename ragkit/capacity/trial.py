@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ragkit.config.schema import Bm25
+from ragkit.config.schema import Bm25, Store, StoredVectors
 from ragkit.errors import StoreError
 from ragkit.store.bm25 import Bm25Encoder, rounded_average_length
 from ragkit.store.qdrant_edge import EdgeStore
@@ -63,8 +63,16 @@ def grown(sample: Sequence[Chunk], count: int, seed: int = 0, first: int = 0) ->
         )  # fmt: skip
 
 
-def points(sample: Sequence[Chunk], dimensions: int, bm25: Bm25, folder: Path, sizes: Sequence[int]) -> Iterator[Point]:
-    """One index that grows from size to size in `folder`, looked at by a process of its own each time.
+def points(
+    sample: Sequence[Chunk],
+    dimensions: int,
+    bm25: Bm25,
+    folder: Path,
+    sizes: Sequence[int],
+    vectors: StoredVectors = "memory",
+) -> Iterator[Point]:
+    """One index that grows from size to size in `folder`, looked at by a process of its own each time; `vectors` as in
+    the config.
 
     Raises StoreError if that process ends without an answer.
     """
@@ -79,24 +87,24 @@ def points(sample: Sequence[Chunk], dimensions: int, bm25: Bm25, folder: Path, s
     for size in sizes:
         began = time.process_time()
         made = 0.0
-        store = EdgeStore(folder / "shard", bm25)
+        store = EdgeStore(folder / "shard", bm25, vectors=vectors)
         for first in range(held, size, _BATCH):
             making = time.process_time()
             chunks = list(grown(sample, min(_BATCH, size - first), first=first))
-            vectors = _unit(random.standard_normal((len(chunks), dimensions)).astype(np.float32))
+            rows = _unit(random.standard_normal((len(chunks), dimensions)).astype(np.float32))
             made += time.process_time() - making
-            store.upsert(chunks, vectors, average)
+            store.upsert(chunks, rows, average)
         store.finish()
         store.close()
         write_s = (time.process_time() - began - made) / (size - held)
         held = size
-        memory, search_s = _looked_at(folder, dimensions)
+        memory, search_s = _looked_at(folder, dimensions, vectors)
         disk = sum(path.stat().st_blocks * 512 for path in (folder / "shard").rglob("*") if path.is_file())
         yield Point(size, disk, memory, search_s, write_s)
 
 
-def _looked_at(folder: Path, dimensions: int) -> tuple[int, float]:
-    command = [sys.executable, "-P", "-m", "ragkit.capacity.trial", str(folder), str(dimensions)]
+def _looked_at(folder: Path, dimensions: int, vectors: StoredVectors) -> tuple[int, float]:
+    command = [sys.executable, "-P", "-m", "ragkit.capacity.trial", str(folder), str(dimensions), vectors]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise StoreError(f"a trial index could not be searched: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
@@ -104,14 +112,14 @@ def _looked_at(folder: Path, dimensions: int) -> tuple[int, float]:
     return found["memory_bytes"], found["search_s"]
 
 
-def look_at(folder: Path, dimensions: int) -> dict[str, float]:
+def look_at(folder: Path, dimensions: int, kept: StoredVectors) -> dict[str, float]:
     """Search the index of a trial in this process: bytes of memory that it took, core-seconds of a search."""
     questions: list[str] = json.loads((folder / "questions.json").read_text("utf-8"))
     bm25 = Bm25.model_validate_json((folder / "bm25.json").read_text("utf-8"))
     Bm25Encoder(bm25).question(questions[0])
     vectors = _unit(np.random.default_rng(3).standard_normal((len(questions), dimensions)).astype(np.float32))
     before = anonymous_bytes()
-    store = EdgeStore(folder / "shard", bm25)
+    store = EdgeStore(folder / "shard", bm25, vectors=kept)
     seconds: list[float] = []
     for question, vector in zip(questions, vectors, strict=True):
         began = time.process_time()
@@ -139,4 +147,6 @@ def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(look_at(Path(sys.argv[1]), int(sys.argv[2]))))
+    print(
+        json.dumps(look_at(Path(sys.argv[1]), int(sys.argv[2]), Store.model_validate({"vectors": sys.argv[3]}).vectors))
+    )

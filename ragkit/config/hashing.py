@@ -19,6 +19,7 @@ _INDEX_PREFIXES = ("ingestion.chunking.", "retrieval.bm25.")
 _INDEX_KEYS = frozenset(
     (
         "ingestion.parsing.pdf_layout",
+        "ingestion.store.vectors",
         "retrieval.sparse",
         "retrieval.splade_model",
         *(f"ingestion.embedding.{name}" for name in ("backend", "model", "dimensions", "passage_prefix", "max_tokens")),
@@ -38,6 +39,7 @@ _BY_TASK = ("routing.policy", frozenset({"tasks"}))
 _IN_CASCADE = ("routing.policy", frozenset({"cascade"}))
 # Switches that came later: off, they are left out, so that the configs of before keep their hashes.
 _OFF: Mapping[str, Any] = {
+    "ingestion.store.vectors": "memory",
     "retrieval.sparse": "bm25",
     "retrieval.transforms": [],
     "retrieval.feedback.method": "none",

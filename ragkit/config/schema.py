@@ -167,6 +167,9 @@ class Cluster(Part):
         return self
 
 
+StoredVectors = Literal["memory", "disk", "scalar", "binary"]
+
+
 class Store(Part):
     backend: Literal["qdrant_edge", "qdrant", "pgvector"] = runtime(
         "qdrant_edge", description="Embedded engine, a Qdrant server, or PostgreSQL with pgvector."
@@ -188,6 +191,9 @@ class Store(Part):
         "ragkit", min_length=1, description="qdrant: name of the collection. pgvector: of the table."
     )
     timeout_s: float = runtime(30.0, gt=0, le=86_400, description="qdrant, pgvector: time limit of one call.")
+    vectors: StoredVectors = "memory"
+    """Where searches read vectors. memory: all that fit, at once. disk: as they are needed. scalar, binary: from a
+    quarter or a thirty-second of their size in memory; the best are then ordered by the whole ones on disk."""
     cluster: Cluster = Cluster()
 
     @field_validator("collection")
@@ -197,6 +203,13 @@ class Store(Part):
         if info.data.get("backend") == "pgvector" and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,47}", collection):
             raise ValueError("a table is named by up to 48 letters, digits and _, and begins with no digit")
         return collection
+
+    @field_validator("vectors")
+    @classmethod
+    def _has_such_vectors(cls, vectors: str, info: ValidationInfo) -> str:
+        if info.data.get("backend") == "pgvector" and vectors != "memory":
+            raise ValueError("PostgreSQL decides itself what it keeps in memory; leave it out with backend pgvector")
+        return vectors
 
 
 class Ingestion(Part):

@@ -24,7 +24,11 @@ PARSER_VERSION = 3
 """Raise it when the same bytes begin to give other text, or the index another form: older ones are then refused."""
 
 _OF_THE_PROCESS = {"base_url", "api_key", "batch_size", "device", "timeout_s"}
-_UNRECORDED = {"ingestion.parsing.pdf_layout": True, "retrieval.sparse": "bm25"}
+_UNRECORDED = {
+    "ingestion.parsing.pdf_layout": True,
+    "ingestion.store.vectors": "memory",
+    "retrieval.sparse": "bm25",
+}
 
 
 def index_settings_of(config: Config) -> dict[str, Any]:
@@ -117,6 +121,7 @@ def as_built(config: Config, manifest: Manifest) -> Config:
                     "embedding": Embedding.model_validate({**given("ingestion.embedding."), **own}),
                     "chunking": Chunking.model_validate(given("ingestion.chunking.")),
                     "parsing": ingestion.parsing.model_copy(update=section("ingestion.parsing.")),
+                    "store": ingestion.store.model_copy(update=section("ingestion.store.")),
                 }
             ),
             "retrieval": retrieval.changed(

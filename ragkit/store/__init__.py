@@ -25,6 +25,10 @@ class Hit(NamedTuple):
     score: float
 
 
+OVERSAMPLING: Mapping[str, float] = {"scalar": 2.0, "binary": 4.0}
+"""By `ingestion.store.vectors`: how many times as many chunks as were asked for are compared by their whole vectors."""
+
+
 WeightedTerms = Mapping[int, float]
 """Terms, as `Bm25Encoder` numbers them, with the weight of each in a question; a text gives each of its terms 1."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ragkit.config.schema import Config, Store
 from ragkit.errors import StoreError
@@ -26,6 +26,9 @@ from ragkit.store.folder import (
     start_building,
 )
 from ragkit.store.manifest import Manifest
+
+if TYPE_CHECKING:
+    from ragkit.store.qdrant_edge import EdgeStore
 
 
 class NoIndex(StoreError):
@@ -144,13 +147,11 @@ def open_snapshot(config: Config, opened_with: Callable[[Manifest], Config] | No
     held = hold_current(folder)
     if held is None:
         raise NoIndex(f"there is no index at {folder}", mend="run: ragkit index PATH")
-    from ragkit.store.qdrant_edge import EdgeStore
-
     generation, lease = held
     manifest = Manifest(generation / MANIFEST, mode="immutable")
     try:
         config = config if opened_with is None else opened_with(manifest)
-        store = EdgeStore(generation / SHARD, config.retrieval.bm25, _question_weights(config))
+        store = _embedded_store(config, generation)
     except BaseException:
         manifest.close()
         release(generation, lease)
@@ -184,12 +185,9 @@ def open_edit(config: Config, *, fresh: bool) -> Edit:
             server.drop()
             (folder / MANIFEST).unlink(missing_ok=True)
         return Edit(server, Manifest(folder / MANIFEST), folder, False)
-    from ragkit.store.qdrant_edge import EdgeStore
-
     collect_garbage(folder)
     building = start_building(folder, fresh)
-    store = EdgeStore(building / SHARD, config.retrieval.bm25, _question_weights(config))
-    return Edit(store, Manifest(building / MANIFEST), folder, True)
+    return Edit(_embedded_store(config, building), Manifest(building / MANIFEST), folder, True)
 
 
 def is_served(store: Store) -> bool:
@@ -199,6 +197,13 @@ def is_served(store: Store) -> bool:
     (False, True)
     """
     return store.backend != "qdrant_edge"
+
+
+def _embedded_store(config: Config, generation: Path) -> EdgeStore:
+    from ragkit.store.qdrant_edge import EdgeStore
+
+    kept = config.ingestion.store.vectors
+    return EdgeStore(generation / SHARD, config.retrieval.bm25, _question_weights(config), kept)
 
 
 def _served_store(config: Config) -> ServedStore:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
-from ragkit.config.schema import Bm25, Cluster, Filter, Store
+from ragkit.config.schema import Bm25, Cluster, Filter, Store, StoredVectors
 from ragkit.errors import ConfigError, MissingExtra, StoreError
-from ragkit.store import Hit, QuestionWeights, WeightedTerms
+from ragkit.store import OVERSAMPLING, Hit, QuestionWeights, WeightedTerms
 from ragkit.store.bm25 import Bm25Encoder
 from ragkit.store.filters import All, Clause, Kind, Match, Not, Range, clause_of, payload_key
 from ragkit.store.payload import from_payload, has_none, is_point_id, sparse_of, splade_by_id, to_payload, vectors_by_id
@@ -95,7 +95,9 @@ class QdrantStore:
         requests: list[models.QueryRequest] = []
         if vector is not None:
             self._check_dimensions(len(vector))
-            params = models.SearchParams(hnsw_ef=max(_HNSW_EF, limit))
+            rescored = OVERSAMPLING.get(self._config.vectors)
+            quantized = models.QuantizationSearchParams(rescore=True, oversampling=rescored) if rescored else None
+            params = models.SearchParams(hnsw_ef=max(_HNSW_EF, limit), quantization=quantized)
             requests.append(
                 models.QueryRequest(query=vector.tolist(), using=_DENSE, limit=limit, filter=condition, params=params)
             )
@@ -258,7 +260,7 @@ class QdrantStore:
         return self._collection
 
     def _create(self, dimensions: int) -> _Collection:
-        dense = models.VectorParams(size=dimensions, distance=models.Distance.COSINE)
+        dense = _dense_params(dimensions, self._config.vectors)
         sparse = {_SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)}
         if self._splade is not None:
             sparse[_SPLADE] = models.SparseVectorParams()
@@ -337,6 +339,19 @@ def _connect(config: Store) -> QdrantClient:
     key = config.api_key.get_secret_value() if config.api_key else None
     # The client's own check of the server's version prints where ragkit would raise.
     return QdrantClient(url=config.url, api_key=key, timeout=math.ceil(config.timeout_s), check_compatibility=False)
+
+
+def _dense_params(dimensions: int, kept: StoredVectors) -> models.VectorParams:
+    quantized: models.ScalarQuantization | models.BinaryQuantization | None = None
+    if kept == "scalar":
+        scalar = models.ScalarQuantizationConfig(type=models.ScalarType.INT8, always_ram=True)
+        quantized = models.ScalarQuantization(scalar=scalar)
+    elif kept == "binary":
+        quantized = models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True))
+    on_disk = None if kept == "memory" else True
+    return models.VectorParams(
+        size=dimensions, distance=models.Distance.COSINE, on_disk=on_disk, quantization_config=quantized
+    )
 
 
 def _batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:

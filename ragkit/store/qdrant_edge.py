@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import qdrant_edge as qe
 
-from ragkit.config.schema import Bm25, Filter
+from ragkit.config.schema import Bm25, Filter, StoredVectors
 from ragkit.errors import StoreError
-from ragkit.store import Hit, QuestionWeights, WeightedTerms
+from ragkit.store import OVERSAMPLING, Hit, QuestionWeights, WeightedTerms
 from ragkit.store.bm25 import Bm25Encoder
 from ragkit.store.filters import All, Clause, Kind, Match, Not, Range, clause_of, payload_key
 from ragkit.store.payload import from_payload, has_none, is_point_id, sparse_of, splade_by_id, to_payload, vectors_by_id
@@ -40,12 +40,15 @@ _FieldIndex = type[qe.KeywordIndexParams] | type[qe.FloatIndexParams]
 
 class EdgeStore:
     """Reader and writer over a shard folder, which is made when the first vectors come; with `splade`, for a SPLADE
-    vector beside them."""
+    vector beside them. `vectors` is as in the config, and the same whenever a folder is opened."""
 
-    def __init__(self, folder: Path, bm25: Bm25, splade: QuestionWeights | None = None) -> None:
+    def __init__(
+        self, folder: Path, bm25: Bm25, splade: QuestionWeights | None = None, vectors: StoredVectors = "memory"
+    ) -> None:
         self._folder = folder
         self._bm25 = Bm25Encoder(bm25)
         self._splade = splade
+        self._kept: StoredVectors = vectors
         self._opened: qe.EdgeShard | None = None
         self._unsettled = 0
         if folder.exists():
@@ -71,7 +74,9 @@ class EdgeStore:
         requests: list[qe.QueryRequest] = []
         if vector is not None:
             query = qe.Query.Nearest(vector.tolist(), using=_DENSE)
-            params = qe.SearchParams(hnsw_ef=max(_HNSW_EF, limit))
+            rescored = OVERSAMPLING.get(self._kept)
+            quantized = qe.QuantizationSearchParams(rescore=True, oversampling=rescored) if rescored else None
+            params = qe.SearchParams(hnsw_ef=max(_HNSW_EF, limit), quantization=quantized)
             requests.append(_request(query, limit, condition, params))
         indices, values = self._bm25.question(text) if text is not None else ([], [])
         if indices:
@@ -198,7 +203,7 @@ class EdgeStore:
     def _create(self, dimensions: int) -> qe.EdgeShard:
         self._folder.mkdir(parents=True)
         self._opened = qe.EdgeShard.create(
-            str(self._folder), _shard_config(dimensions, splade=self._splade is not None)
+            str(self._folder), _shard_config(dimensions, self._kept, splade=self._splade is not None)
         )
         _index_field(self._opened, "document_id", qe.KeywordIndexParams)
         return self._opened
@@ -256,12 +261,24 @@ def _index_field(shard: qe.EdgeShard, key: str, kind: _FieldIndex) -> None:
     shard.update(qe.UpdateOperation.create_field_index(key, kind(memory=_MAPPED)))
 
 
-def _shard_config(dimensions: int, *, splade: bool) -> qe.EdgeConfig:
+def _dense_params(dimensions: int, kept: StoredVectors) -> qe.EdgeVectorParams:
+    quantized: Any = None
+    if kept == "scalar":
+        quantized = qe.ScalarQuantizationConfig(qe.ScalarType.Int8, memory=qe.Memory.Pinned)
+    elif kept == "binary":
+        quantized = qe.BinaryQuantizationConfig(memory=qe.Memory.Pinned)
+    memory = None if kept == "memory" else qe.Memory.Cold
+    return qe.EdgeVectorParams(
+        size=dimensions, distance=qe.Distance.Cosine, memory=memory, quantization_config=quantized
+    )
+
+
+def _shard_config(dimensions: int, kept: StoredVectors, *, splade: bool) -> qe.EdgeConfig:
     sparse = {_SPARSE: qe.EdgeSparseVectorParams(modifier=qe.Modifier.Idf, memory=_MAPPED)}
     if splade:
         sparse[_SPLADE] = qe.EdgeSparseVectorParams(memory=_MAPPED)
     return qe.EdgeConfig(
-        vectors={_DENSE: qe.EdgeVectorParams(size=dimensions, distance=qe.Distance.Cosine)},
+        vectors={_DENSE: _dense_params(dimensions, kept)},
         sparse_vectors=sparse,
         # Deleted points count in a segment's idf until they are swept out, so sweep always.
         optimizers=qe.EdgeOptimizersConfig(

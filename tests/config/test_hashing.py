@@ -28,6 +28,7 @@ INDEX_KEYS = {
     "ingestion.chunking.window",
     "ingestion.chunking.language",
     "ingestion.parsing.pdf_layout",
+    "ingestion.store.vectors",
     "ingestion.embedding.backend",
     "ingestion.embedding.model",
     "ingestion.embedding.dimensions",

@@ -285,6 +285,18 @@ class TestSettings:
         build_index(config, rebuild=True, embedder=watched)
         assert contents(config).differences(before) == []
 
+    def test_vectors_can_be_kept_in_another_way_without_embedding_anything(
+        self, config: Config, docs: Path, watched: Watched, contents: Callable[[Config], Contents]
+    ) -> None:
+        build_index(config, [docs], embedder=watched)
+        before = contents(config)
+        store = config.ingestion.store.model_copy(update={"vectors": "scalar"})
+        other = config.model_copy(update={"ingestion": config.ingestion.model_copy(update={"store": store})})
+        with pytest.raises(IndexMismatch, match=r"ingestion\.store\.vectors"):
+            build_index(other, [docs], embedder=watched)
+        assert build_index(other, rebuild=True, embedder=watched).embedded == 0
+        assert contents(other).differences(before) == ["meta: settings"]
+
     def test_a_rebuild_with_a_model_of_other_bytes_embeds_everything(
         self, config: Config, docs: Path, watched: Watched, tmp_path: Path
     ) -> None:

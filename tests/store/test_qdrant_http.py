@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from pydantic import SecretStr
 
-from ragkit.config.schema import Bm25, Cluster, Filter, Store
+from ragkit.config.schema import Bm25, Cluster, Filter, Store, StoredVectors
 from ragkit.errors import ConfigError, StoreError
 from ragkit.store import Hit
 from ragkit.store.payload import to_payload
@@ -130,6 +130,23 @@ class TestCluster:
     def test_a_write_cannot_reach_more_copies_than_there_are(self) -> None:
         with pytest.raises(ValueError, match="write_replicas is more than there are replicas"):
             Cluster(replicas=2, write_replicas=3)
+
+
+@pytest.mark.parametrize(("kept", "method"), [("disk", None), ("scalar", "scalar"), ("binary", "binary")])
+def test_vectors_are_kept_where_the_config_says(
+    server: StandIn, make_chunk: MakeChunk, kept: StoredVectors, method: str | None
+) -> None:
+    server.exists = False
+    opened = QdrantStore(settings_for(server.url).model_copy(update={"vectors": kept}), Bm25())
+    opened.upsert([make_chunk(1, "amber")], np.ones((1, 4), dtype=np.float32), 1.0)
+    opened.search(3, np.ones(4, dtype=np.float32))
+    opened.close()
+    dense = server.sent("PUT", "")[0].body["vectors"]["dense"]
+    assert dense["on_disk"] is True
+    assert [*(dense.get("quantization_config") or {})] == ([method] if method else [])
+    (query,) = server.sent("POST", "/points/query/batch")[0].body["searches"]
+    quantization = query["params"].get("quantization")
+    assert (quantization and quantization["rescore"]) == (True if method else None)
 
 
 def test_fields_are_indexed_once(server: StandIn, store: QdrantStore, make_chunk: MakeChunk) -> None:
