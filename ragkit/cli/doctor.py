@@ -73,6 +73,7 @@ def examine(config_path: Path | None, overrides: list[str] | tuple[str, ...]) ->
         generator,
         prices,
         database,
+        kept_answers,
         store,
         keys,
         services,
@@ -326,6 +327,23 @@ def database(config: Config) -> Iterator[Finding]:
         yield Finding("ingestion.store.url", "ok", f"{shown_url(config.ingestion.store.url or '')}: {version}")
     except RagkitError as error:
         yield Finding("ingestion.store.url", "fail", error.message, error.mend)
+
+
+def kept_answers(config: Config) -> Iterator[Finding]:
+    """The Redis that the cache keeps its answers in: in reach."""
+    if config.cache.mode == "off" or config.cache.store != "redis":
+        return
+    from ragkit.service import shown_url
+
+    try:
+        from ragkit.gateway.cache_store import open_store
+
+        with closing(open_store(config.cache)) as opened:
+            kept = opened.stats().entries
+        yield Finding("cache.url", "ok", f"{shown_url(config.cache.url or '')}: {kept:,} answers kept")
+    except RagkitError as error:
+        # Questions are answered all the same, only not from the cache.
+        yield Finding("cache.url", "warn", error.message, error.mend)
 
 
 def store(config: Config) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ import pytest
 from ragkit.cli.doctor import needed_extras, prefixes
 from ragkit.config.costs import Costs
 from ragkit.config.schema import Config, Embedding, Ingestion, Store
+from tests.gateway.redis_server import RedisServer, installed
 
 Run = Callable[..., str]
 
@@ -154,6 +155,25 @@ def test_a_database_of_chunks_is_looked_at_and_its_password_not_shown(ragkit: Ru
     assert found["ingestion.store.url"]["status"] == "ok"
     assert re.search(r"/test_\d+: PostgreSQL \d+\.\d+, pgvector \d+\.\d+", found["ingestion.store.url"]["detail"])
     assert found["ingestion.store.password"]["detail"] == "set"
+
+
+def test_the_redis_of_the_cache_is_looked_at_and_its_password_not_shown(ragkit: Run) -> None:
+    redis = ("--set", "cache.mode=exact", "--set", "cache.store=redis", "--set", "cache.password=hunter2")
+    away = (*redis, "--set", "cache.url=redis://127.0.0.1:9/0")
+    out = ragkit("doctor", *away, "--json")
+    found = findings(out)["cache.url"]
+    # Answers come without it, too.
+    assert (found["status"], "redis://127.0.0.1:9/0 cannot be used" in found["detail"]) == ("warn", True)
+    assert "hunter2" not in out + ragkit("doctor", *away)
+
+
+@pytest.mark.skipif(not installed(), reason="!!! REDIS IS NOT TESTED: there is no redis-server")
+def test_a_redis_that_is_there_tells_how_many_answers_it_keeps(ragkit: Run) -> None:
+    with RedisServer("--requirepass", "hunter2") as server:
+        redis = ("--set", "cache.mode=exact", "--set", "cache.store=redis", "--set", f"cache.url={server.url}")
+        found = findings(ragkit("doctor", *redis, "--set", "cache.password=hunter2", "--json"))["cache.url"]
+        assert (found["status"], found["detail"].endswith("0 answers kept")) == ("ok", True)
+        assert findings(ragkit("doctor", *redis, "--json"))["cache.url"]["status"] == "warn"
 
 
 def test_a_config_that_cannot_be_read_is_a_finding(ragkit: Run) -> None:
