@@ -131,16 +131,21 @@ class Ragkit:
         retry: bool = False,
         wait_s: float = 0.0,
         progress: Progress | None = None,
+        engine: Literal["local", "ray"] | None = None,
     ) -> IndexReport:
-        """Bring the index in line with files, folders, globs and `.jsonl` files, one or several; see `build_index`."""
+        """Bring the index in line with files, folders, globs and `.jsonl` files, one or several; see `build_index`.
+
+        `engine` is used in the place of `ingestion.engine`.
+        """
         from ragkit.ingest.index import build_index
 
         system = self if rebuild or not self._leads else self._leads.now()
         if system is not self:
-            return system.index(paths, retry=retry, wait_s=wait_s, progress=progress)
+            return system.index(paths, retry=retry, wait_s=wait_s, progress=progress, engine=engine)
         self.let_go()
+        ingestion = self.config.ingestion.model_copy(update={"engine": engine or self.config.ingestion.engine})
         return build_index(
-            self.config,
+            self.config.model_copy(update={"ingestion": ingestion}),
             _several(paths),
             embedder=self.embedder,
             rebuild=rebuild,

@@ -78,6 +78,7 @@ def examine(config_path: Path | None, overrides: list[str] | tuple[str, ...]) ->
         keys,
         services,
         ledger,
+        cluster,
         machine,
     )
     for check in checks:
@@ -109,6 +110,8 @@ def needed_extras(config: Config) -> set[str]:
         needed.add("postgres")
     if config.generation.reader is not None:
         needed.add("onnx")
+    if config.ingestion.engine == "ray":
+        needed.add("ray")
     extras = {"llama_cpp": "llama-cpp", "vllm": "vllm"}
     return needed | {extras[each.backend] for _, each in answering(config) if each.backend in extras}
 
@@ -461,6 +464,26 @@ def ledger(config: Config) -> Iterator[Finding]:
         yield Finding("costs.ledger", "ok", shown_url(config.costs.ledger))
     except RagkitError as error:
         yield Finding("costs.ledger", "fail", error.message, error.mend)
+
+
+def cluster(config: Config) -> Iterator[Finding]:
+    """The Ray cluster, where one indexes: in reach, of this version, and how large."""
+    settings = config.ingestion.ray
+    if config.ingestion.engine != "ray":
+        return
+    if settings.address is None:
+        yield Finding("ingestion.ray", "ok", "Ray is started on this machine for each run of ragkit index")
+        return
+    from ragkit.cli.printing import counted
+    from ragkit.ingest.over_ray.cluster import connect
+
+    try:
+        with closing(connect(settings)) as opened:
+            has = ((opened.nodes, "node"), (opened.cpus, "CPU"), (opened.gpus, "GPU"))
+            size = ", ".join(counted(number, thing) for number, thing in has)
+        yield Finding("ingestion.ray.address", "ok", f"{settings.address}: {size}")
+    except RagkitError as error:
+        yield Finding("ingestion.ray.address", "fail", error.message, error.mend)
 
 
 def machine(config: Config) -> Iterator[Finding]:

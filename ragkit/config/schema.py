@@ -27,6 +27,7 @@ from pydantic import (
 from ragkit.config.caching import Cache
 from ragkit.config.costs import Costs
 from ragkit.config.part import Address, Part, PathField, runtime
+from ragkit.config.ray import Ray
 from ragkit.config.routing import Routing
 from ragkit.config.serving import Serve
 from ragkit.config.store_place import StoreAddress
@@ -227,6 +228,26 @@ class Ingestion(Part):
     chunking: Chunking = Chunking()
     embedding: Embedding = Embedding()
     store: Store = Store()
+    engine: Literal["local", "ray"] = runtime(
+        "local", description="What parses, chunks and embeds: this machine, or the machines of a Ray cluster."
+    )
+    ray: Ray = Ray()
+
+    @model_validator(mode="after")
+    def _goes_with_ray(self) -> Ingestion:
+        if self.engine == "local":
+            return self
+        if self.embedding.device and ":" in self.embedding.device:
+            raise ValueError(
+                f"embedding.device {self.embedding.device} names one GPU, but with engine ray each process has its own;"
+                f" write {self.embedding.device.split(':')[0]}"
+            )
+        if self.embedding.backend == "openai" and self.chunking.strategy == "semantic":
+            raise ValueError(
+                "chunking.strategy semantic asks embedding.backend openai for the vector of each sentence, from every"
+                " machine and with its key; with engine ray set chunking.strategy to recursive or fixed_size"
+            )
+        return self
 
 
 class Fusion(Part):

@@ -1,4 +1,4 @@
-"""What does the work of a run of the index path, parsing and embedding: which need not be this process.
+"""What does the work of a run of the index path, parsing and embedding: this machine, or those of a Ray cluster.
 
 Whichever does it, the run decides what is read and embedded, and writes all of it itself.
 """
@@ -110,6 +110,11 @@ class LocalEngine:
         """Nothing outlives what was read."""
 
 
-def make_engine(config: Config, tokens: TokenCounter, embedder: Embedder) -> Engine:
-    """The engine of the config, ready to work."""
+def make_engine(config: Config, tokens: TokenCounter, embedder: Embedder, *, idle: bool = False) -> Engine:
+    """The engine of the config, ready to work; where there is nothing to read or to embed (`idle`), one that costs
+    nothing. Raises MissingExtra without Ray and ServiceError without a cluster."""
+    if config.ingestion.engine == "ray" and not idle:
+        from ragkit.ingest.over_ray.engine import RayEngine
+
+        return RayEngine(config, embedder)
     return LocalEngine(config, tokens, embedder)

@@ -67,7 +67,8 @@ def build_index(
         report = IndexReport.of_plan(plan, rebuilt=rebuild)
         if fresh or waiting or not plan.is_empty:
             embedder = embedder or make_embedder(config.ingestion.embedding)
-            with closing(make_engine(config, tokens, embedder)) as engine:
+            idle = not waiting and not plan.to_parse()
+            with closing(make_engine(config, tokens, embedder, idle=idle)) as engine:
                 run = Run(config, engine, embedder, report, watch)
                 if embed_again:
                     _forget_journals(config.ingestion.store.path)

@@ -74,7 +74,8 @@ class Indexer:
         try:
             with self._systems.used() as rag:
                 # The whole folder, though only the new is read: it is the root that gives documents their names.
-                report = rag.index([self._uploads.folder], wait_s=_WAIT_FOR_WRITER_S, progress=told)
+                # By this process: a cluster would take longer to start than most uploads take.
+                report = rag.index([self._uploads.folder], wait_s=_WAIT_FOR_WRITER_S, progress=told, engine="local")
                 self._close(rag, batch, report)
         except (_Interrupted, IndexLocked):
             self._back(batch)

@@ -157,6 +157,15 @@ def test_a_database_of_chunks_is_looked_at_and_its_password_not_shown(ragkit: Ru
     assert found["ingestion.store.password"]["detail"] == "set"
 
 
+def test_a_ray_cluster_is_looked_at(ragkit: Run) -> None:
+    assert needed_extras(Config(ingestion=Ingestion(engine="ray"))) >= {"ray"}
+    ray = ("--set", "ingestion.engine=ray")
+    assert "this machine" in findings(ragkit("doctor", *ray, "--json"))["ingestion.ray"]["detail"]
+    away = (*ray, "--set", "ingestion.ray.address=127.0.0.1:9")
+    found = findings(ragkit("doctor", *away, "--json", code=1))["ingestion.ray.address"]
+    assert (found["status"], "no Ray cluster is in reach at 127.0.0.1:9" in found["detail"]) == ("fail", True)
+
+
 def test_the_redis_of_the_cache_is_looked_at_and_its_password_not_shown(ragkit: Run) -> None:
     redis = ("--set", "cache.mode=exact", "--set", "cache.store=redis", "--set", "cache.password=hunter2")
     away = (*redis, "--set", "cache.url=redis://127.0.0.1:9/0")

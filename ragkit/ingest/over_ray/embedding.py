@@ -1,0 +1,178 @@
+"""Texts to vectors by actors that hold the model, slices in any order there and in their own order here.
+
+Not by Ray Data: which texts are new to the index, to a run that was cut off and to this one, only the run knows, batch
+by batch, and a data set of Ray is planned whole before it begins. So the run hands out what is left to embed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ragkit.embed import make_embedder
+from ragkit.embed.splade import make_splade
+from ragkit.errors import RagkitError, ServiceError
+from ragkit.ingest.over_ray.cluster import Cluster
+from ragkit.ingest.over_ray.work import STARTS_WITHIN_S, Fault, Work, begin, fault
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_CPUS = 0.4
+_AT_ONCE = 2
+"""Slices that an actor has: one in work and one that waits, so that it need not wait for this machine."""
+_MOST_DEATHS = 3
+
+Vectors = Iterable["NDArray[np.float32]"]
+Kind = Literal["vectors", "weights"]
+
+
+class EmbedActor:
+    """The models of a config in a process of the cluster."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def ready(self) -> Fault | None:
+        """Load what is needed first; what is wrong with this machine, if anything is."""
+        try:
+            begin(self._work)
+            self._embedder = make_embedder(self._work.config.ingestion.embedding)
+            self._splade = make_splade(self._work.config)
+            if self._work.config.ingestion.embedding.backend == "sentence_transformers":
+                self._embedder.embed_passages(["ready"])
+        except RagkitError as error:
+            return fault(error.message, error.mend)
+        return None
+
+    def vectors(self, texts: Sequence[str]) -> Vectors | Fault:
+        try:
+            return self._embedder.embed_passages(texts)
+        except RagkitError as error:
+            return fault(error.message, error.mend)
+
+    def weights(self, texts: Sequence[str]) -> Vectors | Fault:
+        try:
+            return self._splade.embed_passages(texts) if self._splade else []
+        except RagkitError as error:
+            return fault(error.message, error.mend)
+
+
+class EmbedPool:
+    """Actors that share what is to be embedded. One that dies is replaced, and others take over what it had."""
+
+    def __init__(self, cluster: Cluster, work: Work, actors: int, gpus: float) -> None:
+        self._ray = cluster.ray
+        self._work = work
+        self._actor = self._ray.remote(EmbedActor).options(
+            num_cpus=_CPUS * work.threads, num_gpus=gpus, max_restarts=0, scheduling_strategy="SPREAD"
+        )
+        self._ready: list[Any] = []
+        self._starting: dict[Any, Any] = {}
+        for _ in range(actors):
+            self._start()
+
+    def _start(self) -> None:
+        actor = self._actor.remote(self._work)
+        self._starting[actor.ready.remote()] = actor
+
+    def vectors(self, slices: Sequence[Sequence[str]]) -> Iterator[Vectors]:
+        """Vectors of the embedding model, slice by slice."""
+        return self._each("vectors", slices)
+
+    def weights(self, slices: Sequence[Sequence[str]]) -> Iterator[Vectors]:
+        """Weights of the SPLADE model, slice by slice."""
+        return self._each("weights", slices)
+
+    def _each(self, kind: Kind, slices: Sequence[Sequence[str]]) -> Iterator[Vectors]:
+        """Raises ServiceError for what a worker cannot go on with, and when none gets ready in time."""
+        waiting = deque(range(len(slices)))
+        running: dict[Any, tuple[int, Any]] = {}
+        done: dict[int, Vectors] = {}
+        deaths: dict[int, int] = {}
+        began, due = time.monotonic(), 0
+        while due < len(slices):
+            if due in done:
+                yield done.pop(due)
+                due += 1
+                continue
+            for actor in self._free(running) if waiting else ():
+                if waiting:
+                    number = waiting.popleft()
+                    running[getattr(actor, kind).remote(slices[number])] = number, actor
+            ended, _ = self._ray.wait([*running, *self._starting], num_returns=1, timeout=5.0)
+            if not ended and not running and time.monotonic() - began > STARTS_WITHIN_S:
+                raise _no_room()
+            for ref in ended:
+                if ref in self._starting:
+                    self._started(ref)
+                    began = time.monotonic()
+                    continue
+                number, actor = running.pop(ref)
+                vectors = self._got(ref)
+                if vectors is None:
+                    deaths[number] = deaths.get(number, 0) + 1
+                    if deaths[number] == _MOST_DEATHS:
+                        raise ServiceError(
+                            f"{_MOST_DEATHS} workers of the Ray cluster died one after the other of the same"
+                            f" {len(slices[number])} texts, the first of them {slices[number][0][:60]!r}...",
+                            mend="see Ray's logs; a worker without enough memory is the usual reason",
+                        )
+                    waiting.appendleft(number)
+                    if actor in self._ready:
+                        self._ready.remove(actor)
+                        self._start()
+                else:
+                    done[number] = vectors
+
+    def _free(self, running: dict[Any, tuple[int, Any]]) -> list[Any]:
+        """Each actor as often as it has room, those with the least work first."""
+        busy = [actor for _, actor in running.values()]
+        room = [(busy.count(actor), actor) for actor in self._ready]
+        return [actor for has in range(_AT_ONCE) for count, actor in room if count <= has]
+
+    def _started(self, ref: Any) -> None:
+        actor = self._starting.pop(ref)
+        try:
+            wrong: Fault | None = self._ray.get(ref)
+        except self._ray.exceptions.RayActorError:
+            self._start()
+            return
+        except self._ray.exceptions.RayTaskError as error:
+            raise _unforeseen(error) from error
+        if wrong is not None:
+            raise wrong.raised()
+        self._ready.append(actor)
+
+    def _got(self, ref: Any) -> Vectors | None:
+        """What an actor answered; None if it died."""
+        try:
+            vectors: Vectors | Fault = self._ray.get(ref)
+        except (self._ray.exceptions.RayActorError, self._ray.exceptions.ObjectLostError):
+            return None
+        except self._ray.exceptions.RayTaskError as error:
+            raise _unforeseen(error) from error
+        if isinstance(vectors, Fault):
+            raise vectors.raised()
+        return vectors
+
+    def close(self) -> None:
+        """End the actors."""
+        for actor in [*self._ready, *self._starting.values()]:
+            self._ray.kill(actor)
+
+
+def _unforeseen(error: Exception) -> ServiceError:
+    reason = str(error).strip().splitlines()[-1]
+    return ServiceError(f"a worker of the Ray cluster failed: {reason[:300]}")
+
+
+def _no_room() -> ServiceError:
+    return ServiceError(
+        f"no worker that embeds has started within {STARTS_WITHIN_S} s: the Ray cluster has no room for one",
+        mend="see `ray status`; lower ingestion.ray.embed_gpus or the load, and index again: it goes on where it was",
+    )
