@@ -11,7 +11,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -27,7 +29,7 @@ from ragkit.ingest.over_ray.cluster import connect
 from ragkit.ingest.over_ray.reading import Item, ReadActor
 from ragkit.ingest.over_ray.work import Fault, work_of
 from tests.ingest.indexing import RECURSIVE, Contents
-from tests.ingest.ray_cluster import TwoNodes, kill, wait_until
+from tests.ingest.ray_cluster import TwoNodes, descendants, kill, listening, wait_until
 from tests.ingest.test_workers import files, told
 
 PEPS = Path(__file__).parents[3] / "shared" / "data" / "peps"
@@ -199,6 +201,16 @@ class TestAnyDocuments:
 
 
 @pytest.mark.integration
+def test_the_cluster_of_the_script_is_for_this_user_of_this_machine(cluster: TwoNodes) -> None:
+    there = {address for pid in descendants(cluster.pid) for address in listening(pid)}
+    assert there <= {"0100007F", "0000000000000000FFFF00000100007F"}, "not all is bound to 127.0.0.1"
+    assert there
+    token = Path(cluster.environment["RAY_AUTH_TOKEN_PATH"])
+    assert (token.stat().st_mode & 0o777, len(token.read_text(encoding="ascii"))) == (0o600, 64)
+    assert f"ingestion.ray.address={cluster.address}" in cluster.said
+
+
+@pytest.mark.integration
 class TestAFile:
     """What an actor does, in this process; Ray only carries it."""
 
@@ -278,6 +290,14 @@ def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
         build_index(config, [tmp_path / "a.md"])
     assert time.monotonic() - began < 10
     assert not (tmp_path / "index" / "CURRENT").exists()
+
+
+def test_what_listens_and_is_no_cluster_is_told_at_once() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(ServiceError, match="is no Ray cluster; give the address that"):
+            connect(Ray(address=f"127.0.0.1:{server.server_port}"))
+        server.shutdown()
 
 
 class TestTheConfig:
