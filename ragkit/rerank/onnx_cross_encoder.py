@@ -17,6 +17,8 @@ from ragkit.rerank import BATCH_SIZE
 
 Floats = npt.NDArray[np.float32]
 _FALLBACK_WINDOW = 512
+_BATCH_TOKENS = 2048
+"""Tokens of a batch, padding counted: small batches of like length need less of it, and less memory."""
 
 
 def _sigmoid(logits: Floats) -> Floats:
@@ -48,13 +50,14 @@ class OnnxCrossEncoder:
         MissingExtra: onnxruntime is not installed.
     """
 
-    def __init__(self, folder: Path, onnx_file: Path) -> None:
+    def __init__(self, folder: Path, onnx_file: Path, *, optimised: bool = False) -> None:
+        """`optimised` as of `open_session`."""
         config = _read_json(folder / "config.json")
         self._activation = _activation(folder, config)
         self._tokenizer = _tokenizer(folder, config)
         pad_id = config.get("pad_token_id")
         self._pad_id = pad_id if isinstance(pad_id, int) else 0
-        self._session = open_session(onnx_file)
+        self._session = open_session(onnx_file, optimised=optimised)
         shape = self._session.get_outputs()[0].shape
         if len(shape) != 2 or shape[1] != 1:
             raise ModelError(
@@ -64,14 +67,21 @@ class OnnxCrossEncoder:
 
     def scores(self, question: str, texts: Sequence[str]) -> list[float]:
         """The model's score of each text, after its own activation function."""
-        encodings = self._tokenizer.encode_batch([(question, text) for text in texts]) if texts else []
+        return self.pair_scores([(question, text) for text in texts])
+
+    def pair_scores(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """The scores of pairs of question and text; what they are does not depend on what else is scored with them."""
+        encodings = self._tokenizer.encode_batch(list(pairs)) if pairs else []
         # Texts of like length together: a batch is padded to its longest pair.
         order = sorted(range(len(encodings)), key=lambda index: -len(encodings[index].ids))
         scores = [0.0] * len(encodings)
-        for start in range(0, len(order), BATCH_SIZE):
-            batch = order[start : start + BATCH_SIZE]
+        begin = 0
+        while begin < len(order):
+            rows = max(1, min(BATCH_SIZE, _BATCH_TOKENS // len(encodings[order[begin]].ids)))
+            batch = order[begin : begin + rows]
             for index, score in zip(batch, self._run([encodings[i] for i in batch]), strict=True):
                 scores[index] = score
+            begin += rows
         return scores
 
     def _run(self, batch: list[Encoding]) -> list[float]:

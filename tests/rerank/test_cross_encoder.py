@@ -7,16 +7,18 @@ import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from ragkit.config.schema import Reranking
 from ragkit.errors import ModelError
+from ragkit.models.cache import cache_folder
 from ragkit.rerank import Reranker, make_reranker
-from ragkit.rerank.cross_encoder import TorchCrossEncoder, load_cross_encoder
+from ragkit.rerank.cross_encoder import found_cross_encoder, load_cross_encoder, why_torch
 from ragkit.rerank.onnx_cross_encoder import OnnxCrossEncoder
+from ragkit.rerank.torch_cross_encoder import TorchCrossEncoder
 
 WINDOW = 64
 QUESTION = "How long does the battery last?"
@@ -82,6 +84,14 @@ def export(model: Path, to: Path) -> Path:
     return to
 
 
+@pytest.fixture(scope="module", autouse=True)
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where exports of these models are kept: not with those of real ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAGKIT_MODELS", str(tmp_path_factory.mktemp("models")))
+        yield cache_folder() / ".onnx"
+
+
 @pytest.fixture(scope="module", params=["Sigmoid", "Identity"])
 def folders(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The same model for torch and for onnxruntime."""
@@ -98,12 +108,35 @@ def made(folder: Path) -> Reranker:
 
 @pytest.mark.integration
 def test_torch_and_onnxruntime_agree(folders: tuple[Path, Path]) -> None:
-    by_torch, by_onnx = made(folders[0]), made(folders[1])
-    assert isinstance(by_torch, TorchCrossEncoder)
+    by_torch, by_onnx = TorchCrossEncoder(folders[0], "cpu"), made(folders[1])
     assert isinstance(by_onnx, OnnxCrossEncoder)
     scores = by_torch.scores(QUESTION, TEXTS)
     assert by_onnx.scores(QUESTION, TEXTS) == pytest.approx(scores, abs=1e-4)
     assert max(scores) - min(scores) > 0.1
+
+
+@pytest.mark.integration
+def test_weights_for_torch_are_exported_once_and_run_without_it(folders: tuple[Path, Path], exports: Path) -> None:
+    exported = made(folders[0])
+    assert isinstance(exported, OnnxCrossEncoder)
+    scores = TorchCrossEncoder(folders[0], "cpu").scores(QUESTION, TEXTS)
+    assert exported.scores(QUESTION, TEXTS) == pytest.approx(scores, abs=1e-4)
+    before = {file: file.stat().st_mtime_ns for file in exports.glob("*/model.onnx")}
+    assert before
+    assert scored_without_torch(folders[0]) == "2"
+    assert {file: file.stat().st_mtime_ns for file in exports.glob("*/model.onnx")} == before
+
+
+@pytest.mark.integration
+def test_what_cannot_be_exported_is_run_by_torch_and_tried_once(tmp_path: Path, exports: Path) -> None:
+    model = build(tmp_path, "Tanh")
+    assert isinstance(made(model), TorchCrossEncoder)
+    reason = why_torch(found_cross_encoder(str(model)))
+    assert reason
+    assert "activation function torch.nn.modules.activation.Tanh" in reason
+    notes = {file: file.stat().st_mtime_ns for file in exports.glob("*/export.json")}
+    assert isinstance(made(model), TorchCrossEncoder)
+    assert {file: file.stat().st_mtime_ns for file in exports.glob("*/export.json")} == notes
 
 
 @pytest.mark.integration
@@ -114,6 +147,21 @@ def test_scores_are_in_the_order_of_the_texts(folders: tuple[Path, Path]) -> Non
         one_by_one = [reranker.scores(QUESTION, [text])[0] for text in TEXTS[:12]]
         assert together == pytest.approx(one_by_one, abs=1e-4)
         assert reranker.scores(QUESTION, []) == []
+
+
+@pytest.mark.integration
+def test_scores_do_not_depend_on_what_is_scored_with_them(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reranker = made(folders[1])
+    assert isinstance(reranker, OnnxCrossEncoder)
+    scores = reranker.scores(QUESTION, TEXTS)
+    for tokens in (1, 100, 1_000_000):
+        monkeypatch.setattr("ragkit.rerank.onnx_cross_encoder._BATCH_TOKENS", tokens)
+        assert reranker.scores(QUESTION, TEXTS) == pytest.approx(scores, abs=1e-5)
+    others = [(text, QUESTION) for text in TEXTS]
+    among_others = reranker.pair_scores([*others, *((QUESTION, text) for text in TEXTS), *others])
+    assert among_others[len(TEXTS) : 2 * len(TEXTS)] == pytest.approx(scores, abs=1e-5)
 
 
 @pytest.mark.integration
@@ -129,18 +177,23 @@ def test_a_long_pair_is_cut_on_its_longer_side(folders: tuple[Path, Path]) -> No
         assert abs(one - other) > 1e-3
 
 
-@pytest.mark.integration
-def test_onnx_scores_need_no_torch(folders: tuple[Path, Path]) -> None:
+def scored_without_torch(folder: Path) -> str:
+    """How many scores a process gives that has no torch."""
     code = f"""
 import sys
 sys.modules["torch"] = sys.modules["sentence_transformers"] = sys.modules["transformers"] = None
 from ragkit.config.schema import Reranking
 from ragkit.rerank import make_reranker
-reranker = make_reranker(Reranking(backend="cross_encoder", model={str(folders[1])!r}))
+reranker = make_reranker(Reranking(backend="cross_encoder", model={str(folder)!r}))
 print(len(reranker.scores("q", ["a", "b"])))
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert ran.stdout.strip() == "2", ran.stderr
+    return ran.stdout.strip() or ran.stderr
+
+
+@pytest.mark.integration
+def test_onnx_scores_need_no_torch(folders: tuple[Path, Path]) -> None:
+    assert scored_without_torch(folders[1]) == "2"
 
 
 @pytest.mark.integration
@@ -190,7 +243,8 @@ def test_folders_saved_by_older_versions(folders: tuple[Path, Path], tmp_path: P
         newer.unlink()
         config = json.loads((changed / "config.json").read_text())
         (changed / "config.json").write_text(json.dumps(config | OLDER_PLACES[place](name)))
-        scores.append(made(changed).scores(QUESTION, TEXTS[:5]))
+        reranker = made(changed) if folder == folders[1] else TorchCrossEncoder(changed, "cpu")
+        scores.append(reranker.scores(QUESTION, TEXTS[:5]))
     assert scores[1] == pytest.approx(scores[0], abs=1e-4)
 
 
