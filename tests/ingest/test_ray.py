@@ -28,8 +28,10 @@ from ragkit.ingest.index import build_index
 from ragkit.ingest.over_ray.cluster import connect
 from ragkit.ingest.over_ray.reading import Item, ReadActor
 from ragkit.ingest.over_ray.work import Fault, work_of
+from tests.embed.splade_model import make_splade_model
 from tests.ingest.indexing import RECURSIVE, Contents
 from tests.ingest.ray_cluster import TwoNodes, descendants, kill, listening, wait_until
+from tests.ingest.test_splade import splade_of, with_sparse
 from tests.ingest.test_workers import files, told
 
 PEPS = Path(__file__).parents[3] / "shared" / "data" / "peps"
@@ -186,6 +188,18 @@ class TestAnyDocuments:
         assert (report["documents"], report["without_vectors"]) == (4, 0)
         build_index(config, [docs], embedder=embedder)
         assert contents(config).differences(contents(far)) == []
+
+    def test_with_the_vectors_of_a_sparse_model(
+        self,
+        tmp_path: Path, cluster: TwoNodes, config: Config, docs: Path, embedder: Embedder,
+        contents: Callable[[Config], Contents],
+    ) -> None:  # fmt: skip
+        both = with_sparse(config, "both", str(make_splade_model(tmp_path / "model", window=256)))
+        far = over(cluster, both)
+        ended(start(cluster, far, docs))
+        build_index(both, [docs], embedder=embedder)
+        assert contents(both).differences(contents(far)) == []
+        assert splade_of(far) == splade_of(both)
 
     def test_without_an_address_this_machine_does_it(
         self,
