@@ -166,7 +166,7 @@ def _together(model: Any, asked: Asked) -> None:
     if isinstance(model, OnnxCrossEncoder):
         model.pair_scores(pairs)
     else:  # sentence-transformers sorts them itself
-        model._model.predict(pairs, batch_size=BATCH_SIZE, show_progress_bar=False)
+        model.model.predict(pairs, batch_size=BATCH_SIZE, show_progress_bar=False)
 
 
 def _by_32(model: Any, asked: Asked) -> None:
