@@ -26,6 +26,7 @@ _CPUS = 0.4
 _AT_ONCE = 2
 """Slices that an actor has: one in work and one that waits, so that it need not wait for this machine."""
 _MOST_DEATHS = 3
+_MOST_STILLBORN = 10
 
 Vectors = Iterable["NDArray[np.float32]"]
 Kind = Literal["vectors", "weights"]
@@ -73,6 +74,7 @@ class EmbedPool:
         )
         self._ready: list[Any] = []
         self._starting: dict[Any, Any] = {}
+        self._stillborn = 0
         for _ in range(actors):
             self._start()
 
@@ -139,13 +141,20 @@ class EmbedPool:
         actor = self._starting.pop(ref)
         try:
             wrong: Fault | None = self._ray.get(ref)
-        except self._ray.exceptions.RayActorError:
+        except self._ray.exceptions.RayActorError as error:
+            self._stillborn += 1
+            if self._stillborn == _MOST_STILLBORN:
+                raise ServiceError(
+                    f"{_MOST_STILLBORN} workers of the Ray cluster died in a row while they loaded the model",
+                    mend="see Ray's logs; too little memory for ingestion.ray.embed_actors models is the usual reason",
+                ) from error
             self._start()
             return
         except self._ray.exceptions.RayTaskError as error:
             raise _unforeseen(error) from error
         if wrong is not None:
             raise wrong.raised()
+        self._stillborn = 0
         self._ready.append(actor)
 
     def _got(self, ref: Any) -> Vectors | None:
