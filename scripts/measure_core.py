@@ -33,9 +33,9 @@ from ragkit.config.schema import Config, Embedding
 from ragkit.embed import make_embedder, make_token_counter
 from ragkit.embed.models import found_model
 from ragkit.embed.onnx_encoder import OnnxEncoder
-from ragkit.embed.onnx_export import exported
 from ragkit.embed.torch_encoder import TorchEncoder
 from ragkit.ingest.index import build_index
+from ragkit.models.onnx_export import exported
 from ragkit.retrieve.retriever import retrieve
 from ragkit.store.open import open_snapshot
 from ragkit.store.qdrant_edge import EdgeStore
@@ -127,7 +127,7 @@ def embed(data: Path) -> None:
 
     passages, questions = texts("corpus.jsonl", 240), texts("queries.jsonl", 300)
     found = found_model(Embedding().model)
-    exported_to = exported(found)
+    exported_to = exported(found, "ragkit.embed.onnx_export")
     assert exported_to is not None
     window = make_token_counter(Embedding()).window
     encoders = {"ONNX": OnnxEncoder(found.folder, exported_to, window), "torch": TorchEncoder(found.folder, window)}

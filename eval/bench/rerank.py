@@ -101,7 +101,7 @@ RERANK = Bench(
         Measure("load_s", "import and load, s"),
     ),
     {
-        "ragkit": Contender("ragkit", _work(ragkit), "`TorchCrossEncoder.scores`"),
+        "ragkit": Contender("ragkit", _work(ragkit), "`load_cross_encoder(...)`: ONNX Runtime, by its export"),
         "bare": Contender("bare CrossEncoder", _work(bare), "`CrossEncoder.predict`", floor=True),
         "llamaindex": Contender("LlamaIndex", _work(llamaindex), "`SentenceTransformerRerank`"),
         "haystack": Contender("Haystack", _work(haystack), "`SentenceTransformersSimilarityRanker(batch_size=32)`"),

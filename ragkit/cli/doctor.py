@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Status = Literal["ok", "warn", "fail"]
 
 _LEAST_DISK = 1e9
+_BY_TORCH = "run by torch, which takes seconds to import; no export: "
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?([^;]*)(?:;.*extra\s*==\s*['\"]([\w-]+)['\"])?")
 
 
@@ -161,9 +162,9 @@ def _version(name: str) -> str | None:
 def model(config: Config) -> Iterator[Finding]:
     """The embedding model: there, unaltered, with a tokenizer, and reading whole chunks."""
     from ragkit.embed.models import found_model, model_folder, verify_weights
-    from ragkit.embed.onnx_export import why_not
     from ragkit.ingest.settings import fitted_chunking, token_counter_of
     from ragkit.models.catalogue import known
+    from ragkit.models.onnx_export import why_not
 
     embedding = config.ingestion.embedding
     try:
@@ -175,7 +176,7 @@ def model(config: Config) -> Iterator[Finding]:
             sha = f"sha256 is {whose}" if pinned else "no sha256 known to compare with"
             yield Finding("model", "ok", f"{embedding.model} in {folder}; {sha}")
             if reason := why_not(found_model(embedding.model)):
-                yield Finding("model", "ok", f"run by torch, which takes seconds to import; no export: {reason}")
+                yield Finding("model", "ok", _BY_TORCH + reason)
         yield from prefixes(config)
         tokens = token_counter_of(config)
         yield Finding("tokenizer", "ok", f"counts {tokens.count('How many tokens?')} in 'How many tokens?'")
@@ -205,11 +206,13 @@ def reranker(config: Config) -> Iterator[Finding]:
     reranking = config.retrieval.reranking
     if reranking.backend != "cross_encoder":
         return
-    from ragkit.rerank.cross_encoder import cross_encoder_folder
+    from ragkit.rerank.cross_encoder import found_cross_encoder, why_torch
 
     try:
-        folder = cross_encoder_folder(reranking.model or "")
-        yield Finding("reranking.model", "ok", f"{reranking.model} in {folder}")
+        found = found_cross_encoder(reranking.model or "")
+        yield Finding("reranking.model", "ok", f"{reranking.model} in {found.folder}")
+        if reason := why_torch(found):
+            yield Finding("reranking.model", "ok", _BY_TORCH + reason)
     except RagkitError as error:
         yield Finding("reranking.model", "fail", error.message, error.mend)
 

@@ -1,16 +1,14 @@
 """Embeddings by a model in sentence-transformers format on this machine: by ONNX Runtime, or by torch.
 
-On a processor onnxruntime runs what was exported once (`onnx_export.py`): a question takes a fifth of torch's time,
-and nothing waits seconds for torch to be imported. Passages go to torch where there is a GPU.
+On a processor onnxruntime runs what was exported once (`ragkit/models/onnx_export.py`): a question takes a fifth of
+torch's time, and nothing waits seconds for torch to be imported. Passages go to torch where there is a GPU.
 """
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -18,14 +16,13 @@ import numpy as np
 from ragkit.embed import make_token_counter
 from ragkit.embed.models import check_dimensions, found_model, model_folder
 from ragkit.errors import ModelError
+from ragkit.models.device import beside_processor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ragkit.config.schema import Embedding
     from ragkit.models.resolve import Found
-
-_GPUS = ("/dev/nvidiactl", "/dev/kfd")
 
 
 class _Encoder(Protocol):
@@ -72,7 +69,7 @@ class LocalEmbedder:
 
     @cached_property
     def _for_passages(self) -> _Encoder:
-        return self._torch if self._on_gpu else self._for_questions
+        return self._torch if beside_processor(self._config.device) else self._for_questions
 
     @cached_property
     def _for_questions(self) -> _Encoder:
@@ -85,19 +82,10 @@ class LocalEmbedder:
 
     def _by_onnx(self, found: Found) -> _Encoder | None:
         from ragkit.embed.onnx_encoder import OnnxEncoder
-        from ragkit.embed.onnx_export import exported
+        from ragkit.models.onnx_export import opened_export
 
-        for again in (True, False):
-            model = exported(found)
-            if model is None:
-                return None
-            try:
-                return OnnxEncoder(found.folder, model, self._tokens.window)
-            except ModelError:
-                if model.exists() or not again:
-                    raise
-                # A process that made the next export of what is in this folder has just removed it.
-        return None
+        window = self._tokens.window
+        return opened_export(found, "ragkit.embed.onnx_export", lambda file: OnnxEncoder(found.folder, file, window))
 
     @cached_property
     def _torch(self) -> _Encoder:
@@ -105,10 +93,3 @@ class LocalEmbedder:
 
         found_model(self._config.model).check()
         return TorchEncoder(model_folder(self._config.model), self._tokens.window, self._config.device)
-
-    @property
-    def _on_gpu(self) -> bool:
-        """Whether torch has, or will choose, something other than the processor; found without importing it."""
-        if self._config.device:
-            return self._config.device != "cpu"
-        return sys.platform == "darwin" or any(Path(device).exists() for device in _GPUS)

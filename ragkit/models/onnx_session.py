@@ -64,6 +64,13 @@ def open_session(file: Path, *, optimised: bool = False, keep_optimised: Path | 
         raise ModelError(f"cannot load {file}: {str(error).splitlines()[0]}") from error
 
 
+def optimise(plain: Path, to: Path) -> None:
+    """Rewrite the graph in a file for this kind of processor, once for all who open it as `optimised`; the plain one
+    goes."""
+    open_session(plain, keep_optimised=to)
+    plain.unlink()
+
+
 def inputs_of(session: Session, encodings: list[Encoding], pad_id: int = 0) -> dict[str, NDArray[np.int64]]:
     """What a text model is given for a batch, each array of shape (texts, tokens of the longest): those of token ids,
     attention mask and token types that it asks for."""

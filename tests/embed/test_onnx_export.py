@@ -20,16 +20,22 @@ from hypothesis import strategies as st
 from ragkit.config.schema import Embedding
 from ragkit.embed.models import found_model
 from ragkit.embed.onnx_encoder import OnnxEncoder
-from ragkit.embed.onnx_export import exported, why_not
 from ragkit.embed.sentence_transformers import LocalEmbedder
 from ragkit.embed.torch_encoder import TorchEncoder
+from ragkit.models import onnx_export
 from ragkit.models.cache import cache_folder
+from ragkit.models.onnx_export import why_not
 from ragkit.models.resolve import Found
 
 pytestmark = pytest.mark.integration
 
 MODEL = "all-MiniLM-L6-v2"
 WINDOW = 256
+EXPORTER = "ragkit.embed.onnx_export"
+
+
+def exported(found: Found) -> Path | None:
+    return onnx_export.exported(found, EXPORTER)
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +95,8 @@ class TestMaking:
         return tmp_path / "models" / ".onnx"
 
     def test_one_that_was_killed_leaves_nothing_that_is_used_and_is_made_again(self, cache: Path, found: Found) -> None:
-        program = "from ragkit.embed.models import found_model; from ragkit.embed.onnx_export import exported;" + (
-            f"exported(found_model({MODEL!r}))"
+        program = "from ragkit.embed.models import found_model; from ragkit.models.onnx_export import exported;" + (
+            f"exported(found_model({MODEL!r}), {EXPORTER!r})"
         )
         maker = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
         deadline = time.monotonic() + 120
@@ -116,7 +122,7 @@ class TestMaking:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert why_not(found)
         assert exported(found) is None
-        monkeypatch.setattr("ragkit.embed.onnx_export._AGAIN_S", 0.0)
+        monkeypatch.setattr("ragkit.models.onnx_export._AGAIN_S", 0.0)
         assert exported(found) is not None
         assert why_not(found) is None
 
@@ -184,13 +190,15 @@ class TestSuperseded:
     def test_who_was_about_to_open_one_makes_it_again(self, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         asked: list[Path | None] = []
 
-        def removed_at_once(found: Found) -> Path | None:
-            asked.append(exported(found))
+        of_old = onnx_export.exported
+
+        def removed_at_once(found: Found, exporter: onnx_export.Exporter) -> Path | None:
+            asked.append(of_old(found, exporter))
             if len(asked) == 1:
                 shutil.rmtree(cache)
             return asked[-1]
 
-        monkeypatch.setattr("ragkit.embed.onnx_export.exported", removed_at_once)
+        monkeypatch.setattr("ragkit.models.onnx_export.exported", removed_at_once)
         embedder = LocalEmbedder(Embedding(model=MODEL, device="cpu"))
         assert embedder.embed_question("How long?").shape == (384,)
         assert asked[0] == asked[1]
@@ -216,5 +224,5 @@ def test_a_model_that_cannot_be_exported_is_run_by_torch_and_tried_once(
     reason = why_not(found)
     assert reason
     assert "Error" in reason
-    monkeypatch.setattr("ragkit.embed.onnx_export._versions", lambda: "torch 99")
+    monkeypatch.setattr("ragkit.models.onnx_export._versions", lambda: "torch 99")
     assert why_not(found) is None  # other packages may export it
