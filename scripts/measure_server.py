@@ -2,6 +2,7 @@
 
     python scripts/measure_server.py share       50 clients, 20 requests a second: time outside the stages
     python scripts/measure_server.py saturated   requests a second against a bare FastAPI app over the same Ragkit
+    python scripts/measure_server.py concurrency requests a second of 50 clients against those of one, in turns
     python scripts/measure_server.py stop        seconds from SIGTERM to the end of the process, under load
 
 Documents: eval/samples. The embedding model is the default one, so that `saturated` compares the same work; `share`
@@ -34,6 +35,7 @@ from ragkit.config.load import load_config
 ROOT = Path(__file__).parents[1]
 QUESTION = "How long is an RMA number valid?"
 PAIRS = 3
+ROUNDS = 5
 
 
 def config_in(folder: Path) -> tuple[list[str], Config]:
@@ -90,17 +92,42 @@ async def share(address: str) -> None:
 
 async def rate(address: str, seconds: float = 10.0) -> float:
     """Requests a second of 16 clients that never wait."""
-    done, end = 0, time.perf_counter() + seconds
+    return len(await busy(address, 16, seconds)) / seconds
+
+
+async def busy(address: str, clients: int, seconds: float) -> list[float]:
+    """Milliseconds of each request of so many clients that never wait, and each time ask for something else."""
+    milliseconds: list[float] = []
+    end = time.perf_counter() + seconds
 
     async def client(http: httpx.AsyncClient) -> None:
-        nonlocal done
-        while time.perf_counter() < end:
-            (await http.post("/v1/search", json={"question": QUESTION})).raise_for_status()
-            done += 1
+        while (began := time.perf_counter()) < end:
+            question = f"{QUESTION} {len(milliseconds)}"
+            (await http.post("/v1/search", json={"question": question})).raise_for_status()
+            milliseconds.append((time.perf_counter() - began) * 1e3)
 
-    async with httpx.AsyncClient(base_url=address, timeout=60) as http:
-        await asyncio.gather(*(client(http) for _ in range(16)))
-    return done / seconds
+    limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
+    async with httpx.AsyncClient(base_url=address, timeout=60, limits=limits) as http:
+        await asyncio.gather(*(client(http) for _ in range(clients)))
+    return milliseconds
+
+
+async def concurrency(address: str) -> None:
+    """Hybrid searches of one client and of 50, in turns."""
+    ratios: list[float] = []
+    late: dict[int, list[float]] = {1: [], 50: []}
+    await busy(address, 50, 2.0)
+    for number in range(ROUNDS):
+        rates: dict[int, float] = {}
+        for clients in (1, 50) if number % 2 else (50, 1):
+            milliseconds = await busy(address, clients, 8.0)
+            rates[clients] = len(milliseconds) / 8.0
+            late[clients].append(statistics.quantiles(milliseconds, n=100)[98])
+        ratios.append(rates[50] / rates[1])
+        print(f"one client {rates[1]:.1f}/s, 50 clients {rates[50]:.1f}/s, ratio {ratios[-1]:.2f}")
+    p99 = ", ".join(f"{clients}: {statistics.median(each):.0f} ms" for clients, each in late.items())
+    print(f"median ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), {ROUNDS} rounds")
+    print(f"p99 by clients: {p99}")
 
 
 class Asked(BaseModel):
@@ -185,6 +212,9 @@ def main() -> None:
         if what == "share":
             with started(ragkit_server(folder, sets), folder / "log") as (_, address):
                 asyncio.run(share(address))
+        elif what == "concurrency":
+            with started(ragkit_server(folder, sets), folder / "log") as (_, address):
+                asyncio.run(concurrency(address))
         elif what == "saturated":
             saturated(folder, sets)
         else:
