@@ -4,7 +4,7 @@
     python scripts/measure_core.py overhead CORPUS.jsonl     indexing against the bare model on the same chunks
     python scripts/measure_core.py embed DATASET             ONNX Runtime against torch, one question at a time and 50
     python scripts/measure_core.py query [CHUNKS]            our share of a hybrid query, outside the embedding model
-    python scripts/measure_core.py memory [DOCUMENTS]        peak memory of indexing these, and four times as many
+    python scripts/measure_core.py memory [DOCUMENTS [TIMES [SENTENCES]]]    peak memory of indexing these, and more
     python scripts/measure_core.py plan [CHUNKS ...]         what `ragkit plan` foretells for these, and what there is
     python scripts/measure_core.py reindex FOLDER            index, index again unchanged, index after editing 7 files
 
@@ -252,11 +252,12 @@ def plan(sizes: Sequence[int]) -> None:
             print(f"{real.chunks:,} chunks, {name}: foretold {foretold:,.1f}, found {there:,.1f} {unit}, {share:+.0%}")
 
 
-def memory(documents: int) -> None:
-    """Peak memory of processes that index `documents` and four times as many, of random words and random vectors."""
-    for count in (documents, 4 * documents):
+def memory(documents: int, times: int, sentences: int) -> None:
+    """Peak memory of processes that index `documents` and `times` as many, each of so many sentences of random words
+    (fifty are about ten chunks), with random vectors."""
+    for count in (documents, times * documents):
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, __file__, "memory-of", str(count), folder]
+            command = [sys.executable, __file__, "memory-of", str(count), str(sentences), folder]
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
                 peak = 0.0
                 while process.poll() is None:
@@ -275,8 +276,8 @@ def _anonymous_mb(pid: int) -> float:
     return sum(float(line.split()[1]) / 1e3 for line in status.splitlines() if line.startswith("RssAnon"))
 
 
-def memory_of(count: int, folder: Path) -> None:
-    """Index `count` documents of 10 chunks in this process, without an embedding model, and say what it took."""
+def memory_of(count: int, sentences: int, folder: Path) -> None:
+    """Index `count` documents in this process, without an embedding model, and say what it took."""
     generator = np.random.default_rng(0)
     words = np.array([f"word{number}" for number in range(20_000)])
 
@@ -293,7 +294,7 @@ def memory_of(count: int, folder: Path) -> None:
     rows = folder / "rows.jsonl"
     with rows.open("w", encoding="utf-8") as file:
         for number in range(count):
-            text = ". ".join(" ".join(generator.choice(words, 12)).capitalize() for _ in range(50))
+            text = ". ".join(" ".join(generator.choice(words, 12)).capitalize() for _ in range(sentences))
             file.write(json.dumps({"id": number, "text": f"{text}."}) + "\n")
     report = build_index(quickstart(folder / "index"), [rows], embedder=Random())
     size = sum(path.stat().st_size for path in (folder / "index").rglob("*") if path.is_file()) / 1e6
@@ -343,9 +344,10 @@ def main() -> None:
     elif command == "query":
         query(int(rest[0]) if rest else 10_000)
     elif command == "memory":
-        memory(int(rest[0]) if rest else 1_000)
+        documents, times, sentences = (int(given) for given in [*rest, *("1000", "4", "50")[len(rest) :]])
+        memory(documents, times, sentences)
     elif command == "memory-of":
-        memory_of(int(rest[0]), Path(rest[1]))
+        memory_of(int(rest[0]), int(rest[1]), Path(rest[2]))
     elif command == "plan":
         plan([int(size) for size in rest] or [100_000])
     elif command == "reindex":
