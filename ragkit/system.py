@@ -21,6 +21,7 @@ from ragkit.config.load import load_config
 from ragkit.config.schema import Config, Filter, Generation
 from ragkit.config.written_at import written_at
 from ragkit.embed import Embedder, make_embedder
+from ragkit.embed.known import RecentQuestions
 from ragkit.errors import ConfigError, IndexMismatch, IndexSwitched, ModelError
 from ragkit.gateway.ledger import NOBODY, Payer
 from ragkit.rerank import Reranker, make_reranker
@@ -420,7 +421,7 @@ class Ragkit:
         with self._models:
             if self._embedder is None:
                 with written_at(self.config, "ingestion.embedding.model", kinds=(ModelError,)):
-                    self._embedder = make_embedder(self.config.ingestion.embedding)
+                    self._embedder = RecentQuestions(make_embedder(self.config.ingestion.embedding))
             return self._embedder
 
     @property

@@ -497,7 +497,7 @@ def latency(data: Path, documents: int) -> None:
 
 def embedded(rag: Ragkit, question: str) -> float:
     began = time.perf_counter()
-    rag.embedder.embed_question(question)
+    rag.embedder.embed_questions([question])
     return (time.perf_counter() - began) * 1e3
 
 

@@ -19,6 +19,7 @@ from ragkit import Answer, Config, Filter, Ragkit, RagkitError
 from ragkit.config.costs import Budget, Costs, Price
 from ragkit.config.schema import Embedding, Generation
 from ragkit.embed import Embedder, make_embedder
+from ragkit.embed.sentence_transformers import LocalEmbedder
 from ragkit.errors import BudgetExceeded, ConfigError, IndexMismatch, ModelError
 from ragkit.gateway.ledger import Ledger, Payer
 from ragkit.generate.generated import Generated, generated_from
@@ -128,6 +129,21 @@ def test_filters_hold_in_search(rag: Ragkit) -> None:
     results = rag.search("alarm limits", filters=[Filter(field="folder", eq="training")])
     assert results
     assert all(result.chunk.source_document.startswith("training/") for result in results)
+
+
+@pytest.mark.integration
+def test_a_question_is_embedded_once_for_its_whole_answer(rag: Ragkit, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedded: list[str] = []
+    of_old = LocalEmbedder.embed_questions
+
+    def counted(self: LocalEmbedder, texts: Sequence[str]) -> Any:
+        embedded.extend(texts)
+        return of_old(self, texts)
+
+    monkeypatch.setattr(LocalEmbedder, "embed_questions", counted)
+    question = "For how many days is an RMA number valid, and from when on?"
+    assert not rag.ask(question).refused
+    assert embedded == [question]
 
 
 @pytest.mark.integration

@@ -98,7 +98,7 @@ def _model_seconds(rag: Ragkit, sample: Sequence[Chunk]) -> tuple[float, dict[st
     if local:
         rag.embedder.embed_passages(texts[:8])
         embed_s = _core_seconds(lambda: rag.embedder.embed_passages(texts)) / len(texts)
-        rag.embedder.embed_question(questions[0])
+        rag.embedder.embed_question("warm up")
         seconds["embed"] = _core_seconds(lambda: [rag.embedder.embed_question(each) for each in questions]) / len(
             questions
         )

@@ -100,7 +100,7 @@ class TaskModel:
         self._weights = np.linalg.solve(alike + _RIDGE * np.eye(len(questions)), wanted)
 
     def guess(self, question: str) -> Task:
-        alike = self._alike(self._by_words([question]), self._embedder.embed_questions([question]))
+        alike = self._alike(self._by_words([question]), self._embedder.embed_question(question)[None])
         return TASKS[int((alike @ self._weights)[0].argmax())]
 
     def _alike(self, words: Any, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
