@@ -14,7 +14,7 @@ The same made corpora and questions as under Searching, in the kinds of `ingesti
 the process had to have after opening the index and all searches, beyond what it had before; `mapped` are pages of
 the index's files that it has touched by then, which the system takes back when others need the room. All kinds keep
 the whole vectors on disk: the quantised ones compare twice (scalar) or four times (binary) as many chunks as are asked
-for by them, which touches many pages where 200 are asked for, as a hybrid search does."""
+for by them, and no fewer than 400 or 800, which touches many pages."""
 
 
 def resident_mb(kind: str) -> float:

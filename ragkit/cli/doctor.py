@@ -12,12 +12,12 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
 from ragkit.cli.options import ConfigOption, JsonOption, SetOption, print_json
-from ragkit.errors import ConfigError, RagkitError
+from ragkit.errors import ConfigError, IndexMismatch, RagkitError
 
 if TYPE_CHECKING:
     from ragkit.config.schema import Config, Generation
@@ -354,7 +354,7 @@ def kept_answers(config: Config) -> Iterator[Finding]:
 
 def store(config: Config) -> Iterator[Finding]:
     """The index: there, whole, and built with the settings of the config."""
-    from ragkit.ingest.settings import differences, index_settings_of
+    from ragkit.ingest.settings import check_built_with, index_settings_of
     from ragkit.store.open import NoIndex, open_snapshot
 
     path = config.ingestion.store.path
@@ -377,12 +377,11 @@ def store(config: Config) -> Iterator[Finding]:
                 yield Finding("vectors", "warn", f"{without:,} chunks have none yet", "run: ragkit index")
         else:
             yield Finding("index", "fail", f"{counts} in its manifest, {held:,} in its store", rebuild)
-        built: dict[str, Any] = snapshot.manifest.meta("settings") or {}
-        different = differences(built, index_settings_of(config))
-        if different:
-            yield Finding("index settings", "fail", "; ".join(different), rebuild)
-        else:
+        try:
+            check_built_with(snapshot.manifest, index_settings_of(config))
             yield Finding("index settings", "ok", "those of the config")
+        except IndexMismatch as error:
+            yield Finding("index settings", "fail", error.message, error.mend)
     except RagkitError as error:
         yield Finding("index", "fail", error.message, error.mend)
     finally:

@@ -142,6 +142,7 @@ def _folder(found: Found) -> Path:
 
 def _make(model: Path, folder: Path, exporter: Exporter) -> None:
     """Put what there is to keep into `folder`: the export, or why there is none. Nothing if it was cut off."""
+    model = model.resolve()  # another folder of the same relative path is another model's
     for left in folder.parent.glob(f".{folder.name}.building-*"):
         shutil.rmtree(left, ignore_errors=True)  # by a killed process; its child may still write into it
     building = folder.with_name(f".{folder.name}.building-{os.getpid()}")

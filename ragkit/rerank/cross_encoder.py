@@ -6,6 +6,7 @@ taken from the end of whichever of the two is longer at that moment, so in pract
 
 from __future__ import annotations
 
+from fnmatch import fnmatch
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ragkit.models.resolve import Found
     from ragkit.rerank import Reranker
 
+_WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
 _ONNX_FILES = ("onnx/model.onnx", "model.onnx")
 
 
@@ -106,7 +108,7 @@ def found_cross_encoder(reference: str) -> Found:
 
 
 def _has_weights(folder: Path) -> bool:
-    return any(file.suffix in (".safetensors", ".bin") for file in folder.iterdir())
+    return any(fnmatch(file.name, pattern) for file in folder.iterdir() for pattern in _WEIGHTS)
 
 
 def _onnx_file(folder: Path) -> Path | None:

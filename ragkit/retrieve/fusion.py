@@ -92,6 +92,8 @@ def _three_sigma(hits: Sequence[Hit]) -> list[float]:
     mean = fsum(values) / len(values)
     # statistics.pstdev counts in fractions: for two lists of 200 that took as long as both searches.
     deviation = sqrt(fsum((value - mean) ** 2 for value in values) / len(values))
+    if deviation == 0:  # they differ by less than can be squared
+        return [0.5] * len(values)
     return [(value - mean + 3 * deviation) / (6 * deviation) for value in values]
 
 

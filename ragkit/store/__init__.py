@@ -25,8 +25,22 @@ class Hit(NamedTuple):
     score: float
 
 
+LEAST_DEPTH = 200
+"""Approximate searches look as far as for so many chunks where fewer are asked for, so that the ten of a search for ten
+are the best of a search for more."""
+
 OVERSAMPLING: Mapping[str, float] = {"scalar": 2.0, "binary": 4.0}
 """By `ingestion.store.vectors`: how many times as many chunks as were asked for are compared by their whole vectors."""
+
+
+def oversampling(vectors: str, limit: int) -> float | None:
+    """How many times `limit` chunks a search compares by their whole vectors; None where it compares by no others.
+
+    >>> oversampling("binary", 400), oversampling("binary", 10), oversampling("memory", 10)
+    (4.0, 80.0, None)
+    """
+    times = OVERSAMPLING.get(vectors)
+    return None if times is None else times * max(limit, LEAST_DEPTH) / max(limit, 1)
 
 
 WeightedTerms = Mapping[int, float]

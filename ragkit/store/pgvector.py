@@ -21,7 +21,7 @@ import numpy as np
 
 from ragkit.config.schema import Bm25, Filter, Store
 from ragkit.errors import MissingExtra, StoreError
-from ragkit.store import Hit, QuestionWeights, WeightedTerms
+from ragkit.store import LEAST_DEPTH, Hit, QuestionWeights, WeightedTerms
 from ragkit.store import pgvector_sql as statements
 from ragkit.store.bm25 import Bm25Encoder
 from ragkit.store.payload import from_payload, has_none, is_point_id, sparse_of, to_payload
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _INSERTED_AT_ONCE = 200
 _PAGE = 1000
-_HNSW_EF, _MOST_HNSW_EF = 128, 1000
+_MOST_HNSW_EF = 1000
 _MOST_TOKENS = 1_000_000_000
 
 
@@ -82,7 +82,7 @@ class PgvectorStore:
             dimensions, condition if filters else None, dense=vector is not None, sparse=bool(terms)
         )
         settings = {
-            "hnsw.ef_search": min(_MOST_HNSW_EF, max(_HNSW_EF, limit)),
+            "hnsw.ef_search": min(_MOST_HNSW_EF, max(LEAST_DEPTH, limit)),
             # A condition is no reason to find fewer: the index is searched until there are enough.
             "hnsw.iterative_scan": "strict_order",
             "hnsw.max_scan_tuples": 2**31 - 1,

@@ -17,7 +17,7 @@ import numpy as np
 
 from ragkit.config.schema import Bm25, Cluster, Filter, Store, StoredVectors
 from ragkit.errors import ConfigError, MissingExtra, StoreError
-from ragkit.store import OVERSAMPLING, Hit, QuestionWeights, WeightedTerms
+from ragkit.store import LEAST_DEPTH, Hit, QuestionWeights, WeightedTerms, oversampling
 from ragkit.store.bm25 import Bm25Encoder
 from ragkit.store.filters import All, Clause, Kind, Match, Not, Range, clause_of, payload_key
 from ragkit.store.payload import from_payload, has_none, is_point_id, sparse_of, splade_by_id, to_payload, vectors_by_id
@@ -41,7 +41,6 @@ _DENSE, _SPARSE, _SPLADE = "dense", "bm25", "splade"
 _UPSERT_BATCH = 100
 _PAGE = 256
 _MOST_INDEXED_FIELDS = 64
-_HNSW_EF = 128
 _INDEXES: tuple[tuple[Kind, models.PayloadSchemaType], ...] = (
     ("s", models.PayloadSchemaType.KEYWORD),
     ("n", models.PayloadSchemaType.FLOAT),
@@ -95,9 +94,9 @@ class QdrantStore:
         requests: list[models.QueryRequest] = []
         if vector is not None:
             self._check_dimensions(len(vector))
-            rescored = OVERSAMPLING.get(self._config.vectors)
+            rescored = oversampling(self._config.vectors, limit)
             quantized = models.QuantizationSearchParams(rescore=True, oversampling=rescored) if rescored else None
-            params = models.SearchParams(hnsw_ef=max(_HNSW_EF, limit), quantization=quantized)
+            params = models.SearchParams(hnsw_ef=max(LEAST_DEPTH, limit), quantization=quantized)
             requests.append(
                 models.QueryRequest(query=vector.tolist(), using=_DENSE, limit=limit, filter=condition, params=params)
             )

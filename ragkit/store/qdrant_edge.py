@@ -15,7 +15,7 @@ import qdrant_edge as qe
 
 from ragkit.config.schema import Bm25, Filter, StoredVectors
 from ragkit.errors import StoreError
-from ragkit.store import OVERSAMPLING, Hit, QuestionWeights, WeightedTerms
+from ragkit.store import LEAST_DEPTH, Hit, QuestionWeights, WeightedTerms, oversampling
 from ragkit.store.bm25 import Bm25Encoder
 from ragkit.store.filters import All, Clause, Kind, Match, Not, Range, clause_of, payload_key
 from ragkit.store.payload import from_payload, has_none, is_point_id, sparse_of, splade_by_id, to_payload, vectors_by_id
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _DENSE, _SPARSE, _SPLADE = "dense", "bm25", "splade"
 _PAGE = 1000
 _MOST_INDEXED_FIELDS = 64
-_HNSW_EF = 128
 # What is written or changed goes into a growing segment, which is held in memory, about 3 kB a chunk, and building an
 # index over a segment takes memory with its size: both are bounded (`scripts/measure_core.py memory`).
 _SETTLE_EVERY = 8192
@@ -74,9 +73,9 @@ class EdgeStore:
         requests: list[qe.QueryRequest] = []
         if vector is not None:
             query = qe.Query.Nearest(vector.tolist(), using=_DENSE)
-            rescored = OVERSAMPLING.get(self._kept)
+            rescored = oversampling(self._kept, limit)
             quantized = qe.QuantizationSearchParams(rescore=True, oversampling=rescored) if rescored else None
-            params = qe.SearchParams(hnsw_ef=max(_HNSW_EF, limit), quantization=quantized)
+            params = qe.SearchParams(hnsw_ef=max(LEAST_DEPTH, limit), quantization=quantized)
             requests.append(_request(query, limit, condition, params))
         indices, values = self._bm25.question(text) if text is not None else ([], [])
         if indices:

@@ -88,7 +88,7 @@ def test_a_sparse_model_is_looked_at(ragkit: Run, tmp_path: Path, monkeypatch: p
 def test_an_index_of_other_settings_is_a_failure_with_its_mend(ragkit: Run) -> None:
     found = findings(ragkit("doctor", "--set", "ingestion.chunking.chunk_size=64", "--json", code=1))
     assert found["index settings"]["status"] == "fail"
-    assert found["index settings"]["mend"] == "run: ragkit index --rebuild"
+    assert found["index settings"]["mend"] == "to build it anew: ragkit index --rebuild"
 
 
 def test_a_service_that_is_down_is_a_failure_and_its_key_is_never_shown(ragkit: Run) -> None:

@@ -91,3 +91,7 @@ def test_distribution_based_scores_are_those_of_the_exact_deviation(scores: list
     mean, deviation = fmean(scores), pstdev(scores)
     wanted = [(score - mean + 3 * deviation) / (6 * deviation) if deviation else 0.5 for score in scores]
     assert [fused[str(n)] for n in range(len(scores))] == pytest.approx(wanted)
+
+
+def test_scores_that_hardly_differ_are_alike() -> None:
+    assert dict(distribution_based_fusion([Hit("a", 1e-200), Hit("b", 0.0)])) == {"a": 0.5, "b": 0.5}

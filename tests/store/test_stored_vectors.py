@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from ragkit.config.schema import Bm25, Filter, Store, StoredVectors
-from ragkit.store import OVERSAMPLING
+from ragkit.store import LEAST_DEPTH, OVERSAMPLING
 from ragkit.store.qdrant_edge import EdgeStore
 from ragkit.types import Chunk
 
@@ -43,6 +44,14 @@ def kept(
     return request.param, folder, EdgeStore(folder, Bm25(), vectors=request.param)
 
 
+def questions(rows: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """Vectors near some of the rows."""
+    random = np.random.default_rng(6)
+    for _ in range(30):
+        question = rows[random.integers(COUNT)] + 0.02 * random.standard_normal(DIMENSIONS).astype(np.float32)
+        yield question / np.linalg.norm(question)
+
+
 def chunk(number: int) -> Chunk:
     metadata = {"source_document": f"{number}.md", "page_number": number}
     return Chunk(str(uuid.UUID(int=number + 1)), "d", f"chunk number {number}", number, number + 1, 3, metadata)
@@ -58,11 +67,8 @@ def test_the_best_are_found_with_the_scores_of_the_whole_vectors(
     kept: tuple[StoredVectors, Path, EdgeStore], rows: NDArray[np.float32], limit: int
 ) -> None:
     kind, _, store = kept
-    random = np.random.default_rng(6)
     shares: list[float] = []
-    for _ in range(30):
-        question = rows[random.integers(COUNT)] + 0.02 * random.standard_normal(DIMENSIONS).astype(np.float32)
-        question /= np.linalg.norm(question)
+    for question in questions(rows):
         cosines = rows @ question
         found, _ = store.search(limit, question)
         numbers = [uuid.UUID(hit.chunk_id).int - 1 for hit in found]
@@ -70,6 +76,20 @@ def test_the_best_are_found_with_the_scores_of_the_whole_vectors(
         assert [hit.score for hit in found] == sorted((hit.score for hit in found), reverse=True)
         shares.append(len(set(numbers[:10]) & set(np.argsort(-cosines)[:10].tolist())) / 10)
     assert float(np.mean(shares)) >= LEAST_RECALL[kind]
+
+
+def test_the_best_of_a_search_for_ten_are_those_of_a_search_for_more(
+    kept: tuple[StoredVectors, Path, EdgeStore], rows: NDArray[np.float32]
+) -> None:
+    for question in questions(rows):
+        ten, more = (kept[2].search(limit, question)[0] for limit in (10, LEAST_DEPTH))
+        assert ten == more[:10]
+
+
+def test_a_search_for_nothing_finds_nothing(
+    kept: tuple[StoredVectors, Path, EdgeStore], rows: NDArray[np.float32]
+) -> None:
+    assert kept[2].search(0, rows[0]) == ([], [])
 
 
 def test_filters_hold(kept: tuple[StoredVectors, Path, EdgeStore], rows: NDArray[np.float32]) -> None:
