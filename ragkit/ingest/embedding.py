@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SLICE = 128
-"""Texts that go to a model at once: what a killed run loses at most, of each model that works for it."""
+"""Texts that go to a model at once: what a killed run loses of each model that works for it."""
 
 
 class PassageEmbedder(Protocol):
@@ -25,16 +25,16 @@ class PassageEmbedder(Protocol):
 
 
 class EmbedsSlices(Protocol):
-    """Slices of texts to their vectors, slice by slice in the same order."""
+    """Slices of texts to their vectors, a slice at a time with its number, in the order in which they are done."""
 
-    def __call__(self, slices: Sequence[Sequence[str]]) -> Iterator[Iterable[NDArray[np.float32]]]: ...
+    def __call__(self, slices: Sequence[Sequence[str]]) -> Iterator[tuple[int, Iterable[NDArray[np.float32]]]]: ...
 
 
 def in_turn(embedder: PassageEmbedder) -> EmbedsSlices:
     """One slice after the other, each when it is asked for."""
 
-    def embed(slices: Sequence[Sequence[str]]) -> Iterator[Iterable[NDArray[np.float32]]]:
-        return map(embedder.embed_passages, slices)
+    def embed(slices: Sequence[Sequence[str]]) -> Iterator[tuple[int, Iterable[NDArray[np.float32]]]]:
+        return enumerate(map(embedder.embed_passages, slices))
 
     return embed
 
@@ -72,7 +72,8 @@ class RunEmbedder:
         fresh = sorted({text for text in texts if text not in known}, key=lambda text: (-len(text), text))
         slices = [fresh[begin : begin + SLICE] for begin in range(0, len(fresh), SLICE)]
         done = 0
-        for part, vectors in zip(slices, self._embed(slices), strict=True):
+        for number, vectors in self._embed(slices):
+            part = slices[number]
             self._journal.put(part, vectors)
             known.update(zip(part, vectors, strict=True))
             self.embedded += len(part)

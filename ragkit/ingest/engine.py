@@ -50,7 +50,7 @@ class Engine(Protocol):
 
     @property
     def vectors(self) -> EmbedsSlices:
-        """Slices of texts to their vectors, in order."""
+        """Slices of texts to their vectors."""
         ...
 
     @property

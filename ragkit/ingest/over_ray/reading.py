@@ -58,6 +58,8 @@ def read(
 
     Raises ServiceError for what no worker can go on with.
     """
+    if not sources:  # a run that only owes vectors
+        return
     import ray.data
     from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
