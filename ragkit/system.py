@@ -136,7 +136,7 @@ class Ragkit:
     ) -> IndexReport:
         """Bring the index in line with files, folders, globs and `.jsonl` files, one or several; see `build_index`.
 
-        `engine` is used in the place of `ingestion.engine`.
+        `engine` is used in the place of `ingestion.engine`; ConfigError where the config does not go with it.
         """
         from ragkit.ingest.index import build_index
 
@@ -144,7 +144,9 @@ class Ragkit:
         if system is not self:
             return system.index(paths, retry=retry, wait_s=wait_s, progress=progress, engine=engine)
         self.let_go()
-        ingestion = self.config.ingestion.model_copy(update={"engine": engine or self.config.ingestion.engine})
+        ingestion = self.config.ingestion
+        if engine is not None and engine != ingestion.engine:
+            ingestion = ingestion.changed({"engine": engine})
         return build_index(
             self.config.model_copy(update={"ingestion": ingestion}),
             _several(paths),

@@ -41,7 +41,9 @@ class Part(BaseModel):
             return type(self).model_validate(fields | dict(values))
         except ValidationError as error:
             first = error.errors()[0]
-            raise ConfigError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+            place = ".".join(str(part) for part in first["loc"])
+            said = first["msg"].removeprefix("Value error, ")
+            raise ConfigError(f"{place}: {said}" if place else said) from None
 
 
 PathField = Annotated[Path, Field(strict=False)]

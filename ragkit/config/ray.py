@@ -20,6 +20,12 @@ def _cluster(address: str) -> str:
     return address
 
 
+def _share(gpus: float | None) -> float | None:
+    if gpus is not None and gpus > 1 and gpus != int(gpus):
+        raise ValueError("Ray gives a process a share of one GPU or several whole ones; write 0.5 or 2, say")
+    return gpus
+
+
 class Ray(Part):
     """Where and by how many processes an index is made; what it holds follows from none of it."""
 
@@ -36,6 +42,9 @@ class Ray(Part):
         le=4096,
         description="Processes with the model; 0 means one a GPU of the cluster, without any one a CPU.",
     )
-    embed_gpus: float | None = runtime(
-        None, ge=0, le=16, description="GPUs for each of these, shares too; null means 1 where the cluster has any."
+    embed_gpus: Annotated[float | None, AfterValidator(_share)] = runtime(
+        None,
+        ge=0,
+        le=16,
+        description="GPUs for each of these, below 1 a share; null means 1 where the cluster has any.",
     )

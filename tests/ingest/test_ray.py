@@ -14,6 +14,7 @@ from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -21,13 +22,14 @@ from pydantic import SecretStr, ValidationError
 from ragkit.config.ray import Ray
 from ragkit.config.schema import Chunking, Config, Embedding, Ingestion, Store
 from ragkit.embed import Embedder
-from ragkit.errors import MissingExtra, ParseError, ServiceError
+from ragkit.errors import ConfigError, MissingExtra, ParseError, ServiceError
 from ragkit.ingest.discover import Source
 from ragkit.ingest.engine import Reading
 from ragkit.ingest.index import build_index
 from ragkit.ingest.over_ray.cluster import connect
-from ragkit.ingest.over_ray.reading import Item, ReadActor
+from ragkit.ingest.over_ray.reading import Item, ReadActor, read
 from ragkit.ingest.over_ray.work import Fault, work_of
+from ragkit.system import Ragkit
 from tests.embed.splade_model import make_splade_model
 from tests.ingest.indexing import RECURSIVE, Contents
 from tests.ingest.ray_cluster import TwoNodes, descendants, kill, listening, wait_until
@@ -275,6 +277,15 @@ def test_workers_are_told_no_key_and_no_password() -> None:
     assert told_them.ingestion.store == Store()
 
 
+def test_workers_find_a_folder_of_a_model_from_their_own_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_splade_model(tmp_path / "model", window=256)
+    monkeypatch.chdir(tmp_path)
+    config = with_sparse(Config(), "both", "model")
+    assert work_of(config).config.retrieval.splade_model == str(tmp_path / "model")
+
+
 @pytest.mark.integration
 def test_a_worker_with_another_model_or_version_refuses_with_what_differs() -> None:
     work = work_of(Config(ingestion=Ingestion(embedding=Embedding(device="cpu"))))
@@ -314,11 +325,30 @@ def test_what_listens_and_is_no_cluster_is_told_at_once() -> None:
         server.shutdown()
 
 
+def test_nothing_to_read_needs_no_worker() -> None:
+    cluster: Any = None
+    assert list(read(cluster, work_of(Config()), 1, [])) == []
+
+
 class TestTheConfig:
     @pytest.mark.parametrize("address", ["ray://head:10001", "head", "http://head:6379", "head:6379/x"])
     def test_refuses_what_is_no_address_of_a_cluster(self, address: str) -> None:
         with pytest.raises(ValidationError, match="HOST:PORT"):
             Ray(address=address)
+
+    @pytest.mark.parametrize("gpus", [1.5, 2.25])
+    def test_refuses_a_share_of_several_gpus_as_ray_would(self, gpus: float) -> None:
+        with pytest.raises(ValidationError, match=r"write 0\.5 or 2"):
+            Ray(embed_gpus=gpus)
+        assert [Ray(embed_gpus=fine).embed_gpus for fine in (0.25, 1.0, 2.0, None)] == [0.25, 1.0, 2.0, None]
+
+    def test_goes_with_the_engine_that_a_call_names_too(self, tmp_path: Path) -> None:
+        api = Ingestion(embedding=Embedding(backend="openai", model="m"), store=Store(path=tmp_path / "index"))
+        rag = Ragkit(Config(ingestion=api))
+        with pytest.raises(ConfigError, match=r"^chunking\.strategy semantic asks .* recursive or fixed_size"):
+            rag.index([tmp_path], engine="ray")
+        with pytest.raises(ConfigError, match=r"^engine: Input should be 'local' or 'ray'"):
+            rag.index([tmp_path], engine="rya")  # pyright: ignore[reportArgumentType]
 
     def test_refuses_one_gpu_by_name_for_processes_that_have_one_each(self) -> None:
         with pytest.raises(ValidationError, match="write cuda"):

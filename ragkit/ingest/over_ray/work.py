@@ -13,8 +13,9 @@ from ragkit import __version__
 from ragkit.config.schema import Config, Ingestion, Retrieval
 from ragkit.embed.models import found_model
 from ragkit.embed.splade import weighed_by
-from ragkit.errors import RagkitError, ServiceError
+from ragkit.errors import ModelError, RagkitError, ServiceError
 from ragkit.ingest.settings import read_with
+from ragkit.models.reference import parse_reference
 
 STARTS_WITHIN_S = 300
 """How long a run waits for the first worker of a kind: a cluster may first have to bring a machine up."""
@@ -53,14 +54,23 @@ def work_of(config: Config, threads: int = 1) -> Work:
     """What the workers of a run with this config are told."""
     ingestion, retrieval = config.ingestion, config.retrieval
     model = ingestion.embedding.model
-    if ingestion.embedding.backend == "sentence_transformers" and Path(model).is_dir():
-        model = str(Path(model).resolve())  # workers have another working directory
+    if ingestion.embedding.backend == "sentence_transformers":
+        model = _from_anywhere(model)
     embedding = ingestion.embedding.model_copy(update={"model": model, "api_key": None})
     told = Config(
         ingestion=Ingestion(parsing=ingestion.parsing, chunking=ingestion.chunking, embedding=embedding),
-        retrieval=Retrieval(sparse=retrieval.sparse, splade_model=retrieval.splade_model),
+        retrieval=Retrieval(sparse=retrieval.sparse, splade_model=_from_anywhere(retrieval.splade_model)),
     )
     return Work(told, facts_of(told), threads)
+
+
+def _from_anywhere(model: str) -> str:
+    """A folder by its whole path, for workers have another working directory; a known name stays one."""
+    try:
+        meant = parse_reference(model)
+    except ModelError:
+        return model
+    return str(meant.resolve()) if isinstance(meant, Path) else model
 
 
 def facts_of(config: Config) -> dict[str, str]:
