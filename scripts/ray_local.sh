@@ -8,33 +8,72 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
 state=${RAGKIT_RAY:-.ragkit/ray}
+made=(pid temp token address address.part log)
 
-running() { [ -f "$state/pid" ] && kill -0 "$(cat "$state/pid")" 2>/dev/null; }
+complain() { echo "$1" >&2; exit 1; }
+
+ours() {
+  # Nothing but files that this script makes; whatever else the folder of the state may be is not for it to remove.
+  [ -e "$state" ] || [ -L "$state" ] || return 0
+  [ -d "$state" ] && [ ! -L "$state" ] || return 1
+  local path name
+  while IFS= read -r -d '' path; do
+    name=${path##*/}
+    [ -f "$path" ] && [[ " ${made[*]} " == *" $name "* ]] || return 1
+  done < <(find "$state" -mindepth 1 -maxdepth 1 -print0)
+}
+
+temp() {
+  # The folder of Ray's sockets and logs, if the state names one that this script has made.
+  local temp
+  [ -f "$state/temp" ] && temp=$(cat "$state/temp") || return 0
+  if [[ "$temp" =~ ^/.*/ray-[A-Za-z0-9]{6}$ ]] && [ -O "$temp" ] && [ -f "$temp/of-ragkit" ]; then echo "$temp"; fi
+}
+
+running() {
+  # A process that has the folder among its arguments; its number alone may have become that of another.
+  local pid temp arguments
+  temp=$(temp)
+  [ -n "$temp" ] && [ -f "$state/pid" ] && pid=$(cat "$state/pid") && [[ "$pid" =~ ^[1-9][0-9]*$ ]] || return 1
+  if [ -d /proc/self ]; then
+    arguments=$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") || return 1
+  else
+    arguments=$(ps -ww -o args= -p "$pid") || return 1
+  fi
+  [[ "$arguments" == *" $temp "* ]]
+}
 
 stop() {
+  ours || complain "$state holds what this script has not made; name another folder in RAGKIT_RAY"
   if running; then
-    kill "$(cat "$state/pid")"
+    kill "$(cat "$state/pid")" 2>/dev/null || true
     for _ in $(seq 300); do running || break; sleep 0.1; done
-    if running; then kill -9 "$(cat "$state/pid")"; fi
+    if running; then kill -9 "$(cat "$state/pid")" 2>/dev/null || true; fi
   fi
+  local temp
+  temp=$(temp)
   # Ray's sockets and logs lie where their names are short enough for a socket.
-  if [ -f "$state/temp" ]; then rm -rf "$(cat "$state/temp")"; fi
-  rm -rf "$state"
+  if [ -n "$temp" ]; then rm -rf -- "$temp"; fi
+  if [ -d "$state" ]; then
+    for name in "${made[@]}"; do rm -f -- "$state/$name"; done
+    rmdir -- "$state"
+  fi
 }
 
 start() {
-  if running; then
-    echo "it runs already; to end it: bash scripts/ray_local.sh stop" >&2
-    exit 1
-  fi
+  if running; then complain "it runs already; to end it: bash scripts/ray_local.sh stop"; fi
   stop
+  trap stop EXIT  # what does not start leaves nothing behind
   mkdir -p "$state"
-  mktemp -d "${TMPDIR:-/tmp}/ray-XXXXXX" >"$state/temp"
+  local temp
+  temp=$(realpath "$(mktemp -d "${TMPDIR:-/tmp}/ray-XXXXXX")")
+  touch "$temp/of-ragkit"
+  echo "$temp" >"$state/temp"
   (umask 077 && "$python" -c 'import secrets; print(secrets.token_hex(32), end="")' >"$state/token")
   # The first of these makes Ray call a machine 127.0.0.1, and so listen there only.
   export RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 RAY_USAGE_STATS_ENABLED=0
   export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$(realpath "$state")/token"
-  setsid "$python" - "$(cat "$state/temp")" "$state/address" >"$state/log" 2>&1 <<'PYTHON' &
+  setsid "$python" - "$temp" "$state/address" >"$state/log" 2>&1 <<'PYTHON' &
 import signal
 import sys
 from pathlib import Path
@@ -54,13 +93,15 @@ try:
 finally:
     cluster.shutdown()
 PYTHON
-  echo $! >"$state/pid"
+  local pid=$!
+  echo "$pid" >"$state/pid"
   for _ in $(seq 600); do
     [ -f "$state/address" ] && break
-    if ! running; then cat "$state/log" >&2; stop; exit 1; fi
+    if ! kill -0 "$pid" 2>/dev/null; then cat "$state/log" >&2; exit 1; fi
     sleep 0.1
   done
-  if [ ! -f "$state/address" ]; then echo "Ray did not start within a minute" >&2; stop; exit 1; fi
+  [ -f "$state/address" ] || complain "Ray did not start within a minute"
+  trap - EXIT
   cat <<TEXT
 Two nodes at $(cat "$state/address"). To index through them:
   export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$RAY_AUTH_TOKEN_PATH

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import sqlite3
@@ -32,7 +33,7 @@ from ragkit.ingest.over_ray.work import Fault, work_of
 from ragkit.system import Ragkit
 from tests.embed.splade_model import make_splade_model
 from tests.ingest.indexing import RECURSIVE, Contents
-from tests.ingest.ray_cluster import TwoNodes, descendants, kill, listening, wait_until
+from tests.ingest.ray_cluster import ROOT, TwoNodes, descendants, kill, listening, wait_until
 from tests.ingest.test_splade import splade_of, with_sparse
 from tests.ingest.test_workers import files, told
 
@@ -224,6 +225,47 @@ def test_the_cluster_of_the_script_is_for_this_user_of_this_machine(cluster: Two
     token = Path(cluster.environment["RAY_AUTH_TOKEN_PATH"])
     assert (token.stat().st_mode & 0o777, len(token.read_text(encoding="ascii"))) == (0o600, 64)
     assert f"ingestion.ray.address={cluster.address}" in cluster.said
+
+
+class TestTheScript:
+    """What it does to folders and processes that are not its own."""
+
+    def run(self, state: Path, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", str(ROOT / "scripts/ray_local.sh"), command],
+            env={**os.environ, "RAGKIT_RAY": str(state), "PYTHON": sys.executable, **environment},
+            capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+
+    @pytest.mark.parametrize("command", ["start", "stop"])
+    @pytest.mark.parametrize("name", ["letter.txt", "token/letter.txt", ".hidden"])
+    def test_leaves_a_folder_alone_that_holds_anything_else(self, tmp_path: Path, command: str, name: str) -> None:
+        letter = tmp_path / "home" / name
+        letter.parent.mkdir(parents=True)
+        letter.write_text("dear", encoding="ascii")
+        done = self.run(tmp_path / "home", command)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "holds what this script has not made; name another folder in RAGKIT_RAY" in done.stderr
+        assert letter.read_text(encoding="ascii") == "dear"
+
+    def test_stops_no_process_and_removes_no_folder_that_a_state_only_names(self, tmp_path: Path) -> None:
+        state, precious = tmp_path / "state", tmp_path / "ray-abc123"
+        state.mkdir()
+        precious.mkdir()
+        with subprocess.Popen(["sleep", "60"]) as other:
+            (state / "pid").write_text(str(other.pid), encoding="ascii")
+            (state / "temp").write_text(str(precious), encoding="ascii")
+            assert self.run(state, "stop").returncode == 0
+            assert other.poll() is None
+            other.kill()
+        assert precious.is_dir()
+        assert not state.exists()
+
+    def test_that_fails_to_start_leaves_nothing(self, tmp_path: Path) -> None:
+        (tmp_path / "temporary").mkdir()
+        done = self.run(tmp_path / "state", "start", PYTHON="/bin/false", TMPDIR=str(tmp_path / "temporary"))
+        assert done.returncode == 1
+        assert [path.name for path in tmp_path.rglob("*")] == ["temporary"]
 
 
 @pytest.mark.integration
