@@ -40,6 +40,25 @@ from tests.ingest.test_workers import files, told
 PEPS = Path(__file__).parents[3] / "shared" / "data" / "peps"
 SAMPLES = Path(__file__).parents[2] / "eval" / "samples"
 ROWS = '{"id": "1", "text": "A row about pumps.", "metadata": {"team": "water"}}\n{"id": "2", "text": "Another."}\n'
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F"}
+WHILE_RAY_RUNS = """
+import json, sys
+from ragkit.config.schema import Config
+from ragkit.ingest.index import build_index
+
+def tell(_):
+    import ray
+    from ray._private import state, worker
+    print(json.dumps({
+        "address": ray.get_runtime_context().gcs_address,
+        "folder": worker._global_node.get_session_dir_path(),
+        "jobs": str(state.jobs()),
+    }), flush=True)
+    sys.stdin.readline()
+
+build_index(Config.model_validate_json(sys.argv[1]), [sys.argv[2]], finish=tell)
+"""
+"""Indexes, and before it publishes says how to get into its own Ray, and waits."""
 
 
 @pytest.fixture(scope="module")
@@ -204,23 +223,43 @@ class TestAnyDocuments:
         assert contents(both).differences(contents(far)) == []
         assert splade_of(far) == splade_of(both)
 
-    def test_without_an_address_this_machine_does_it(
-        self,
-        cluster: TwoNodes, config: Config, docs: Path, embedder: Embedder, contents: Callable[[Config], Contents],
-    ) -> None:  # fmt: skip
-        far = over(cluster, config)
-        alone = far.model_copy(update={"ingestion": far.ingestion.model_copy(update={"ray": Ray()})})
-        cluster.environment.pop("RAY_ADDRESS", None)
-        run = start(cluster, alone, docs)
-        assert ended(run)["documents"] == 4
+    def test_without_an_address_this_machine_does_it_and_only_its_user_gets_in(
+        self, tmp_path: Path, config: Config, docs: Path, embedder: Embedder, contents: Callable[[Config], Contents]
+    ) -> None:
+        store = Store(path=tmp_path / "over-ray")
+        alone = Config(ingestion=config.ingestion.model_copy(update={"engine": "ray", "ray": Ray(), "store": store}))
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        settings = alone.model_dump_json(exclude_unset=True)
+        run = subprocess.Popen(
+            [sys.executable, "-c", WHILE_RAY_RUNS, settings, str(docs), "--set", "key=sk-secret"],
+            env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert run.stdout
+        seen = json.loads(run.stdout.readline())
+        there = {address for pid in {run.pid, *descendants(run.pid)} for address in listening(pid)}
+        assert there <= LOOPBACK, "not all is bound to 127.0.0.1"
+        assert there
+        assert "'ragkit'" in seen["jobs"]
+        assert "sk-secret" not in seen["jobs"]
+        environment |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_gcs_server_request_timeout_seconds": "3"}
+        other = subprocess.run(
+            [sys.executable, "-c", "import ray, sys; ray.init(sys.argv[1])", seen["address"]],
+            env=environment, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert other.returncode == 1
+        assert "AuthenticationError" in other.stderr
+        assert Path(seen["folder"]).is_dir()
+        out, err = run.communicate("go on", timeout=120)
+        assert (run.returncode, out, err) == (0, "", "")
+        assert not Path(seen["folder"]).exists()
         build_index(config, [docs], embedder=embedder)
-        assert contents(config).differences(contents(far)) == []
+        assert contents(config).differences(contents(alone)) == []
 
 
 @pytest.mark.integration
 def test_the_cluster_of_the_script_is_for_this_user_of_this_machine(cluster: TwoNodes) -> None:
     there = {address for pid in descendants(cluster.pid) for address in listening(pid)}
-    assert there <= {"0100007F", "0000000000000000FFFF00000100007F"}, "not all is bound to 127.0.0.1"
+    assert there <= LOOPBACK, "not all is bound to 127.0.0.1"
     assert there
     token = Path(cluster.environment["RAY_AUTH_TOKEN_PATH"])
     assert (token.stat().st_mode & 0o777, len(token.read_text(encoding="ascii"))) == (0o600, 64)
@@ -344,6 +383,18 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtra, match=r"ray is not installed; pip install 'ragkit\[ray\]'"):
         connect(Ray())
+
+
+def test_a_program_that_has_imported_ray_is_told_that_it_would_be_open_to_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("ray")
+    for name in ("RAY_AUTH_MODE", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ServiceError, match=r"imported ray before .* RAY_AUTH_MODE=token$"):
+        connect(Ray())
+    with pytest.raises(ServiceError, match=r"in reach at 127\.0\.0\.1:1"):
+        connect(Ray(address="127.0.0.1:1"))
 
 
 def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
+import signal
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from ragkit.config.ray import Ray
@@ -25,12 +29,16 @@ _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
+    # A thread that still reads when its run has been ended would start another Ray.
+    "RAY_ENABLE_AUTO_CONNECT": "0",
 }
 _ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Ray takes 127.0.0.1 for the address that others know this machine by, as it always does where this is off."""
 
 _used: set[bool] = set()
 """Whether this process has used a cluster without an address, with one, or with and without."""
+_before: list[Any] = []
+"""What SIGTERM did before Ray."""
 
 
 class Cluster:
@@ -39,9 +47,11 @@ class Cluster:
     `node` is this machine's node. A process that is connected to Ray already stays so, also after `close`.
     """
 
-    def __init__(self, ray: Any, *, ours: bool) -> None:
+    def __init__(self, ray: Any, *, ours: bool, session: Path | None = None) -> None:
+        """`session` is the folder of a Ray that was started for this: of its sockets, logs and spilled objects."""
         self.ray = ray
         self._ours = ours
+        self._session = session
         has = ray.cluster_resources()
         self.cpus = max(1, int(has.get("CPU", 1)))
         self.gpus = int(has.get("GPU", 0))
@@ -49,9 +59,14 @@ class Cluster:
         self.node: str = ray.get_runtime_context().get_node_id()
 
     def close(self) -> None:
-        """Let go of the cluster; one that was started for this ends."""
-        if self._ours:
-            self.ray.shutdown()
+        """Let go of the cluster; one that was started for this ends, and its folder goes, but for the logs that a
+        ServiceError points to."""
+        if not self._ours:
+            return
+        self.ray.shutdown()
+        _end_as_before()
+        if self._session is not None and not isinstance(sys.exception(), ServiceError):
+            shutil.rmtree(self._session, ignore_errors=True)
 
 
 def connect(settings: Ray) -> Cluster:
@@ -80,16 +95,56 @@ def connect(settings: Ray) -> Cluster:
             mend="index in another process",
         )
     try:
-        with _unheard():
+        with _unheard(), _without_command_line(), _ended_cleanly():
             # Without any of the parts that Ray shows to people; `logging_level` is of its Python half.
-            package.init(address=address or "local", log_to_driver=False, logging_level="CRITICAL", **_of_own(address))
+            context = package.init(
+                address=address or "local", log_to_driver=False, logging_level="CRITICAL", **_of_own(address)
+            )
     except Exception as error:  # of several libraries; what it says is all that there is to know
         raise _no_cluster(address, error) from error
-    return Cluster(package, ours=True)
+    return Cluster(package, ours=True, session=Path(context.address_info["session_dir"]) if address is None else None)
 
 
 def _of_own(address: str | None) -> dict[str, Any]:
     return {} if address else {"include_dashboard": False}
+
+
+@contextmanager
+def _without_command_line() -> Generator[None]:
+    """Ray writes that of the process into a table for all of the cluster, and there may be a key in it (`--set`)."""
+    import ray._private.utils
+
+    package: Any = ray._private.utils
+    told = getattr(package, "get_entrypoint_name", None)
+    package.get_entrypoint_name = lambda: "ragkit"
+    try:
+        yield
+    finally:
+        package.get_entrypoint_name = told
+
+
+@contextmanager
+def _ended_cleanly() -> Generator[None]:
+    """Take SIGTERM from Ray, whose own handler ends in an abort: it unwinds the run as Ctrl-C does, and Ray goes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        _before[:] = [before]
+        signal.signal(signal.SIGTERM, _terminate if before == signal.SIG_DFL else before)
+
+
+def _terminate(number: int, _: object) -> None:
+    signal.signal(number, signal.SIG_IGN)  # until Ray is gone; who sends it may do so twice
+    raise KeyboardInterrupt  # of which Ray's C++ half knows; it aborts on SystemExit
+
+
+def _end_as_before() -> None:
+    if _before and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _before.pop())
 
 
 def _reach(address: str) -> None:
@@ -115,9 +170,18 @@ def _reach(address: str) -> None:
 
 
 def _set_up_environment(address: str | None) -> None:
-    """Ray reads it when it is imported, and once only."""
+    """Ray reads it when it is imported, and once only. Raises ServiceError where that has been, and was not so."""
     loopback = address is None or address.rsplit(":", 1)[0].strip("[]") in _LOOPBACK
     if "ray" in sys.modules:
+        package: Any = sys.modules["ray"]
+        needed = (_ON_LOOPBACK if loopback else {}) | ({} if address else {"RAY_AUTH_MODE": "token"})
+        as_needed = all(os.environ.get(name) == value for name, value in needed.items())
+        if package and not as_needed and not package.is_initialized():
+            settings = " and ".join(f"{name}={value}" for name, value in needed.items())
+            raise ServiceError(
+                "this program imported ray before it indexed, without what keeps Ray to this machine and its user",
+                mend=f"index in another process, or begin the program with {settings}",
+            )
         return
     for name, value in (_QUIET | _ON_LOOPBACK if loopback else _QUIET).items():
         os.environ.setdefault(name, value)
