@@ -6,10 +6,9 @@ import asyncio
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -25,6 +24,8 @@ from tests.ingest.indexing import RECURSIVE, Contents, ReportedFault, Watched, g
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+T = TypeVar("T")
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -54,6 +55,10 @@ def plain(config_at: Callable[..., Config], tmp_path: Path, docs: Path, embedder
         return other
 
     return built
+
+
+def _one_at_a_time(documents: Iterable[T], chunks_of: Callable[[T], int], _: int) -> Iterator[list[T]]:
+    return in_batches(documents, chunks_of, 1)
 
 
 def without_vectors(config: Config) -> int:
@@ -93,7 +98,7 @@ def test_vectors_are_published_in_parts(
     progressive: Config, docs: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ragkit.ingest.run.FIRST_PART_S", 0.0)
-    monkeypatch.setattr("ragkit.ingest.words_first.in_batches", partial(in_batches, most=1))
+    monkeypatch.setattr("ragkit.ingest.words_first.in_batches", _one_at_a_time)
     left: list[int] = []
 
     build_index(progressive, [docs], embedder=Interrupted(embedder, lambda: left.append(without_vectors(progressive))))
@@ -161,7 +166,7 @@ def _index_and_die(config: Config, docs: Path, embedder: Embedder) -> None:
     import ragkit.ingest.words_first
 
     ragkit.ingest.run.FIRST_PART_S = 0.0
-    ragkit.ingest.words_first.in_batches = partial(in_batches, most=1)
+    ragkit.ingest.words_first.in_batches = _one_at_a_time
     build_index(config, [docs], embedder=Interrupted(embedder, die_at_the_third))
 
 
