@@ -86,7 +86,10 @@ def listening(pid: int) -> set[str]:
             inodes.add(str(file.readlink()))
     found: set[str] = set()
     for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/{pid}/net/{table}").read_text(encoding="ascii").splitlines()[1:]:
+        lines: list[str] = []
+        with suppress(OSError):  # a process that has ended since
+            lines = Path(f"/proc/{pid}/net/{table}").read_text(encoding="ascii").splitlines()[1:]
+        for line in lines:
             fields = line.split()
             if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:
                 found.add(fields[1].split(":")[0])
