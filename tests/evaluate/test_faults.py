@@ -200,7 +200,7 @@ def test_right_but_wrongly_cited(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("kind", ["not parsed", "cut by chunking"])
 def test_lost_before_the_index(bench: Bench, kind: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Documents whose labelled sentence the parser lost, or that were cut in the middle of the labelled answer."""
-    from ragkit.ingest import run as path
+    from ragkit.ingest import engine as path
 
     snapshot = bench.rag.snapshot()
     finder = GoldFinder(snapshot.manifest, snapshot.store)

@@ -91,7 +91,7 @@ def verdicts(check: Check) -> dict[str, str]:
 def test_1_chunks_cut_in_the_middle_of_sentences(
     suite: LoadedSuite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ragkit.ingest import run as path
+    from ragkit.ingest import engine as path
 
     def crude(document: Any, chunking: Any, tokens: Any, encoder: Any = None) -> list[Chunk]:
         """Every 300 characters, wherever that is."""
