@@ -25,6 +25,7 @@ from ragkit.ingest.settings import (
     index_settings_of,
     token_counter_of,
 )
+from ragkit.ingest.write import is_weighed
 from ragkit.store.folder import VECTORS, collect_garbage, discard_building, writer_lock
 from ragkit.store.open import Edit, editing, open_manifest
 
@@ -64,8 +65,9 @@ def build_index(
             plan = plan_run(config, paths, manifest, rebuild=rebuild, retry=retry)
             fresh = rebuild or manifest is None
             waiting = manifest is not None and manifest.without_vectors() > 0
+            weighed = manifest is None or is_weighed(manifest)
         report = IndexReport.of_plan(plan, rebuilt=rebuild)
-        if fresh or waiting or not plan.is_empty:
+        if fresh or waiting or not weighed or not plan.is_empty:
             embedder = embedder or make_embedder(config.ingestion.embedding)
             idle = not waiting and not plan.to_parse()
             with closing(make_engine(config, tokens, embedder, idle=idle)) as engine:
@@ -75,6 +77,9 @@ def build_index(
                 elif rebuild:
                     run.keep_vectors()
                 with editing(config, fresh=fresh) as edit:
+                    if fresh:  # a store on a server is seen as it grows; a first run that is killed is to be taken up
+                        edit.manifest.set_meta("settings", settings)
+                        edit.manifest.set_meta("built_with", built_with(config))
                     run.bring_in(edit, plan, progress)
                     if not config.ingestion.progressive:
                         run.fill(edit, None, progress)

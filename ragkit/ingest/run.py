@@ -87,7 +87,10 @@ class Run:
                             progress(before + int(share * here / (2 if splade else 1)), total, vectors.embedded)
 
                     told(0)
-                    average = average or rounded_average_length(count_terms(chunks, self._bm25), len(chunks))
+                    if not average:
+                        average = rounded_average_length(count_terms(chunks, self._bm25), len(chunks))
+                        # Told before it is used: a run after one that was killed is to know that it was.
+                        edit.manifest.set_meta("average_length", average)
                     rows, weights = self._rows([chunk.indexed_text for chunk in chunks], vectors, splade, told)
                     with self._watch.measure("store"):
                         write_batch(edit, batch, rows, self._bm25, average, weights)

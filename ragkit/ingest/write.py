@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragkit.store.bm25 import Bm25Encoder, rounded_average_length
-from ragkit.store.manifest import Entry
+from ragkit.store.manifest import Entry, Manifest
 from ragkit.store.open import Edit
 from ragkit.store.payload import has_none
 from ragkit.types import Chunk, Document
@@ -72,6 +72,13 @@ def delete(edit: Edit, entries: Sequence[Entry]) -> None:
     edit.manifest.set_state(identities, "deleting")
     edit.store.delete_documents(identities)
     edit.manifest.remove(identities)
+
+
+def is_weighed(manifest: Manifest) -> bool:
+    """Whether BM25's average length is that of the corpus: not where a run over a store on a server was killed just
+    before it brought that in line."""
+    _, chunks, _, terms = manifest.totals()
+    return not chunks or manifest.meta("average_length") == rounded_average_length(terms, chunks)
 
 
 def reweigh(edit: Edit, written_with: float | None) -> None:

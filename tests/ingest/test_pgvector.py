@@ -135,6 +135,42 @@ def moments(database: psycopg.Connection) -> Iterator[tuple[str, Moment]]:
         yield f"change {changes}", changed
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["the first run", "a later run"])
+def test_a_run_that_ended_before_it_weighed_anew_is_made_up_for(
+    first: bool,
+    tmp_path: Path,
+    embedder: Embedder,
+    config_at: Callable[[Path], Config],
+    contents: Contains,
+    pgvector_settings: Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All documents are done then, so that the next run finds nothing to read."""
+    docs = tmp_path / "docs"
+    for name in DOCUMENTS:
+        (docs / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(SAMPLES / name, docs / name)
+    base = served(config_at(tmp_path), pgvector_settings, tmp_path / "base")
+    if not first:
+        build_index(base, [docs], embedder=embedder)
+        change(docs)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        # As if each document were a batch: the first has another average than all.
+        patch.setattr("ragkit.ingest.engine.LocalEngine.batch_chunks", 1)
+        patch.setattr("ragkit.ingest.run.reweigh", killed)
+        with pytest.raises(KeyboardInterrupt):
+            build_index(base, [docs], embedder=embedder)
+    report = build_index(base, [docs], embedder=embedder)
+    assert (report.parsed, report.embedded) == (0, 0)
+    clean = config_at(tmp_path / "clean")
+    build_index(clean, [docs], embedder=embedder)
+    assert contents(clean).differences(contents(base)) == []
+
+
 @pytest.mark.timeout(900)
 def test_an_indexer_may_be_killed_at_any_moment(
     tmp_path: Path,
