@@ -21,7 +21,7 @@ from ragkit.config.load import load_config
 from ragkit.config.schema import Config, Filter, Generation
 from ragkit.config.written_at import written_at
 from ragkit.embed import Embedder, make_embedder
-from ragkit.embed.known import RecentQuestions
+from ragkit.embed.known import KnownQuestions
 from ragkit.errors import ConfigError, IndexMismatch, IndexSwitched, ModelError
 from ragkit.gateway.ledger import NOBODY, Payer
 from ragkit.rerank import Reranker, make_reranker
@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     Opened = tuple[AnswerCache | None, str, Stages, str | None]
 
 Strategy = Literal["dense", "sparse", "hybrid"]
+
+_LAST_QUESTIONS = 256
+"""So many vectors of questions are kept: those of the requests that are being answered, and some more."""
 
 
 class Ragkit:
@@ -423,7 +426,8 @@ class Ragkit:
         with self._models:
             if self._embedder is None:
                 with written_at(self.config, "ingestion.embedding.model", kinds=(ModelError,)):
-                    self._embedder = RecentQuestions(make_embedder(self.config.ingestion.embedding))
+                    embedder = make_embedder(self.config.ingestion.embedding)
+                    self._embedder = KnownQuestions(embedder, most=_LAST_QUESTIONS)
             return self._embedder
 
     @property

@@ -1,4 +1,4 @@
-"""Embedders for questions whose vectors are known already."""
+"""An embedder for questions whose vectors are known already."""
 
 from __future__ import annotations
 
@@ -15,39 +15,25 @@ if TYPE_CHECKING:
 
 
 class KnownQuestions:
-    """Gives the vectors of questions that it has, shape (d,) each, and asks another embedder for all else, once."""
+    """Gives the vectors of questions that it has, shape (d,) each, and asks another embedder for all else, once: a
+    request asks for that of its question to guess its task, for the cache, to search, and to choose sentences.
 
-    def __init__(self, embedder: Embedder, vectors: Mapping[str, NDArray[np.float32]]) -> None:
+    It keeps what it has asked for, or the last `most` of all. Vectors cannot be written to, as several may hold them.
+    Safe to use from several threads.
+    """
+
+    def __init__(
+        self, embedder: Embedder, vectors: Mapping[str, NDArray[np.float32]] | None = None, most: int | None = None
+    ) -> None:
         self._embedder = embedder
-        self._vectors = dict(vectors)
-
-    def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return self._embedder.embed_passages(texts)
-
-    def embed_question(self, text: str) -> NDArray[np.float32]:
-        if text not in self._vectors:
-            self._vectors[text] = self._embedder.embed_question(text)
-        return self._vectors[text]
-
-    def embed_questions(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return self._embedder.embed_questions(texts)
-
-
-class RecentQuestions:
-    """Another embedder that gives the vectors of its last questions again, for one request asks for that of its
-    question several times: to guess its task, for the cache, to search, and to choose sentences. For threads."""
-
-    def __init__(self, embedder: Embedder, most: int = 256) -> None:
-        self._embedder = embedder
+        self._vectors = OrderedDict(vectors or {})
         self._most = most
-        self._vectors: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
         self._lock = threading.Lock()
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return self._embedder.embed_passages(texts)
 
     def embed_question(self, text: str) -> NDArray[np.float32]:
-        """The vector of a question, shape (d,), which several may hold: it cannot be written to."""
         with self._lock:
             if text in self._vectors:
                 self._vectors.move_to_end(text)
@@ -56,7 +42,7 @@ class RecentQuestions:
         vector.flags.writeable = False
         with self._lock:
             self._vectors[text] = vector
-            if len(self._vectors) > self._most:
+            if self._most is not None and len(self._vectors) > self._most:
                 self._vectors.popitem(last=False)
         return vector
 

@@ -1,7 +1,7 @@
 """Embeddings by a model in sentence-transformers format on this machine: by ONNX Runtime, or by torch.
 
-On a processor onnxruntime runs what was exported once (`ragkit/models/onnx_export.py`): a question takes a fifth of
-torch's time, and nothing waits seconds for torch to be imported. Passages go to torch where there is a GPU.
+On a processor onnxruntime runs what was exported once (`ragkit/models/onnx_export.py`): a question takes a part
+of torch's time, and nothing waits seconds for torch to be imported. Passages go to torch where there is a GPU.
 """
 
 from __future__ import annotations

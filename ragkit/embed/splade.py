@@ -7,7 +7,6 @@ question's weights from a table and run no model for it.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
@@ -17,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ragkit.embed.models import model_window
-from ragkit.errors import MissingExtra, ModelError
+from ragkit.errors import ModelError
 from ragkit.models.resolve import on_this_machine
 from ragkit.models.task import check_files, check_listed
+from ragkit.models.torch_model import load_torch_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -107,19 +107,8 @@ class SpladeEncoder:
 
     @cached_property
     def _model(self) -> Any:
-        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
         folder = splade_folder(self._reference)
-        try:
-            from sentence_transformers import SparseEncoder
-            from transformers.utils import logging as transformers_logging
-        except ImportError as error:
-            raise MissingExtra("sentence_transformers", "local") from error
-        transformers_logging.disable_progress_bar()
-        try:
-            model: Any = SparseEncoder(str(folder), device=self._device, local_files_only=True)
-        except Exception as error:  # of five libraries: whatever a file of a model can be
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise ModelError(f"cannot load the sparse model at {folder}: {reason}") from error
+        model = load_torch_model("SparseEncoder", folder, self._device)
         model.max_seq_length = model.max_seq_length or model_window(folder)
         if (model.get_embedding_dimension() or 0) > _LARGEST_VOCABULARY:
             raise ModelError(f"the vocabulary of {folder} has over {_LARGEST_VOCABULARY:,} tokens")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ragkit.errors import MissingExtra, ModelError
+from ragkit.models.torch_model import load_torch_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,19 +24,7 @@ class TorchEncoder:
 
         Raises ModelError for a folder that cannot be loaded and MissingExtra without sentence-transformers.
         """
-        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-        try:
-            from sentence_transformers import SentenceTransformer
-            from transformers.utils import logging as transformers_logging
-        except ImportError as error:
-            raise MissingExtra("sentence_transformers", "local") from error
-        # A bar for reading one local file tells nobody anything and spoils ours.
-        transformers_logging.disable_progress_bar()
-        try:
-            self.model: Any = SentenceTransformer(str(folder), device=device, local_files_only=True)
-        except Exception as error:  # of five libraries: whatever a file of a model can be
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise ModelError(f"cannot load the embedding model at {folder}: {reason}") from error
+        self.model = load_torch_model("SentenceTransformer", folder, device)
         with suppress(AttributeError):  # a model that only looks words up reads any length
             self.model.max_seq_length = window
         self._lock = threading.Lock()

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from ragkit.config.schema import Config, Filter
-from ragkit.embed.known import KnownQuestions
 from ragkit.gateway.cache_bound import stopped, trusted
 from ragkit.gateway.cache_entry import Entry, exact_key, scope_of
 from ragkit.gateway.cache_evidence import (
@@ -285,8 +284,6 @@ class AnswerCache:
             by_meaning = stages.config.retrieval.strategy != "sparse" or self.config.cache.mode == "semantic"
             miss.vector = look.embed() if by_meaning else None
             miss.found = search_cheaply(question.text, miss.vector, stages, question.filters)
-            if miss.vector is not None:
-                miss.stages = replace(stages, embedder=KnownQuestions(stages.embedder, {question.text: miss.vector}))
             self._told(lambda: self.store.count("misses"), None)
         miss.ms += (time.perf_counter() - began) * 1e3
         return miss

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ragkit.errors import MissingExtra, ModelError
+from ragkit.errors import ModelError
+from ragkit.models.torch_model import load_torch_model
 from ragkit.rerank import BATCH_SIZE
 
 
@@ -14,20 +15,11 @@ class TorchCrossEncoder:
 
     Raises:
         ModelError: The folder cannot be loaded, or the model gives more than one score for a pair.
+        MissingExtra: sentence-transformers is not installed.
     """
 
     def __init__(self, folder: Path, device: str | None = None) -> None:
-        try:
-            from sentence_transformers import CrossEncoder
-            from transformers.utils import logging as transformers_logging
-        except ImportError as error:
-            raise MissingExtra("sentence_transformers", "local") from error
-        transformers_logging.disable_progress_bar()
-        try:
-            self.model: CrossEncoder = CrossEncoder(str(folder), device=device, local_files_only=True)
-        except Exception as error:  # of five libraries: whatever a file of a model can be
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise ModelError(f"cannot load the cross-encoder at {folder}: {reason}") from error
+        self.model = load_torch_model("CrossEncoder", folder, device)
         if self.model.num_labels != 1:
             raise ModelError(
                 f"the model at {folder} gives {self.model.num_labels} scores for a pair",

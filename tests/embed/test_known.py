@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ragkit.embed.known import KnownQuestions, RecentQuestions
+from ragkit.embed.known import KnownQuestions
 
 
 class Counting:
@@ -35,23 +35,23 @@ def test_known_ones_are_given_and_others_embedded_once() -> None:
     assert under.asked == ["when"]
 
 
-def test_the_last_questions_are_embedded_once_and_the_longest_unused_goes() -> None:
+def test_the_last_questions_are_kept_and_the_longest_unused_goes() -> None:
     under = Counting()
-    recent = RecentQuestions(under, most=2)
+    recent = KnownQuestions(under, most=2)
     for text in ("a", "bb", "a", "ccc", "a", "bb"):
         assert recent.embed_question(text).tolist() == [len(text)] * 2
     assert under.asked == ["a", "bb", "ccc", "bb"]
 
 
 def test_nobody_changes_the_vector_that_others_are_given() -> None:
-    recent = RecentQuestions(Counting())
+    recent = KnownQuestions(Counting())
     with pytest.raises(ValueError, match="read-only"):
         recent.embed_question("a")[0] = 7.0
 
 
 def test_passages_and_lists_of_questions_are_always_embedded() -> None:
     under = Counting()
-    recent = RecentQuestions(under)
+    recent = KnownQuestions(under)
     recent.embed_question("a")
     assert recent.embed_passages(["a"]).tolist() == recent.embed_questions(["a"]).tolist() == [[1, 1]]
     assert under.asked == ["a"] * 3
