@@ -77,14 +77,12 @@ def build_index(
                 elif rebuild:
                     run.keep_vectors()
                 with editing(config, fresh=fresh) as edit:
-                    if fresh:  # a store on a server is seen as it grows; a first run that is killed is to be taken up
-                        edit.manifest.set_meta("settings", settings)
-                        edit.manifest.set_meta("built_with", built_with(config))
+                    # First of all: a store on a server stays as far as a killed run has come, and the next takes it up.
+                    edit.manifest.set_meta("settings", settings)
+                    edit.manifest.set_meta("built_with", built_with(config))
                     run.bring_in(edit, plan, progress)
                     if not config.ingestion.progressive:
                         run.fill(edit, None, progress)
-                    edit.manifest.set_meta("settings", settings)
-                    edit.manifest.set_meta("built_with", built_with(config))
                     edit.manifest.set_meta("succeeds", before)
                     if plan.gone:
                         edit.forget_kept()

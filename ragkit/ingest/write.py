@@ -77,8 +77,7 @@ def delete(edit: Edit, entries: Sequence[Entry]) -> None:
 def is_weighed(manifest: Manifest) -> bool:
     """Whether BM25's average length is that of the corpus: not where a run over a store on a server was killed just
     before it brought that in line."""
-    _, chunks, _, terms = manifest.totals()
-    return not chunks or manifest.meta("average_length") == rounded_average_length(terms, chunks)
+    return not manifest.totals()[1] or manifest.meta("average_length") == _average_length(manifest)
 
 
 def reweigh(edit: Edit, written_with: float | None) -> None:
@@ -86,9 +85,14 @@ def reweigh(edit: Edit, written_with: float | None) -> None:
 
     `written_with` is the average that this run gave its new chunks, None if it wrote none.
     """
-    _, chunks, _, terms = edit.manifest.totals()
-    average = rounded_average_length(terms, chunks)
+    average = _average_length(edit.manifest)
     recorded: float | None = edit.manifest.meta("average_length")
     if any(used is not None and used != average for used in (written_with, recorded)):
         edit.store.reweigh(average)
     edit.manifest.set_meta("average_length", average)
+
+
+def _average_length(manifest: Manifest) -> float:
+    """Of all chunks that the manifest knows, in terms."""
+    _, chunks, _, terms = manifest.totals()
+    return rounded_average_length(terms, chunks)

@@ -113,6 +113,14 @@ def test_questions_about_the_samples_find_what_they_find_in_the_embedded_store(
             assert scores.get(chunk_id, theirs[-1][1]) == pytest.approx(score, abs=1e-4)
 
 
+def some_documents(folder: Path) -> Path:
+    docs = folder / "docs"
+    for name in DOCUMENTS:
+        (docs / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(SAMPLES / name, docs / name)
+    return docs
+
+
 def moments(database: psycopg.Connection) -> Iterator[tuple[str, Moment]]:
     """Never, to measure a run; over the whole of it; and as soon as others see each of its first changes."""
 
@@ -146,10 +154,7 @@ def test_a_run_that_ended_before_it_weighed_anew_is_made_up_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All documents are done then, so that the next run finds nothing to read."""
-    docs = tmp_path / "docs"
-    for name in DOCUMENTS:
-        (docs / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(SAMPLES / name, docs / name)
+    docs = some_documents(tmp_path)
     base = served(config_at(tmp_path), pgvector_settings, tmp_path / "base")
     if not first:
         build_index(base, [docs], embedder=embedder)
@@ -181,10 +186,7 @@ def test_an_indexer_may_be_killed_at_any_moment(
     pgvector_settings: Store,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    docs = tmp_path / "docs"
-    for name in DOCUMENTS:
-        (docs / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(SAMPLES / name, docs / name)
+    docs = some_documents(tmp_path)
     base = served(config_at(tmp_path), pgvector_settings, tmp_path / "base")
     build_index(base, [docs], embedder=embedder)
     old = contents(base)
