@@ -66,7 +66,7 @@ start() {
   trap stop EXIT  # what does not start leaves nothing behind
   mkdir -p "$state"
   local temp
-  temp=$(realpath "$(mktemp -d "${TMPDIR:-/tmp}/ray-XXXXXX")")
+  temp=$(realpath "$(mktemp -d -t ray-XXXXXX)")
   touch "$temp/of-ragkit"
   echo "$temp" >"$state/temp"
   (umask 077 && "$python" -c 'import secrets; print(secrets.token_hex(32), end="")' >"$state/token")

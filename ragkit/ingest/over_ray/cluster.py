@@ -37,8 +37,6 @@ _ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 _used: set[bool] = set()
 """Whether this process has used a cluster without an address, with one, or with and without."""
-_before: list[Any] = []
-"""What SIGTERM did before Ray."""
 
 
 class Cluster:
@@ -47,11 +45,13 @@ class Cluster:
     `node` is this machine's node. A process that is connected to Ray already stays so, also after `close`.
     """
 
-    def __init__(self, ray: Any, *, ours: bool, session: Path | None = None) -> None:
-        """`session` is the folder of a Ray that was started for this: of its sockets, logs and spilled objects."""
+    def __init__(self, ray: Any, *, ours: bool, session: Path | None = None, on_sigterm: Any = None) -> None:
+        """`session` is the folder of a Ray that was started for this: of its sockets, logs and spilled objects;
+        `on_sigterm` what SIGTERM did before."""
         self.ray = ray
         self._ours = ours
         self._session = session
+        self._on_sigterm = on_sigterm
         has = ray.cluster_resources()
         self.cpus = max(1, int(has.get("CPU", 1)))
         self.gpus = int(has.get("GPU", 0))
@@ -64,7 +64,8 @@ class Cluster:
         if not self._ours:
             return
         self.ray.shutdown()
-        _end_as_before()
+        if self._on_sigterm is not None:
+            signal.signal(signal.SIGTERM, self._on_sigterm)
         if self._session is not None and not isinstance(sys.exception(), ServiceError):
             shutil.rmtree(self._session, ignore_errors=True)
 
@@ -94,15 +95,21 @@ def connect(settings: Ray) -> Cluster:
             "this process has used Ray with and without an address: Ray keeps the settings that it first began with",
             mend="index in another process",
         )
+    before = signal.getsignal(signal.SIGTERM) if threading.current_thread() is threading.main_thread() else None
     try:
-        with _unheard(), _without_command_line(), _ended_cleanly():
+        with _unheard(), _without_command_line():
             # Without any of the parts that Ray shows to people; `logging_level` is of its Python half.
             context = package.init(
                 address=address or "local", log_to_driver=False, logging_level="CRITICAL", **_of_own(address)
             )
     except Exception as error:  # of several libraries; what it says is all that there is to know
         raise _no_cluster(address, error) from error
-    return Cluster(package, ours=True, session=Path(context.address_info["session_dir"]) if address is None else None)
+    finally:
+        # Ray's own handler ends in an abort.
+        if before is not None:
+            signal.signal(signal.SIGTERM, _terminate if before == signal.SIG_DFL else before)
+    session = Path(context.address_info["session_dir"]) if address is None else None
+    return Cluster(package, ours=True, session=session, on_sigterm=before)
 
 
 def _of_own(address: str | None) -> dict[str, Any]:
@@ -123,28 +130,10 @@ def _without_command_line() -> Generator[None]:
         package.get_entrypoint_name = told
 
 
-@contextmanager
-def _ended_cleanly() -> Generator[None]:
-    """Take SIGTERM from Ray, whose own handler ends in an abort: it unwinds the run as Ctrl-C does, and Ray goes."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        _before[:] = [before]
-        signal.signal(signal.SIGTERM, _terminate if before == signal.SIG_DFL else before)
-
-
 def _terminate(number: int, _: object) -> None:
+    """Unwind the run as Ctrl-C does, and Ray goes with it."""
     signal.signal(number, signal.SIG_IGN)  # until Ray is gone; who sends it may do so twice
     raise KeyboardInterrupt  # of which Ray's C++ half knows; it aborts on SystemExit
-
-
-def _end_as_before() -> None:
-    if _before and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _before.pop())
 
 
 def _reach(address: str) -> None:
