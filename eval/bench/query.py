@@ -61,7 +61,8 @@ def _work(open_one: Callable[[Case], Mapping[str, Search]]) -> Callable[[Case, C
     return work
 
 
-def _prepare(case: Case) -> None:
+def prepare(case: Case) -> None:
+    """Make the corpus and the exact answers, where they are not there yet."""
     data_of(case)
 
 
@@ -166,7 +167,7 @@ QUERY = Bench(
     _MEASURES,
     CONTENDERS,
     _cases,
-    _prepare,
+    prepare,
     minutes=150,
     limit_s=1_800,
     plot=_PLOT,
@@ -184,7 +185,7 @@ rounds.""",
     _MEASURES,
     CONTENDERS,
     _long,
-    _prepare,
+    prepare,
     rounds=3,
     quick_rounds=1,
     minutes=240,

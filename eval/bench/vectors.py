@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
-from eval.bench.query import timed
+from eval.bench.process import status_mb
+from eval.bench.query import prepare, timed
 from eval.bench.query_contenders import build_ragkit, data_of, open_ragkit
 from eval.bench.spec import Bench, Case, Clock, Contender, Measure, Values
 
@@ -17,22 +17,18 @@ the whole vectors on disk: the quantised ones compare twice (scalar) or four tim
 for by them, and no fewer than 400 or 800, which touches many pages."""
 
 
-def resident_mb(kind: str) -> float:
-    """Of this process: `RssAnon`, its own, or `RssFile`, pages of files. 0 on systems that do not tell."""
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-    except OSError:
-        return 0.0
-    return sum(int(line.split()[1]) for line in status.splitlines() if line.startswith(kind)) / 1024
+def _resident_mb() -> tuple[float, float]:
+    """Of this process: its own memory, and pages of files."""
+    return status_mb("self", "RssAnon"), status_mb("self", "RssFile")
 
 
 def _work(case: Case, clock: Clock, kept: str) -> Values:
     data = data_of(case)
-    before = [resident_mb(kind) for kind in ("RssAnon", "RssFile")]
+    before = _resident_mb()
     with clock("open_s"):
         searches = open_ragkit(case, kept)
     values = timed({kind: searches[kind] for kind in ("dense", "hybrid")}, data, case.settings["budget_s"])
-    own, mapped = (resident_mb(kind) - was for kind, was in zip(("RssAnon", "RssFile"), before, strict=True))
+    own, mapped = (now - was for now, was in zip(_resident_mb(), before, strict=True))
     return {**values, "own_mb": own, "mapped_mb": mapped}
 
 
@@ -68,10 +64,6 @@ def _long(quick: bool) -> list[Case]:
     return [Case(f"{count:,} chunks", {"chunks": count, "questions": 200, "budget_s": 60})]
 
 
-def _prepare(case: Case) -> None:
-    data_of(case)
-
-
 VECTORS = Bench(
     "vectors",
     "Keeping vectors",
@@ -79,7 +71,7 @@ VECTORS = Bench(
     MEASURES,
     CONTENDERS,
     _cases,
-    _prepare,
+    prepare,
     minutes=15,
     limit_s=1_800,
     plot=("mapped_mb",),
@@ -91,7 +83,7 @@ VECTORS_LONG = Bench(
     MEASURES,
     CONTENDERS,
     _long,
-    _prepare,
+    prepare,
     rounds=3,
     quick_rounds=1,
     minutes=120,
