@@ -90,7 +90,7 @@ def _three_sigma(hits: Sequence[Hit]) -> list[float]:
     if not values or min(values) == max(values):
         return [0.5] * len(values)
     mean = fsum(values) / len(values)
-    # statistics.pstdev counts in fractions: for two lists of 200 that took as long as both searches.
+    # Not statistics.pstdev, which counts in fractions: exact, and slow for lists of hundreds at each question.
     deviation = sqrt(fsum((value - mean) ** 2 for value in values) / len(values))
     if deviation == 0:  # they differ by less than can be squared
         return [0.5] * len(values)

@@ -95,7 +95,7 @@ def ranking(dense: Sequence[Hit], sparse: Sequence[Hit], retrieval: Retrieval, s
 
 def enough(retrieval: Retrieval, *, reranks: bool) -> int:
     """How many chunks a retriever has to give for the results: `candidates`, or, of a list that is alone and is ranked
-    by itself, only those that go on. Each one that it gives takes about 2.5 µs here.
+    by itself, only those that go on.
 
     >>> enough(Retrieval(), reranks=False), enough(Retrieval(strategy="dense"), reranks=False)
     (200, 10)
