@@ -31,7 +31,11 @@ _MOST_INDEXED_FIELDS = 64
 # What is written or changed goes into a growing segment, which is held in memory, about 3 kB a chunk, and building an
 # index over a segment takes memory with its size: both are bounded (`scripts/measure_core.py memory`).
 _SETTLE_EVERY = 8192
-_LARGEST_SEGMENT_KB = 40_000
+_LARGEST_WHILE_WRITING_KB = 40_000
+# A search looks into every segment as far as for all its results, into as many at a time as there are cores: few are
+# quick to search. One that holds a changed document is made anew: small ones are quick to change. What is published is
+# a few: at most so large, or with so much of all vectors.
+_LARGEST_SEGMENT_KB, _LARGEST_SHARE = 80_000, 0.6
 # The engine would hold BM25 and the indexes of fields in memory, as much as the corpus makes them.
 _MAPPED = qe.Memory.Cached
 _FieldIndex = type[qe.KeywordIndexParams] | type[qe.FloatIndexParams]
@@ -50,6 +54,7 @@ class EdgeStore:
         self._kept: StoredVectors = vectors
         self._opened: qe.EdgeShard | None = None
         self._unsettled = 0
+        self._dimensions = 0
         if folder.exists():
             try:
                 self._opened = qe.EdgeShard.load(str(folder))
@@ -146,7 +151,7 @@ class EdgeStore:
         if not chunks:
             return
         rows = splade if splade is not None else [None] * len(chunks)
-        shard = self._opened or self._create(vectors.shape[1])
+        shard = self._shard_to_fill(vectors.shape[1])
         points: list[qe.Point] = []
         for chunk, vector, row in zip(chunks, vectors, rows, strict=True):
             payload = to_payload(chunk)
@@ -188,6 +193,13 @@ class EdgeStore:
             yield from_payload(str(record.id), record.payload or {})
 
     def finish(self) -> None:
+        if self._opened is not None and self._dimensions:
+            all_kb = self._opened.info().points_count * self._dimensions * 4 // 1000
+            self._opened = self._reopened(self._opened, max(_LARGEST_SEGMENT_KB, int(all_kb * _LARGEST_SHARE)))
+            self._dimensions = 0
+        self._write_down()
+
+    def _write_down(self) -> None:
         if self._opened is not None:
             self._opened.optimize()
             self._opened.flush()
@@ -197,15 +209,27 @@ class EdgeStore:
         """Let go of the growing segment when enough chunks have been changed since the last time."""
         self._unsettled += changed
         if self._unsettled >= _SETTLE_EVERY:
-            self.finish()
+            self._write_down()
 
-    def _create(self, dimensions: int) -> qe.EdgeShard:
-        self._folder.mkdir(parents=True)
-        self._opened = qe.EdgeShard.create(
-            str(self._folder), _shard_config(dimensions, self._kept, splade=self._splade is not None)
-        )
-        _index_field(self._opened, "document_id", qe.KeywordIndexParams)
+    def _shard_to_fill(self, dimensions: int) -> qe.EdgeShard:
+        """The shard, made if there is none, with segments of the size that is kept to while much is written."""
+        if self._opened is None:
+            self._folder.mkdir(parents=True)
+            config = _shard_config(dimensions, self._kept, splade=self._splade is not None)
+            self._opened = qe.EdgeShard.create(str(self._folder), config)
+            _index_field(self._opened, "document_id", qe.KeywordIndexParams)
+        elif not self._dimensions:
+            self._opened = self._reopened(self._opened, _LARGEST_WHILE_WRITING_KB)
+        self._dimensions = dimensions
         return self._opened
+
+    def _reopened(self, shard: qe.EdgeShard, largest_segment_kb: int) -> qe.EdgeShard:
+        """The shard with another largest size of segments, which the engine takes only when it opens one."""
+        shard.flush()
+        shard.close()
+        sparse = _sparse_params(splade=self._splade is not None)
+        config = qe.EdgeConfig(sparse_vectors=sparse, optimizers=_optimizers(largest_segment_kb), wal_enabled=False)
+        return qe.EdgeShard.load(str(self._folder), config)
 
     def _vectors(
         self, chunk: Chunk, vector: NDArray[np.float32], average_length: float, splade: NDArray[np.float32] | None
@@ -272,17 +296,23 @@ def _dense_params(dimensions: int, kept: StoredVectors) -> qe.EdgeVectorParams:
     )
 
 
+def _sparse_params(*, splade: bool) -> dict[str, qe.EdgeSparseVectorParams]:
+    params = {_SPARSE: qe.EdgeSparseVectorParams(modifier=qe.Modifier.Idf, memory=_MAPPED)}
+    return params | ({_SPLADE: qe.EdgeSparseVectorParams(memory=_MAPPED)} if splade else {})
+
+
+def _optimizers(largest_segment_kb: int) -> qe.EdgeOptimizersConfig:
+    # Deleted points count in a segment's idf until they are swept out, so sweep always.
+    return qe.EdgeOptimizersConfig(
+        deleted_threshold=0.0, vacuum_min_vector_number=0, max_segment_size=largest_segment_kb
+    )
+
+
 def _shard_config(dimensions: int, kept: StoredVectors, *, splade: bool) -> qe.EdgeConfig:
-    sparse = {_SPARSE: qe.EdgeSparseVectorParams(modifier=qe.Modifier.Idf, memory=_MAPPED)}
-    if splade:
-        sparse[_SPLADE] = qe.EdgeSparseVectorParams(memory=_MAPPED)
     return qe.EdgeConfig(
         vectors={_DENSE: _dense_params(dimensions, kept)},
-        sparse_vectors=sparse,
-        # Deleted points count in a segment's idf until they are swept out, so sweep always.
-        optimizers=qe.EdgeOptimizersConfig(
-            deleted_threshold=0.0, vacuum_min_vector_number=0, max_segment_size=_LARGEST_SEGMENT_KB
-        ),
+        sparse_vectors=_sparse_params(splade=splade),
+        optimizers=_optimizers(_LARGEST_WHILE_WRITING_KB),
         id_tracker_memory=_MAPPED,
         wal_enabled=False,
     )
