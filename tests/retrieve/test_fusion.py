@@ -93,5 +93,8 @@ def test_distribution_based_scores_are_those_of_the_exact_deviation(scores: list
     assert [fused[str(n)] for n in range(len(scores))] == pytest.approx(wanted)
 
 
-def test_scores_that_hardly_differ_are_alike() -> None:
-    assert dict(distribution_based_fusion([Hit("a", 1e-200), Hit("b", 0.0)])) == {"a": 0.5, "b": 0.5}
+def test_scores_are_told_apart_however_little_they_differ_but_for_less_than_can_be_counted_with() -> None:
+    little = distribution_based_fusion([Hit("a", 1e-200), Hit("b", 0.0)])
+    assert dict(little) == pytest.approx({"a": 2 / 3, "b": 1 / 3})
+    none = distribution_based_fusion([Hit("a", 5e-324), *(Hit(f"b{number}", 0.0) for number in range(9))])
+    assert {score for _, score in none} == {0.5}
