@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ragkit.config.hashing import config_hash
 from ragkit.config.load import load_config
-from ragkit.config.schema import Config, Filter, Generation
+from ragkit.config.schema import Config, Filter, Generation, Retrieval
 from ragkit.config.written_at import written_at
 from ragkit.embed import Embedder, make_embedder
 from ragkit.embed.known import KnownQuestions
@@ -198,9 +198,14 @@ class Ragkit:
         strategy: Strategy | None = None,
         filters: Sequence[Filter] = (),
         rerank: bool = True,
+        payer: Payer = NOBODY,
     ) -> list[ScoredChunk]:
-        """The best chunks for a question, best first, each with its rank and score at every stage."""
-        return self.retrieve(question, top_k=top_k, strategy=strategy, filters=filters, rerank=rerank).results
+        """The best chunks for a question, best first, each with its rank and score at every stage.
+
+        `payer` is whom the ledger charges for models that cost something, and whose budgets hold.
+        """
+        found = self.retrieve(question, top_k=top_k, strategy=strategy, filters=filters, rerank=rerank, payer=payer)
+        return found.results
 
     def retrieve(
         self,
@@ -210,18 +215,25 @@ class Ragkit:
         strategy: Strategy | None = None,
         filters: Sequence[Filter] = (),
         rerank: bool = True,
+        payer: Payer = NOBODY,
     ) -> Retrieved:
         """`search` with its timings, and how far each stage looked for it. Raises ConfigError for an empty question or
-        a value that the config would not take."""
+        a value that the config would not take, and BudgetExceeded where `costs.budgets` do not allow what it costs."""
         question = _readable(question)
         self.follow()
         with self.in_force() as system:
             if system is not self:
-                return system.retrieve(question, top_k=top_k, strategy=strategy, filters=filters, rerank=rerank)
-            return self._retrieve(question, top_k, strategy, filters, rerank)
+                return system._retrieve(question, top_k, strategy, filters, rerank, payer)
+            return self._retrieve(question, top_k, strategy, filters, rerank, payer)
 
     def _retrieve(
-        self, question: str, top_k: int | None, strategy: Strategy | None, filters: Sequence[Filter], rerank: bool
+        self,
+        question: str,
+        top_k: int | None,
+        strategy: Strategy | None,
+        filters: Sequence[Filter],
+        rerank: bool,
+        payer: Payer,
     ) -> Retrieved:
         from ragkit.retrieve.retriever import retrieve
 
@@ -233,7 +245,14 @@ class Ragkit:
             retrieval = retrieval.changed({"strategy": strategy})
         reranker = self.reranker if rerank else None
         store = self.snapshot().store
-        return retrieve(question, store, self.embedder, retrieval, reranker, filters, self.rewriter(), whole=False)
+
+        def found(retrieval: Retrieval) -> Retrieved:
+            return retrieve(question, store, self.embedder, retrieval, reranker, filters, self.rewriter(), whole=False)
+
+        if self.config.costs.ledger is None:  # what keeps accounts takes a while to import
+            return found(retrieval)
+        with self.spending.search(question, payer) as call:
+            return call.found(self.config, found(retrieval.changed({"transforms": []}) if call.free else retrieval))
 
     async def asearch(
         self,
@@ -243,12 +262,13 @@ class Ragkit:
         strategy: Strategy | None = None,
         filters: Sequence[Filter] = (),
         rerank: bool = True,
+        payer: Payer = NOBODY,
     ) -> list[ScoredChunk]:
         """`search` without blocking the event loop."""
         import asyncio
 
         return await asyncio.to_thread(
-            self.search, question, top_k=top_k, strategy=strategy, filters=filters, rerank=rerank
+            self.search, question, top_k=top_k, strategy=strategy, filters=filters, rerank=rerank, payer=payer
         )
 
     def ask(

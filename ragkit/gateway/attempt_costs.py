@@ -8,7 +8,7 @@ charged for it with the most that it can have cost.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from ragkit.config.routing import Endpoint, Routing
@@ -44,13 +44,14 @@ def rewrite_line(config: Config, milliseconds: float, usage: Usage) -> CostLine:
     return unknown[0] if unknown else max(lines, key=lambda line: line.nano_usd or 0, default=CostLine("rewrite", 0))
 
 
-def worst_of_attempts(config: Config, question: str) -> tuple[int, bool]:
+def worst_of_attempts(config: Config, question: str, stages: Collection[str]) -> tuple[int, bool]:
     """`worst_case` for several endpoints: `routing.paid_attempts` tries of the dearest, and the answer without one."""
     times = config.routing.paid_attempts
-    beside = worst_case(_at(config, None), question, _BESIDE)
-    writes = [worst_case(_at(config, each), question, _REWRITE) for each in _writers(config)]
-    tries = [worst_case(_at(config, each), question, _GENERATE) for each in config.routing.endpoints]
-    stand_in = worst_case(_at(config, None), question, _GENERATE)
+    beside = worst_case(_at(config, None), question, _BESIDE.intersection(stages))
+    rewrite, generate = _REWRITE.intersection(stages), _GENERATE.intersection(stages)
+    writes = [worst_case(_at(config, each), question, rewrite) for each in _writers(config)]
+    tries = [worst_case(_at(config, each), question, generate) for each in config.routing.endpoints]
+    stand_in = worst_case(_at(config, None), question, generate)
     most = beside[0] + stand_in[0] + times * (_most(writes) + _most(tries))
     return most, all(priced for _, priced in [beside, *writes, *tries, stand_in])
 

@@ -24,6 +24,7 @@ _AROUND = 1024  # tokens of a prompt beside question, system prompt and context:
 
 STAGES = ("rewrite", "embed", "splade", "rerank", "generate")
 """Stages that run a model, as `timings_ms` names them; `rewrite` does so only where a language model writes."""
+SEARCH_STAGES = STAGES[:-1]
 
 
 def cost_lines(
@@ -91,7 +92,7 @@ def worst_case(config: Config, question: str, stages: Collection[str] = STAGES) 
     from ragkit.gateway.attempt_costs import worst_of_attempts
 
     if config.routing.endpoints:
-        return worst_of_attempts(config, question)
+        return worst_of_attempts(config, question, stages)
     generation, retrieval, embedding = config.generation, config.retrieval, config.ingestion.embedding
     timings = {"generate": generation.timeout_s * 1e3}
     if retrieval.strategy != "sparse":

@@ -89,7 +89,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One answer as the ledger keeps it."""
+    """One answer, or a search that cost something, as the ledger keeps it."""
 
     payer: Payer
     trace_id: str

@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ragkit.errors import BudgetExceeded, StreamCut
 from ragkit.gateway.attempt_costs import charged
-from ragkit.gateway.cost import worst_case
+from ragkit.gateway.cost import SEARCH_STAGES, STAGES, cost_lines, worst_case
 from ragkit.gateway.ledger import Call, Hold, Ledger, Limit, Payer, Scope
 from ragkit.types import Answer, CostLine
 
 if TYPE_CHECKING:
     from ragkit.config.costs import Budget
     from ragkit.config.schema import Config
+    from ragkit.retrieve.retriever import Retrieved
 
 T = TypeVar("T")
 
@@ -40,7 +41,8 @@ _log = logging.getLogger("ragkit.costs")
 
 @dataclass(slots=True)
 class Open:
-    """A call under way: who pays, its reservation, what is to be told of budgets, and its answer once there is one.
+    """A call under way: who pays, its reservation, what is to be told of budgets, and its answer once there is one, or
+    what a search cost.
 
     `free`: no language model may be asked, for the budget is used up.
     """
@@ -48,16 +50,23 @@ class Open:
     payer: Payer
     hold: Hold | None = None
     answer: Answer | None = None
+    searched: tuple[CostLine, ...] | None = None
     free: bool = False
     priced: bool = True
     """Whether all that it may cost has a known price."""
     notes: list[str] = field(default_factory=list[str])
     question: str = ""
+    stages: Collection[str] = STAGES
 
     def noted(self, answer: Answer) -> Answer:
         """The answer, with what is to be told of the budgets; kept as that of the call."""
         self.answer = replace(answer, notes=(*answer.notes, *self.notes)) if self.notes else answer
         return self.answer
+
+    def found(self, config: Config, found: Retrieved) -> Retrieved:
+        """What was found with this config; what that cost is kept as that of the call."""
+        self.searched = cost_lines(config, found.embedded, found.timings_ms, rewriting=found.usage)
+        return found
 
 
 class Spending:
@@ -82,6 +91,18 @@ class Spending:
         of it, for what a model has begun is paid for.
         """
         opened = self.begin(question, payer)
+        try:
+            yield opened
+        except BaseException as error:
+            self.end(opened, error)
+            raise
+        self.end(opened)
+
+    @contextmanager
+    def search(self, question: str, payer: Payer) -> Generator[Open]:
+        """`call` around a search without an answer, which is to be told by `Open.found`. One that costs nothing, for
+        its models are on this machine and `costs.machine_usd_per_hour` is 0, is not written and waits for no disk."""
+        opened = self.begin(question, payer, SEARCH_STAGES)
         try:
             yield opened
         except BaseException as error:
@@ -142,17 +163,17 @@ class Spending:
                 self._threads, self._process = ThreadPoolExecutor(_THREADS, "ledger"), os.getpid()
             return self._threads.submit(work, *arguments)
 
-    def begin(self, question: str, payer: Payer) -> Open:
-        """Reserve. Raises BudgetExceeded as `call` does."""
-        opened = Open(payer, question=question)
+    def begin(self, question: str, payer: Payer, stages: Collection[str] = STAGES) -> Open:
+        """Reserve for these stages. Raises BudgetExceeded as `call` does."""
+        opened = Open(payer, question=question, stages=stages)
         if self._ledger is None:
             return opened
         try:
-            opened.hold, opened.priced = self._reserved(question, payer, self._config)
+            opened.hold, opened.priced = self._reserved(question, payer, self._config, stages)
         except BudgetExceeded as error:
             if self._costs.over_budget == "refuse":
                 raise
-            opened.hold, opened.priced = self._reserved(question, payer, without_a_model(self._config))
+            opened.hold, opened.priced = self._reserved(question, payer, without_a_model(self._config), stages)
             opened.free = True
             opened.notes.append(f"answered without a language model: {error.message}")
         if opened.hold is not None:
@@ -163,16 +184,21 @@ class Spending:
         """Settle, give back or charge, as `call` says."""
         if self._ledger is None:
             return
-        if (answer := opened.answer) is not None:
+        if opened.searched is not None:
+            if not any(line.nano_usd != 0 for line in opened.searched):
+                self._give_back(opened)
+                return
+            call = Call(opened.payer, "", self._config_hash, opened.searched)
+        elif (answer := opened.answer) is not None:
             lines = answer.cost if opened.hold is None else charged(self._config, opened.question, answer)
             call = Call(opened.payer, answer.trace_id, answer.config_hash, lines, answer.refused)
         elif isinstance(error, Exception) and not isinstance(error, StreamCut):
-            if opened.hold is not None:
-                self._ledger.refund(opened.hold)
+            self._give_back(opened)
             return
         else:  # a stream that is closed or breaks off, a task that is cancelled, Ctrl-C
             most = opened.hold.nano_usd if opened.hold is not None and opened.priced else None
-            line = CostLine("generate", most, "left before its end: at most this")
+            stage = "generate" if "generate" in opened.stages else "search"
+            line = CostLine(stage, most, "left before its end: at most this")
             call = Call(opened.payer, "", self._config_hash, [line])
         self._ledger.settle(call, opened.hold)
 
@@ -188,22 +214,33 @@ class Spending:
         if not begun.cancelled() and begun.exception() is None and (hold := begun.result().hold) is not None:
             cast("Ledger", self._ledger).refund(hold)
 
-    def _reserved(self, question: str, payer: Payer, config: Config) -> tuple[Hold | None, bool]:
-        """The reservation, None without a budget for this payer; and whether all that it is for has a known price."""
+    def _give_back(self, opened: Open) -> None:
+        if opened.hold is not None and self._ledger is not None:
+            self._ledger.refund(opened.hold)
+
+    def _reserved(
+        self, question: str, payer: Payer, config: Config, stages: Collection[str]
+    ) -> tuple[Hold | None, bool]:
+        """The reservation, None without a budget for this payer and for a search that costs nothing; and whether all
+        that it is for has a known price."""
         now = time.time()
         limits = self._limits(payer, now)
         if not limits or self._ledger is None:
             return None, True
-        most, priced = self._most(question, config, limits)
+        most, priced = self._most(question, config, limits, stages)
+        if not most and priced and stages == SEARCH_STAGES:
+            return None, True
         longest = max(_LONGEST_S, 10 * config.generation.timeout_s)
         return self._ledger.hold(limits, most, seconds=longest, at=now), priced
 
     def _limits(self, payer: Payer, now: float) -> list[Limit]:
         return [limit for budget in self._costs.budgets if (limit := limit_of(budget, payer, now)) is not None]
 
-    def _most(self, question: str, config: Config, limits: Sequence[Limit]) -> tuple[int, bool]:
+    def _most(
+        self, question: str, config: Config, limits: Sequence[Limit], stages: Collection[str] = STAGES
+    ) -> tuple[int, bool]:
         """The most that a question can cost, and whether all of that has a known price."""
-        most, priced = worst_case(config, question)
+        most, priced = worst_case(config, question, stages)
         if not priced and not self._costs.allow_unpriced:
             raise BudgetExceeded(
                 f"what a call may cost is not known, and {limits[0].scope.words} has a budget",

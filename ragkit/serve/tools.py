@@ -69,8 +69,9 @@ def make_tools(admit: Admit, ask_system: Ask) -> MCPServer:
         question: Question, context: AnyContext, top_k: Annotated[int, Field(ge=1, le=50)] = 10
     ) -> Found:
         admitted = admit(context)
+        caller, retrieve = admitted.caller, admitted.rag.retrieve
         found = await _told(
-            asyncio.to_thread(admitted.rag.retrieve, question, top_k=top_k, filters=admitted.caller.conditions)
+            asyncio.to_thread(retrieve, question, top_k=top_k, filters=caller.conditions, payer=caller.payer)
         )
         return Found(passages=[Passage.of(result) for result in found.results])
 

@@ -65,8 +65,11 @@ class Trial:
         settings: Mapping[str, Scalar],
         reranker: Reranker | None,
         transforms: Sequence[Transform] | None = None,
+        *,
+        local: bool = False,
     ) -> None:
-        """`transforms` None are those in force. Of both only those are done that ask no language model."""
+        """`transforms` None are those in force. Of both only those are done that ask no language model. `local`: the
+        reranker is one of this machine, whatever the config has."""
         self._rag, self._caller = rag, caller
         self._snapshot = rag.snapshot()
         wanted = rag.config.retrieval.transforms if transforms is None else transforms
@@ -74,14 +77,20 @@ class Trial:
         done: list[Transform] = [name for name in TRANSFORMS if name in wanted and name in tried]
         self.retrieval = changed(rag.config.retrieval, settings, done)
         self._reranker = reranker
-        by_rule = rag.config.model_copy(update={"retrieval": self.retrieval})
-        self._rewriter: Rewriter | None = rag.rewriter(by_rule)
+        self._rewriter: Rewriter | None = rag.rewriter(rag.config.model_copy(update={"retrieval": self.retrieval}))
+        paid = self.retrieval
+        if local:
+            here = paid.reranking.model_copy(update={"backend": "cross_encoder"})
+            paid = paid.model_copy(update={"reranking": here})
+        self._paid = rag.config.model_copy(update={"retrieval": paid})
 
     def search(self, question: str, filters: Sequence[Filter]) -> Retrieved:
-        """The best passages of those that the caller sees."""
+        """The best passages of those that the caller sees, who pays for models that cost something."""
         conditions = [*filters, *self._caller.conditions]
         store, embedder = self._snapshot.store, self._rag.embedder
-        return retrieve(question, store, embedder, self.retrieval, self._reranker, conditions, self._rewriter)
+        with self._rag.spending.search(question, self._caller.payer) as call:
+            found = retrieve(question, store, embedder, self.retrieval, self._reranker, conditions, self._rewriter)
+            return call.found(self._paid, found)
 
     def recall(self, cases: Sequence[Case], filters: Sequence[Filter], until: float) -> list[Found]:
         """The cases with evidence, each with the rank of the first passage that holds it; as many of them as there is

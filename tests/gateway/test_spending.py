@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from ragkit.config.costs import Budget
-from ragkit.config.schema import Config
+from ragkit.config.schema import Config, Retrieval
 from ragkit.errors import BudgetExceeded, ConfigError
-from ragkit.gateway.cost import cost_lines, worst_case
+from ragkit.gateway.cost import SEARCH_STAGES, STAGES, cost_lines, worst_case
 from ragkit.gateway.ledger import NOBODY, Ledger, Payer, Scope
 from ragkit.gateway.spending import Spending, without_a_model
+from ragkit.retrieve.query_transforms import Query
+from ragkit.retrieve.retriever import Retrieved
 from ragkit.types import Answer, CostLine, Usage
 
 PRICES = {"m": {"input": 1.0, "output": 2.0}}
@@ -208,3 +210,103 @@ def test_a_task_that_is_cancelled_while_it_reserves_gives_it_back(tmp_path: Path
         time.sleep(0.01)
     time.sleep(0.2)  # what was still to come
     assert ledger.account(ALL) == (0, 0)
+
+
+EMBEDDED = {
+    "embedding": {"backend": "openai", "model": "words", "dimensions": 3},
+    "chunking": {"strategy": "recursive"},
+}
+
+
+def searching(tmp_path: Path, *budgets: dict[str, Any], price: float = 1.0, **costs: Any) -> Config:
+    """A config whose questions are embedded behind an API, at dollars a million tokens."""
+    costs = {"prices": {**PRICES, "words": {"input": price}}, **costs}
+    made = config(tmp_path, *budgets, **costs)
+    ingestion = made.ingestion.model_validate(EMBEDDED, strict=False)
+    return made.model_copy(update={"ingestion": ingestion})
+
+
+def found(**timings_ms: float) -> Retrieved:
+    return Retrieved([], timings_ms, queries=(Query("how?"),))
+
+
+def lines(tmp_path: Path) -> list[tuple[Any, ...]]:
+    return list(Ledger(tmp_path / "l.sqlite").rows("SELECT tenant, stage, nano_usd FROM lines JOIN calls ON id = call"))
+
+
+def test_a_search_through_a_paid_model_is_a_call_of_its_own(tmp_path: Path) -> None:
+    asked = searching(tmp_path, {"tenant": "acme", "per": "total", "usd": 1.0})
+    with Spending(asked, "c").search("how?", Payer("acme")) as opened:
+        held = Ledger(tmp_path / "l.sqlite").account(Scope("acme", None, ""))
+        assert held == (0, worst_case(asked, "how?", SEARCH_STAGES)[0])
+        opened.found(asked, found(embed=2.0, search=1.0))
+    [(tenant, stage, nano)] = lines(tmp_path)
+    assert (tenant, stage) == ("acme", "embed")
+    assert 0 < nano <= held[1]
+    assert Ledger(tmp_path / "l.sqlite").account(Scope("acme", None, "")) == (nano, 0)
+
+
+def test_what_a_search_may_cost_is_less_than_what_an_answer_may(tmp_path: Path) -> None:
+    asked = searching(tmp_path)
+    assert 0 < worst_case(asked, "how?", SEARCH_STAGES)[0] < worst_case(asked, "how?")[0]
+
+
+def test_a_search_that_costs_nothing_is_allowed_under_any_budget_and_not_written(tmp_path: Path) -> None:
+    spending = Spending(config(tmp_path, {"per": "total", "usd": 0.0}), "c")
+    with spending.search("how?", NOBODY) as opened:
+        opened.found(config(tmp_path), found(embed=2.0, search=1.0))
+    assert lines(tmp_path) == []
+
+
+def test_seconds_of_this_machine_are_written_where_they_have_a_rate(tmp_path: Path) -> None:
+    rated = config(tmp_path, machine_usd_per_hour=3.6)
+    with Spending(rated, "c").search("how?", Payer("acme")) as opened:
+        opened.found(rated, found(embed=2.0, search=1.0))
+    assert lines(tmp_path) == [("acme", "embed", 2_000)]
+
+
+def test_a_search_whose_price_is_not_known_is_written_as_such_and_refused_under_a_budget(tmp_path: Path) -> None:
+    unknown = searching(tmp_path, prices=PRICES)
+    with Spending(unknown, "c").search("how?", NOBODY) as opened:
+        opened.found(unknown, found(embed=2.0))
+    assert lines(tmp_path) == [("", "embed", None)]
+    under = searching(tmp_path, {"per": "total", "usd": 1.0}, prices=PRICES)
+    with pytest.raises(BudgetExceeded, match="not known"), Spending(under, "c").search("how?", NOBODY):
+        raise AssertionError("a search without a known price began")
+
+
+def test_a_search_that_a_budget_does_not_allow_does_not_begin(tmp_path: Path) -> None:
+    spending = Spending(searching(tmp_path, {"per": "total", "usd": 0.0}), "c")
+    with pytest.raises(BudgetExceeded), spending.search("how?", NOBODY):
+        raise AssertionError("a search over its budget began")
+
+
+def test_over_the_budget_a_search_goes_on_without_a_language_model(tmp_path: Path) -> None:
+    """What rewrites the question is left out; a budget that has not even the embedding refuses."""
+    least = worst_case(without_a_model(searching(tmp_path)), "how?", SEARCH_STAGES)[0]
+    writes = searching(tmp_path, {"per": "total", "usd": 2 * least / 1e9}, over_budget="extractive")
+    writes = writes.model_copy(update={"retrieval": Retrieval(transforms=["hyde"])})
+    with Spending(writes, "c").search("how?", NOBODY) as opened:
+        assert opened.free
+        opened.found(writes, found(embed=2.0))
+    none = searching(tmp_path, {"per": "total", "usd": 0.0}, over_budget="extractive")
+    with pytest.raises(BudgetExceeded), Spending(none, "c").search("how?", NOBODY):
+        raise AssertionError("a search over its budget began")
+
+
+def test_a_search_that_fails_gives_its_reservation_back_and_one_that_is_left_is_charged(tmp_path: Path) -> None:
+    asked = searching(tmp_path, {"per": "total", "usd": 1.0})
+    with pytest.raises(RuntimeError), Spending(asked, "c").search("how?", NOBODY):
+        raise RuntimeError
+    assert lines(tmp_path) == []
+    with pytest.raises(KeyboardInterrupt), Spending(asked, "c").search("how?", NOBODY):
+        raise KeyboardInterrupt
+    assert lines(tmp_path) == [("", "search", worst_case(asked, "how?", SEARCH_STAGES)[0])]
+
+
+def test_where_endpoints_answer_a_search_is_reserved_for_without_their_tries() -> None:
+    plain = {"ingestion": EMBEDDED, "costs": {"prices": {**PRICES, "words": {"input": 1.0}}}}
+    routed = {**plain, "routing": {"endpoints": [{"name": "a", "backend": "openai", "model": "m"}]}}
+    few, all_of_it = (worst_case(Config.model_validate(routed), "how?", of) for of in (SEARCH_STAGES, STAGES))
+    assert few == worst_case(Config.model_validate(plain), "how?", SEARCH_STAGES)
+    assert few[0] < all_of_it[0]

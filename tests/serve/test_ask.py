@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.serve.serving import KETTLE, app_client, config_in, events_of, service, upload
+from ragkit.gateway.ledger import Ledger
+from tests.serve.serving import KETTLE, app_client, config_in, events_of, key, service, upload
 
 ASK = {"question": "How much water does the kettle hold?"}
 
@@ -167,3 +168,27 @@ def test_a_budget_that_is_used_up_is_told_as_such(tmp_path: Path) -> None:
             upload(client, "kettle.md", KETTLE)
             response = client.post("/v1/ask", json=ASK)
             assert (response.status_code, response.json()["error"]["code"]) == (402, "budget_exceeded")
+
+
+def test_searches_through_a_paid_model_are_charged_to_who_asks_and_refused_over_the_budget(tmp_path: Path) -> None:
+    costs = {
+        "ledger": str(tmp_path / "ledger.sqlite"),
+        "budgets": [{"tenant": "umbrella", "per": "day", "usd": 0.0}],
+        "prices": {"words": {"input": 1.0}},
+    }
+    with service() as (url, _), app_client(config_in(tmp_path, url, costs=costs)) as client:
+        root = key(tmp_path, "root", role="admin")
+        upload(client, "kettle.md", KETTLE, root)
+        for tenant in ("acme", "umbrella"):
+            headers = key(tmp_path, f"{tenant}-key", tenant=tenant, role="write")
+            answers = [
+                client.post("/v1/search", json=ASK, headers=headers),
+                client.post("/v1/playground/search", json=ASK, headers=headers),
+            ]
+            if tenant == "acme":
+                assert [answer.status_code for answer in answers] == [200, 200]
+            else:
+                told = [(answer.status_code, answer.json()["error"]["code"]) for answer in answers]
+                assert told == [(402, "budget_exceeded")] * 2
+        rows = Ledger(tmp_path / "ledger.sqlite").rows("SELECT tenant, key FROM calls WHERE tenant != ''")
+        assert list(rows) == [("acme", "acme-key")] * 2

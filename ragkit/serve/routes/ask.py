@@ -104,6 +104,7 @@ async def search(request: SearchRequest, admitted: Reader, server: Shared) -> Re
                 strategy=request.strategy,
                 filters=[*request.filters, *admitted.caller.conditions],
                 rerank=request.rerank,
+                payer=admitted.caller.payer,
             )
     return Json({"passages": passages(found.results), "timings_ms": found.timings_ms})
 

@@ -258,7 +258,7 @@ def _trial(admitted: Admitted, server: Server, request: Tried, until: float) -> 
         yield Trial(rag, admitted.caller, given, rag.reranker if request.rerank else None, transforms)
         return
     with server.rerankers.used(name, until - time.monotonic()) as reranker:
-        yield Trial(rag, admitted.caller, given, reranker, transforms)
+        yield Trial(rag, admitted.caller, given, reranker, transforms, local=True)
 
 
 def _configured(reranking: Reranking) -> str:
