@@ -25,9 +25,11 @@ from ragkit.durable import sync
 from ragkit.errors import ConfigError
 
 Scalar = str | int | float | bool | None
+Value = Scalar | list[str]
+"""What a key can be set to."""
 
 
-def change_config(path: Path, changes: Mapping[KeyPath, Scalar], *, dry_run: bool = False) -> str:
+def change_config(path: Path, changes: Mapping[KeyPath, Value], *, dry_run: bool = False) -> str:
     """Set keys in a config file, all of them or none; gives back what changed as a unified diff.
 
     The new file is checked as a config before it takes the place of the old one, in one step. Raises ConfigError for
@@ -53,7 +55,7 @@ def change_config(path: Path, changes: Mapping[KeyPath, Scalar], *, dry_run: boo
     return "\n".join(difflib.unified_diff(before.splitlines(), after.splitlines(), *names, lineterm="", n=2))
 
 
-def edited(text: str, changes: Mapping[KeyPath, Scalar], source: str = "the config") -> str:
+def edited(text: str, changes: Mapping[KeyPath, Value], source: str = "the config") -> str:
     """The text with keys set. Raises ConfigError if something else would change with them.
 
     >>> print(edited("a: 1  # one\\nb: {c: x}\\n", {("a",): 2, ("b", "d"): "no"}), end="")
@@ -81,16 +83,16 @@ def edited(text: str, changes: Mapping[KeyPath, Scalar], source: str = "the conf
     return result
 
 
-def in_words(changes: Mapping[KeyPath, Scalar]) -> str:
+def in_words(changes: Mapping[KeyPath, Value]) -> str:
     """The keys with their values in one line.
 
-    >>> in_words({("retrieval", "top_k"): 5})
-    'retrieval.top_k: 5'
+    >>> in_words({("retrieval", "top_k"): 5, ("retrieval", "transforms"): ["spelling"]})
+    'retrieval.top_k: 5, retrieval.transforms: [spelling]'
     """
     return ", ".join(f"{dotted(path)}: {_written(value)}" for path, value in changes.items())
 
 
-def _with(text: str, path: KeyPath, value: Scalar) -> str:
+def _with(text: str, path: KeyPath, value: Value) -> str:
     node: Any = yaml.compose(text, yaml.BaseLoader)
     if node is None or isinstance(node, yaml.ScalarNode):
         return _joined(text, len(text), _block(path, value, 0), text)
@@ -102,6 +104,10 @@ def _with(text: str, path: KeyPath, value: Scalar) -> str:
         key, child = found
         if len(rest) == 1:
             start, end = child.start_mark.index, child.end_mark.index
+            if isinstance(child, yaml.SequenceNode) and not child.flow_style:
+                start, end = key.end_mark.index + 1, _end(child)
+                if "#" in text[start:end]:
+                    raise ConfigError(f"the list at {dotted(path)} has comments, which would be lost")
             return f"{text[:start]}{' ' if text[start - 1] == ':' else ''}{_written(value)}{text[end:]}"
         if not isinstance(child, yaml.MappingNode):  # a section whose keys are all commented out
             start, end = child.start_mark.index, child.end_mark.index
@@ -111,7 +117,7 @@ def _with(text: str, path: KeyPath, value: Scalar) -> str:
     raise ConfigError(f"no key stands at {dotted(path)}")
 
 
-def _added(text: str, node: Any, path: KeyPath, value: Scalar) -> str:
+def _added(text: str, node: Any, path: KeyPath, value: Value) -> str:
     """A new key behind the last one of a mapping."""
     if node.flow_style:
         end = node.end_mark.index - 1
@@ -142,12 +148,12 @@ def _joined(text: str, at: int, lines: list[str], like: str) -> str:
     return f"{before}{between}{''.join(line + ending for line in lines)}{text[place:]}"
 
 
-def _block(path: KeyPath, value: Scalar, column: int) -> list[str]:
+def _block(path: KeyPath, value: Value, column: int) -> list[str]:
     steps = [f"{' ' * (column + 2 * depth)}{_key(step)}:" for depth, step in enumerate(path)]
     return [*steps[:-1], f"{steps[-1]} {_written(value)}"]
 
 
-def _flow(path: KeyPath, value: Scalar) -> str:
+def _flow(path: KeyPath, value: Value) -> str:
     inner = _written(value) if len(path) == 1 else f"{{{_flow(path[1:], value)}}}"
     return f"{_key(path[0])}: {inner}"
 
@@ -164,7 +170,9 @@ def _key(step: str | int) -> str:
     return step if plain else json.dumps(step, ensure_ascii=False)
 
 
-def _written(value: Scalar) -> str:
+def _written(value: Value) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_written, value))}]"
     if isinstance(value, str):
         value = value.replace("${", "$${")
         plain = re.fullmatch(r"[\w./][\w./ -]*", value) and reads_as_text(value) and value == value.strip()
@@ -172,7 +180,7 @@ def _written(value: Scalar) -> str:
     return json.dumps(value)
 
 
-def _nested(path: KeyPath, value: Scalar) -> dict[str, Any]:
+def _nested(path: KeyPath, value: Value) -> dict[str, Any]:
     made: Any = value
     for step in reversed(path):
         made = {step: made}

@@ -60,6 +60,41 @@ def test_keys_are_set_in_any_form_of_yaml_and_no_comment_is_lost(text: str, tmp_
     assert change_config(file, RERANKING) == ""
 
 
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("retrieval:\n  top_k: 5\n", "retrieval:\n  top_k: 5\n  transforms: [spelling, decompose]\n"),
+        ("retrieval: {transforms: [acronyms]}\n", "retrieval: {transforms: [spelling, decompose]}\n"),
+        (
+            "retrieval:\n  transforms:\n    - acronyms\n  # below\n  top_k: 5\n",
+            "retrieval:\n  transforms: [spelling, decompose]\n  # below\n  top_k: 5\n",
+        ),
+        (
+            "retrieval:\n  transforms:\n  - acronyms  # last\ngeneration: {}\n",
+            "retrieval:\n  transforms: [spelling, decompose]  # last\ngeneration: {}\n",
+        ),
+    ],
+)
+def test_a_list_is_set_whole(text: str, written: str, tmp_path: Path) -> None:
+    file = tmp_path / "ragkit.yaml"
+    file.write_text(text)
+    change_config(file, {("retrieval", "transforms"): ["spelling", "decompose"]})
+    assert load_config(file).config.retrieval.transforms == ["spelling", "decompose"]
+    assert file.read_text() == written
+    change_config(file, {("retrieval", "transforms"): []})
+    assert load_config(file).config.retrieval.transforms == []
+
+
+def test_a_list_with_comments_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "ragkit.yaml"
+    text = "retrieval:\n  transforms:\n    - acronyms  # ours\n    - decompose\n"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"cannot be changed") as told:
+        change_config(file, {("retrieval", "transforms"): ["spelling"]})
+    assert "retrieval.transforms: [spelling]" in str(told.value.mend)
+    assert file.read_text() == text
+
+
 def test_of_the_template_only_the_lines_of_the_keys_change() -> None:
     before = config_template("schema.json")
     after = edited(before, RERANKING)

@@ -151,13 +151,12 @@ function column(name, state, note, reload) {
   function confirmed() {
     const changes = Object.entries(settings()).map(([key, value]) => `${key}: ${state.settings[key]} → ${value}`);
     if (reranker.inWords()) changes.push(`reranker: ${reranker.inWords()}`);
-    const byHand = transforms.changed() && `The changes of the question are not written. Write them into the file: retrieval.transforms: [${transforms.chosen().join(", ")}]`;
+    if (transforms.changed()) changes.push(`changes of the question: ${transforms.inWords() || "none"}`);
     if (reranker.lacking()) return fill(note, reranker.lacking());
-    if (!changes.length) return fill(note, el("p", { class: "notice", role: "status" }, byHand || `Column ${name} is what is in force already.`));
+    if (!changes.length) return fill(note, el("p", { class: "notice", role: "status" }, `Column ${name} is what is in force already.`));
     const dialog = el("dialog", { "aria-label": "Write into the config?", onclose: () => dialog.remove() },
       el("p", {}, "Write these settings into the config? They are in force for everybody at once."),
       el("ul", {}, changes.map((text) => el("li", {}, text))),
-      byHand && el("p", { class: "quiet" }, byHand),
       filters.value.trim() && el("p", { class: "quiet" }, "The filters are not written."),
       el("div", { class: "row" },
         el("button", { type: "button", onclick: () => { dialog.close(); written(); } }, "Write"),
@@ -168,8 +167,8 @@ function column(name, state, note, reload) {
   async function written() {
     fill(note, el("p", { class: "notice", role: "status" }, "Writing …"));
     try {
-      const done = await api.post("/v1/playground/config", { settings: settings(), ...reranker.given() });
-      const words = Object.entries(done.written).map(([key, value]) => `${key}: ${value}`).join(", ");
+      const done = await api.post("/v1/playground/config", { settings: settings(), ...reranker.given(), ...transforms.given() });
+      const words = Object.entries(done.written).map(([key, value]) => `${key}: ${Array.isArray(value) ? `[${value.join(", ")}]` : value}`).join(", ");
       await reload();
       fill(note, el("p", { class: done.in_force ? "notice" : "notice warn", role: "status" },
         done.in_force ? `Written and in force: ${words}.` : `Written, but not in force (${words}): the server was started with other values, or could not load them; its log says why.`));

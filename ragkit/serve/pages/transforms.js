@@ -17,10 +17,15 @@ export function transforms(all) {
     return { ...one, box, node: el("p", { class: "row" }, box, el("label", { for: box.id }, NAMES[one.name] || one.name)) };
   });
   const asks = boxes.some((one) => !one.tried);
+  const chosen = () => boxes.filter((one) => one.box.checked).map((one) => one.name);
+  const changed = () => boxes.some((one) => one.box.checked !== one.in_force);
   return {
     node: el("fieldset", { class: "question" }, el("legend", {}, "Changes of the question"), boxes.map((one) => one.node),
       asks && el("p", { class: "hint" }, "What asks the language model is not tried here, also where it is in force.")),
-    chosen: () => boxes.filter((one) => one.box.checked).map((one) => one.name),
-    changed: () => boxes.some((one) => one.box.checked !== one.in_force),
+    chosen,
+    changed,
+    /** What a request to write settings has for them. */
+    given: () => (changed() ? { transforms: chosen() } : {}),
+    inWords: () => chosen().join(", "),
   };
 }

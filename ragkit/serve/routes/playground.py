@@ -16,7 +16,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
-from ragkit.config.edit import Scalar, change_config, in_words
+from ragkit.config.edit import Scalar, Value, change_config, in_words
 from ragkit.config.keys import KeyPath, dotted
 from ragkit.config.schema import Filter, Reranking, Transform
 from ragkit.evaluate.cases import Case
@@ -86,6 +86,8 @@ class ConfigRequest(Body):
     """False turns the reranker off in the config."""
     reranker: RerankerName | None = None
     """A reranker of the catalogue that is on this machine: the one of the config from then on."""
+    transforms: list[Transform] | None = Field(default=None, max_length=len(TRANSFORMS))
+    """All that is done to the question from then on; null leaves it as it is."""
 
 
 class TransformLine(Shown):
@@ -208,7 +210,10 @@ async def write(request: ConfigRequest, admitted: Admin, server: Shared) -> Resp
         raise Problem(403, "not_allowed", "the config is of all tenants: this needs an admin key without a tenant")
     if server.config_file is None:
         raise Problem(409, "no_config_file", "the server was started without a config file")
-    changes: dict[KeyPath, Scalar] = {KEYS[name]: value for name, value in request.settings.given.items()}
+    changes: dict[KeyPath, Value] = {KEYS[name]: value for name, value in request.settings.given.items()}
+    transforms = _in_order(request.transforms, admitted.rag.config.retrieval.transforms)
+    if transforms is not None:
+        changes["retrieval", "transforms"] = [*transforms]
     if not request.rerank:
         if admitted.rag.config.retrieval.reranking.backend != "none":
             changes["retrieval", "reranking", "backend"] = "none"
@@ -226,13 +231,24 @@ async def write(request: ConfigRequest, admitted: Admin, server: Shared) -> Resp
     await asyncio.shield(server.systems.reload())
     now = server.systems.current.config.retrieval
     given = {dotted(path): value for path, value in changes.items()}
-    agreed = in_force(now).items() >= request.settings.given.items()
+    agreed = in_force(now).items() >= request.settings.given.items() and transforms in (None, now.transforms)
     reranking = {f"retrieval.reranking.{name}": getattr(now.reranking, name) for name in ("backend", "model")}
     same = all(given[key] == value for key, value in reranking.items() if key in given)
     return Json({"written": given, "in_force": agreed and same})
 
 
-def _change(file: Path, changes: Mapping[KeyPath, Scalar]) -> None:
+def _in_order(wanted: list[Transform] | None, now: list[Transform]) -> list[Transform] | None:
+    """Those that are wanted, the ones in force in their order and the others behind; None where nothing is to change.
+
+    >>> _in_order(["spelling", "hyde"], ["hyde", "acronyms"]), _in_order(["spelling"], ["spelling"])
+    (['hyde', 'spelling'], None)
+    """
+    if wanted is None or {*wanted} == {*now}:
+        return None
+    return [name for name in dict.fromkeys([*now, *TRANSFORMS]) if name in wanted]
+
+
+def _change(file: Path, changes: Mapping[KeyPath, Value]) -> None:
     with _WRITING:
         change_config(file, changes)
 

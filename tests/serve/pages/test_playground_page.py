@@ -195,6 +195,27 @@ def test_what_would_ask_the_language_model_is_not_tried(visit: Open) -> None:
     for name in ("Search other wordings too", "Search each part of it too", "Search an imagined answer (HyDE)"):
         assert column.get_by_label(name).is_disabled()
     assert column.get_by_text("What asks the language model is not tried here").is_visible()
-    column.get_by_label("Write out acronyms").check()
-    column.get_by_role("button", name="Write into the config").click()
-    page.get_by_text("Write them into the file: retrieval.transforms: [acronyms]").wait_for()
+
+
+def test_changes_of_the_question_are_written_and_those_that_are_not_tried_stay(visit: Open, site: Site) -> None:
+    with site.client("root") as client:
+        body = {"settings": {}, "transforms": ["hyde", "spelling"]}
+        done = client.post("/v1/playground/config", json=body).json()
+        assert done == {"written": {"retrieval.transforms": ["spelling", "hyde"]}, "in_force": True}
+        page = playground(visit)
+        column = page.get_by_role("region", name="Column A")
+        column.get_by_text("More settings").click()
+        assert column.get_by_label("Search an imagined answer (HyDE)").is_checked()
+        column.get_by_label("Correct the spelling").uncheck()
+        column.get_by_label("Write out acronyms").check()
+        column.get_by_role("button", name="Write into the config").click()
+        dialog = page.get_by_role("dialog")
+        assert "changes of the question: acronyms, hyde" in dialog.inner_text()
+        picture(page, "playground-write-changes")
+        dialog.get_by_role("button", name="Write").click()
+        page.get_by_text("Written and in force: retrieval.transforms: [hyde, acronyms].").wait_for()
+        written = yaml.safe_load((site.folder / "ragkit.yaml").read_text(encoding="utf-8"))
+        assert written["retrieval"]["transforms"] == ["hyde", "acronyms"]
+        same = client.post("/v1/playground/config", json={"settings": {}, "transforms": ["acronyms", "hyde"]})
+        assert same.json()["error"]["message"] == "no setting is given"
+        assert client.post("/v1/playground/config", json={"settings": {}, "transforms": []}).json()["in_force"]
