@@ -199,7 +199,7 @@ def test_what_would_ask_the_language_model_is_not_tried(visit: Open) -> None:
 
 def test_changes_of_the_question_are_written_and_those_that_are_not_tried_stay(visit: Open, site: Site) -> None:
     with site.client("root") as client:
-        body = {"settings": {}, "transforms": ["hyde", "spelling"]}
+        body: dict[str, Any] = {"settings": {}, "transforms": ["hyde", "spelling"]}
         done = client.post("/v1/playground/config", json=body).json()
         assert done == {"written": {"retrieval.transforms": ["spelling", "hyde"]}, "in_force": True}
         page = playground(visit)
