@@ -238,11 +238,11 @@ class Ragkit:
         from ragkit.retrieve.retriever import retrieve
 
         retrieval = self.config.retrieval
-        if top_k is not None:
-            retrieval = retrieval.changed({"top_k": top_k})
-            retrieval = retrieval.changed({"candidates": max(top_k, retrieval.candidates)})
-        if strategy is not None:
-            retrieval = retrieval.changed({"strategy": strategy})
+        given = {"top_k": top_k, "strategy": strategy}
+        if changes := {name: value for name, value in given.items() if value is not None}:
+            retrieval = retrieval.changed(changes)
+        if retrieval.top_k > retrieval.candidates:
+            retrieval = retrieval.changed({"candidates": retrieval.top_k})
         reranker = self.reranker if rerank else None
         store = self.snapshot().store
 

@@ -41,11 +41,17 @@ _COPIED_AT_ONCE = 1 << 20
 
 def current_generation(folder: Path) -> Path | None:
     """The folder that readers open, or None if nothing was ever published here."""
+    name = current_name(folder)
+    return None if name is None else folder / name
+
+
+def current_name(folder: Path) -> str | None:
+    """Its name alone, for which a reader asks before each search."""
     try:
-        name = (folder / _CURRENT).read_text(encoding="ascii").strip()
+        with open(os.path.join(folder, _CURRENT), "rb", buffering=0) as file:  # noqa: PTH123, PTH118 - takes a third
+            return file.read().decode("ascii").strip()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return folder / name
 
 
 def hold_current(folder: Path) -> tuple[Path, IO[bytes]] | None:

@@ -17,6 +17,7 @@ from ragkit.store.folder import (
     SHARD,
     collect_garbage,
     current_generation,
+    current_name,
     discard_building,
     forget_kept,
     hold_current,
@@ -70,8 +71,7 @@ class Snapshot:
         return "" if self._release is None else self.generation
 
     def is_current(self) -> bool:
-        current = current_generation(self.folder)
-        return self._release is None or (current is not None and current.name == self.generation)
+        return self._release is None or current_name(self.folder) == self.generation
 
     def close(self) -> None:
         self.store.close()

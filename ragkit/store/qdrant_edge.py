@@ -104,7 +104,7 @@ class EdgeStore:
         # The engine raises on an id that is no UUID; no chunk has such an id.
         known: list[Any] = [chunk_id for chunk_id in chunk_ids if is_point_id(chunk_id)]
         records = self._opened.retrieve(known, True, False)
-        return {str(record.id): from_payload(str(record.id), record.payload or {}) for record in records}
+        return {(name := str(record.id)): from_payload(name, record.payload or {}) for record in records}
 
     def vectors(self, chunk_ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         if self._opened is None:
