@@ -73,8 +73,9 @@ def run_suite(
     What would make the figures too good (see `leakage`) is looked for first and kept in the run's details. With
     `resume` the latest unfinished run of the same config, questions and documents goes on; packages that have another
     version now are noted. With `complete` it is the latest run of the same things, finished or not, and only questions
-    without an answer (`Record.answered`) are asked. `told` hears what that came to. `concurrency` questions are asked
-    at once, by threads; more than one is for models behind a server. Raises ConfigError for a concurrency below 1 and a
+    without an answer (`Record.answered`) are asked; those that another run of the suite asked, before others came or
+    were labelled anew, take its answers. `told` hears what that came to. `concurrency` questions are asked at once, by
+    threads; more than one is for models behind a server. Raises ConfigError for a concurrency below 1 and a
     part without questions, RagkitError when another process works on the run or the suite's budget is used up, and what
     opening the index raises.
     """
@@ -112,12 +113,16 @@ def run_suite(
         else:
             run = found
         with runs.lease(run.id):
-            if found is not None:
+            carried = _carried_over(runs, run, loaded) if complete else 0
+            by_others = [f"{carried} of {run.questions} questions were asked by earlier runs"] if carried else []
+            if found is None:
+                runs.describe(run.id, run.details | {"notes": [*notes, *by_others]})
+            else:
                 changed = _changed_versions(found)
                 if changed and told is not None:
                     told(changed)
                 # What it is judged by may have changed; what it measured has not.
-                notes = [*found.details.get("notes", ()), *([changed] if changed else ())]
+                notes = [*found.details.get("notes", ()), *by_others, *([changed] if changed else ())]
                 runs.describe(run.id, found.details | {"suite": _described(loaded), "notes": notes})
             done = runs.done(run.id) - (_unanswered(runs, run) if complete else set[int]())
             todo = [position for position in range(len(loaded.cases)) if position not in done]
@@ -136,6 +141,21 @@ def run_suite(
                 judge_run(runs, run, loaded.suite.judges, rag)
             runs.finish(run.id)
     return runs.find(run.id)
+
+
+def _carried_over(runs: Runs, run: Run, loaded: LoadedSuite) -> int:
+    """Give a run of a suite that has changed the answers of runs before to questions that are still the same, with the
+    same labels; how many there were."""
+    done = runs.done(run.id) - _unanswered(runs, run)
+    open_cases = {case.id: (position, case) for position, case in enumerate(loaded.cases) if position not in done}
+    before = len(open_cases)
+    for earlier in runs.like(run) if open_cases else ():
+        for record in runs.records(earlier.id):
+            position, case = open_cases.get(record.case.id, (0, None))
+            if record.answered and record.case == case:
+                runs.add(run.id, position, record)
+                del open_cases[record.case.id]
+    return before - len(open_cases)
 
 
 def _unanswered(runs: Runs, run: Run) -> set[int]:

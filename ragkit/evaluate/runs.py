@@ -35,6 +35,8 @@ CREATE TABLE IF NOT EXISTS records (
 );
 """
 
+_LATEST_FIRST = "ORDER BY began DESC, id DESC"
+
 DEFAULT_FILE = Path(".ragkit/evaluation.sqlite")
 
 
@@ -175,7 +177,7 @@ class Runs:
 
     def all(self) -> list[Run]:
         """Every run, the latest first."""
-        return self._runs("ORDER BY began DESC, id DESC")
+        return self._runs(_LATEST_FIRST)
 
     def find(self, wanted: str) -> Run:
         """A run by its id, by the beginning of one, or "last". Raises RagkitError for none or several."""
@@ -198,9 +200,14 @@ class Runs:
         """The latest run of the same things, whether it ended or not."""
         return next(iter(self._of_same(suite, config_hash, data_hash, index_hash)), None)
 
+    def like(self, run: Run) -> list[Run]:
+        """The other runs of the same suite's name, config and documents, whatever they asked; the latest first."""
+        condition = "WHERE suite = ? AND config_hash = ? AND index_hash = ? AND id != ?"
+        return self._runs(f"{condition} {_LATEST_FIRST}", run.suite, run.config_hash, run.index_hash, run.id)
+
     def _of_same(self, *same: str) -> list[Run]:
         condition = "WHERE suite = ? AND config_hash = ? AND data_hash = ? AND index_hash = ?"
-        return self._runs(f"{condition} ORDER BY began DESC, id DESC", *same)
+        return self._runs(f"{condition} {_LATEST_FIRST}", *same)
 
     def _runs(self, condition: str, *values: str) -> list[Run]:
         columns = "id, suite, began, ended, config_hash, data_hash, index_hash, seed, questions, details"

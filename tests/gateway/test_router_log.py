@@ -200,6 +200,22 @@ def test_an_endpoint_that_did_not_answer_is_named_and_only_asked_what_it_owes(
         assert all(each.answered and each.input_tokens == 120 for several in answers for each in several)
 
 
+def test_with_new_questions_and_labels_only_these_are_asked(
+    read: tuple[LoadedSuite, Config], servers: tuple[FaultServer, FaultServer], tmp_path: Path
+) -> None:
+    loaded, config = read
+    few, more = loaded.cases[:5], loaded.cases[:8]
+    other = more[0].model_copy(update={"answers": (*more[0].answers, "ten")})
+    with Runs(tmp_path / "runs.sqlite", create=True) as runs:
+        first = record(replace(loaded, cases=few), config, runs)
+        before = [server.asked for server in servers]
+        answers = record(replace(loaded, cases=[other, *more[1:]]), config, runs)
+        assert [server.asked for server in servers] == [count + 4 for count in before]
+        assert [several[1:5] for several in answers] == [several[1:] for several in first]
+        assert answers[0][0].case == other
+        assert runs.all()[0].details["notes"][-1] == "4 of 8 questions were asked by earlier runs"
+
+
 def test_the_command_installs_scores_that_keep_the_bound_and_nothing_else(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
