@@ -17,6 +17,7 @@ from typing import Any
 from ragkit.config.schema import Config
 from ragkit.config.show import resolved
 from ragkit.errors import ConfigError, RagkitError
+from ragkit.evaluate.cases import Case
 from ragkit.evaluate.examine import Examiner
 from ragkit.evaluate.gold import GoldFinder
 from ragkit.evaluate.judges import JudgeSettings, make_judge
@@ -113,8 +114,10 @@ def run_suite(
         else:
             run = found
         with runs.lease(run.id):
-            carried = _carried_over(runs, run, loaded) if complete else 0
-            by_others = [f"{carried} of {run.questions} questions were asked by earlier runs"] if carried else []
+            by_others = _carried_over(runs, run, loaded) if complete else []
+            if told is not None:
+                for note in by_others:
+                    told(note)
             if found is None:
                 runs.describe(run.id, run.details | {"notes": [*notes, *by_others]})
             else:
@@ -143,19 +146,29 @@ def run_suite(
     return runs.find(run.id)
 
 
-def _carried_over(runs: Runs, run: Run, loaded: LoadedSuite) -> int:
+def _carried_over(runs: Runs, run: Run, loaded: LoadedSuite) -> list[str]:
     """Give a run of a suite that has changed the answers of runs before to questions that are still the same, with the
-    same labels; how many there were."""
+    same labels, under whatever id; says what came from which run."""
     done = runs.done(run.id) - _unanswered(runs, run)
-    open_cases = {case.id: (position, case) for position, case in enumerate(loaded.cases) if position not in done}
-    before = len(open_cases)
-    for earlier in runs.like(run) if open_cases else ():
+    wanted: dict[Case, list[int]] = {}
+    for position, case in enumerate(loaded.cases):
+        if position not in done:
+            wanted.setdefault(case.model_copy(update={"id": ""}), []).append(position)
+    notes: list[str] = []
+    for earlier in runs.like(run):
+        if not wanted:
+            break
+        taken = 0
         for record in runs.records(earlier.id):
-            position, case = open_cases.get(record.case.id, (0, None))
-            if record.answered and record.case == case:
-                runs.add(run.id, position, record)
-                del open_cases[record.case.id]
-    return before - len(open_cases)
+            places = wanted.pop(record.case.model_copy(update={"id": ""}), []) if record.answered else []
+            taken += len(places)
+            for position in places:
+                runs.add(run.id, position, record.model_copy(update={"case": loaded.cases[position]}))
+        if taken:
+            changed = _changed_versions(earlier)
+            told = f"{taken} of {run.questions} questions were asked by run {earlier.id}"
+            notes.append(f"{told}: {changed}" if changed else told)
+    return notes
 
 
 def _unanswered(runs: Runs, run: Run) -> set[int]:

@@ -213,7 +213,11 @@ def test_with_new_questions_and_labels_only_these_are_asked(
         assert [server.asked for server in servers] == [count + 4 for count in before]
         assert [several[1:5] for several in answers] == [several[1:] for several in first]
         assert answers[0][0].case == other
-        assert runs.all()[0].details["notes"][-1] == "4 of 8 questions were asked by earlier runs"
+        assert "4 of 8 questions were asked by run " in runs.all()[0].details["notes"][-1]
+        renamed = [case.model_copy(update={"id": f"fit/{case.id}"}) for case in [other, *more[1:]]]
+        answers = record(replace(loaded, cases=renamed), config, runs)
+        assert [server.asked for server in servers] == [count + 4 for count in before], "an id is no question"
+        assert [each.case for each in answers[0]] == renamed
 
 
 def test_the_command_installs_scores_that_keep_the_bound_and_nothing_else(
