@@ -71,15 +71,21 @@ def edited(text: str, changes: Mapping[KeyPath, Value], source: str = "the confi
     wanted = read_document(text, source, os.environ)
     for path, value in changes.items():
         wanted = merge(wanted, Document(_nested(path, value)))
-    result = text
+    result, why = text, ""
     try:
         for path, value in changes.items():
-            result = _with(result, path, value)
+            try:
+                result = _with(result, path, value)
+            except ConfigError as error:
+                why = f": {error.message}"
+                raise
         same = read_document(result, source, os.environ).data == wanted.data
     except (ConfigError, yaml.YAMLError):
         same = False
     if not same:
-        raise ConfigError(f"{source} cannot be changed in these keys alone", mend=f"write in it: {in_words(changes)}")
+        raise ConfigError(
+            f"{source} cannot be changed in these keys alone{why}", mend=f"write in it: {in_words(changes)}"
+        )
     return result
 
 
@@ -106,8 +112,8 @@ def _with(text: str, path: KeyPath, value: Value) -> str:
             start, end = child.start_mark.index, child.end_mark.index
             if isinstance(child, yaml.SequenceNode) and not child.flow_style:
                 start, end = key.end_mark.index + 1, _end(child)
-                if "#" in text[start:end]:
-                    raise ConfigError(f"the list at {dotted(path)} has comments, which would be lost")
+            if isinstance(child, yaml.SequenceNode) and "#" in text[start:end]:
+                raise ConfigError(f"the list at {dotted(path)} has comments, which would be lost")
             return f"{text[:start]}{' ' if text[start - 1] == ':' else ''}{_written(value)}{text[end:]}"
         if not isinstance(child, yaml.MappingNode):  # a section whose keys are all commented out
             start, end = child.start_mark.index, child.end_mark.index

@@ -85,11 +85,14 @@ def test_a_list_is_set_whole(text: str, written: str, tmp_path: Path) -> None:
     assert load_config(file).config.retrieval.transforms == []
 
 
-def test_a_list_with_comments_is_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "transforms", ["\n    - acronyms  # ours\n    - decompose\n", " [acronyms, # ours\n    decompose]\n"]
+)
+def test_a_list_with_comments_is_left_alone(transforms: str, tmp_path: Path) -> None:
     file = tmp_path / "ragkit.yaml"
-    text = "retrieval:\n  transforms:\n    - acronyms  # ours\n    - decompose\n"
+    text = f"retrieval:\n  transforms:{transforms}"
     file.write_text(text)
-    with pytest.raises(ConfigError, match=r"cannot be changed") as told:
+    with pytest.raises(ConfigError, match=r"cannot be changed .*: the list at .* has comments") as told:
         change_config(file, {("retrieval", "transforms"): ["spelling"]})
     assert "retrieval.transforms: [spelling]" in str(told.value.mend)
     assert file.read_text() == text

@@ -238,12 +238,12 @@ async def write(request: ConfigRequest, admitted: Admin, server: Shared) -> Resp
 
 
 def _in_order(wanted: list[Transform] | None, now: list[Transform]) -> list[Transform] | None:
-    """Those that are wanted, the ones in force in their order and the others behind; None where nothing is to change.
+    """Those that are wanted, the ones in force in their order and the others behind.
 
-    >>> _in_order(["spelling", "hyde"], ["hyde", "acronyms"]), _in_order(["spelling"], ["spelling"])
-    (['hyde', 'spelling'], None)
+    >>> _in_order(["spelling", "hyde"], ["hyde", "acronyms"])
+    ['hyde', 'spelling']
     """
-    if wanted is None or {*wanted} == {*now}:
+    if wanted is None:
         return None
     return [name for name in dict.fromkeys([*now, *TRANSFORMS]) if name in wanted]
 
