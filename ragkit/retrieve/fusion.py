@@ -95,8 +95,8 @@ def _three_sigma(hits: Sequence[Hit]) -> list[float]:
     deviation = dist(values, [mean] * len(values)) / sqrt(len(values))
     if deviation == 0:  # they differ by less than can be told
         return [0.5] * len(values)
-    low, width = mean - 3 * deviation, 6 * deviation
-    return [(value - low) / width for value in values]
+    width = 6 * deviation
+    return [(value - mean) / width + 0.5 for value in values]
 
 
 def _sum(*lists: tuple[Sequence[Hit], float, list[float]]) -> Fused:

@@ -29,12 +29,13 @@ _DENSE, _SPARSE, _SPLADE = "dense", "bm25", "splade"
 _PAGE = 1000
 _MOST_INDEXED_FIELDS = 64
 # What is written or changed goes into a growing segment, which is held in memory, about 3 kB a chunk, and building an
-# index over a segment takes memory with its size: both are bounded (`scripts/measure_core.py memory`).
+# index over a segment takes memory with its size: both are bounded until all is published
+# (`scripts/measure_core.py memory`).
 _SETTLE_EVERY = 8192
 _LARGEST_WHILE_WRITING_KB = 40_000
 # A search looks into every segment as far as for all its results, into as many at a time as there are cores: few are
 # quick to search. One that holds a changed document is made anew: small ones are quick to change. What is published is
-# a few: at most so large, or with so much of all vectors.
+# a few: at most so large, or with so much of all vectors (`scripts/measure_segments.py`).
 _LARGEST_SEGMENT_KB, _LARGEST_SHARE = 80_000, 0.6
 # The engine would hold BM25 and the indexes of fields in memory, as much as the corpus makes them.
 _MAPPED = qe.Memory.Cached
@@ -229,7 +230,10 @@ class EdgeStore:
         shard.close()
         sparse = _sparse_params(splade=self._splade is not None)
         config = qe.EdgeConfig(sparse_vectors=sparse, optimizers=_optimizers(largest_segment_kb), wal_enabled=False)
-        return qe.EdgeShard.load(str(self._folder), config)
+        try:
+            return qe.EdgeShard.load(str(self._folder), config)
+        except Exception as error:
+            raise _unopened(self._folder, error) from error
 
     def _vectors(
         self, chunk: Chunk, vector: NDArray[np.float32], average_length: float, splade: NDArray[np.float32] | None
