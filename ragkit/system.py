@@ -241,8 +241,8 @@ class Ragkit:
         given = {"top_k": top_k, "strategy": strategy}
         if changes := {name: value for name, value in given.items() if value is not None}:
             retrieval = retrieval.changed(changes)
-        if retrieval.top_k > retrieval.candidates:
-            retrieval = retrieval.changed({"candidates": retrieval.top_k})
+        if top_k is not None and top_k > retrieval.candidates:
+            retrieval = retrieval.changed({"candidates": top_k})
         reranker = self.reranker if rerank else None
         store = self.snapshot().store
 
@@ -251,8 +251,9 @@ class Ragkit:
 
         if self.config.costs.ledger is None:  # what keeps accounts takes a while to import
             return found(retrieval)
-        with self.spending.search(question, payer) as call:
-            return call.found(self.config, found(retrieval.changed({"transforms": []}) if call.free else retrieval))
+        config = self.config.searching(retrieval, reranks=reranker is not None)
+        with self.spending.search(question, payer, config) as call:
+            return call.found(config, found(retrieval.changed({"transforms": []}) if call.free else retrieval))
 
     async def asearch(
         self,

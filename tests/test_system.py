@@ -403,5 +403,8 @@ def test_where_the_budget_is_used_up_the_documents_answer(rag: Ragkit, tmp_path:
         assert isinstance(answer, Answer)
         assert answer.text == expected.text
         assert answer.notes[0].startswith("answered without a language model: the budget of")
+    rewriting = system.config.retrieval.changed({"transforms": ["hyde"]})
+    searching = Ragkit(system.config.model_copy(update={"retrieval": rewriting}))
+    assert searching.retrieve(question).queries == rag.retrieve(question).queries, "nobody is asked for a passage"
     with pytest.raises(RagkitError, match="no server at"):
         Ragkit(system.config.model_copy(update={"costs": Costs()})).ask(question)

@@ -550,6 +550,18 @@ class Config(Part):
         return any(generation.backend in WRITERS for generation in asked)
 
     @property
+    def searches_by_api(self) -> bool:
+        """Whether a search may ask a model behind an API, for a vector, an order or another wording."""
+        retrieval = self.retrieval
+        by_meaning = retrieval.strategy != "sparse" and self.ingestion.embedding.backend == "openai"
+        return by_meaning or retrieval.reranking.backend == "http" or (bool(retrieval.transforms) and self.can_write)
+
+    def searching(self, retrieval: Retrieval, *, reranks: bool) -> Config:
+        """The config of a search with these settings, with a reranker or without."""
+        reranking = retrieval.reranking if reranks else retrieval.reranking.model_copy(update={"backend": "none"})
+        return self.model_copy(update={"retrieval": retrieval.model_copy(update={"reranking": reranking})})
+
+    @property
     def origins(self) -> Origins:
         """Where keys were written, if the config was read from a file; keys left at their default are absent."""
         return self._origins

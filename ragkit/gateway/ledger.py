@@ -99,9 +99,10 @@ class Call:
 
 
 class Transaction(Protocol):
-    """What a step does happens in one of these, or not at all. Tables: `calls` (a row an answer), `lines` (its cost
-    lines), `accounts` (what a scope has spent and holds; there once a budget asked for it), `holds` (the reservations
-    of calls under way, a row for each scope; changed only while the account is kept by `accounts`)."""
+    """What a step does happens in one of these, or not at all. Tables: `calls` (a row an answer, or a search that cost
+    something), `lines` (its cost lines), `accounts` (what a scope has spent and holds; there once a budget asked for
+    it), `holds` (the reservations of calls under way, a row for each scope; changed only while the account is kept by
+    `accounts`)."""
 
     def rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query; `?` stands for a value."""

@@ -99,10 +99,11 @@ class Spending:
         self.end(opened)
 
     @contextmanager
-    def search(self, question: str, payer: Payer) -> Generator[Open]:
-        """`call` around a search without an answer, which is to be told by `Open.found`. One that costs nothing, for
-        its models are on this machine and `costs.machine_usd_per_hour` is 0, is not written and waits for no disk."""
-        opened = self.begin(question, payer, SEARCH_STAGES)
+    def search(self, question: str, payer: Payer, config: Config) -> Generator[Open]:
+        """`call` around a search without an answer, with what the search itself has for `config.retrieval`; what it
+        found is to be told by `Open.found`. One that costs nothing, for its models are on this machine and
+        `costs.machine_usd_per_hour` is 0, is neither reserved for nor written."""
+        opened = self.begin(question, payer, SEARCH_STAGES, config)
         try:
             yield opened
         except BaseException as error:
@@ -163,17 +164,20 @@ class Spending:
                 self._threads, self._process = ThreadPoolExecutor(_THREADS, "ledger"), os.getpid()
             return self._threads.submit(work, *arguments)
 
-    def begin(self, question: str, payer: Payer, stages: Collection[str] = STAGES) -> Open:
-        """Reserve for these stages. Raises BudgetExceeded as `call` does."""
+    def begin(
+        self, question: str, payer: Payer, stages: Collection[str] = STAGES, config: Config | None = None
+    ) -> Open:
+        """Reserve for these stages, of the system's config or another. Raises BudgetExceeded as `call` does."""
+        config = config or self._config
         opened = Open(payer, question=question, stages=stages)
         if self._ledger is None:
             return opened
         try:
-            opened.hold, opened.priced = self._reserved(question, payer, self._config, stages)
+            opened.hold, opened.priced = self._reserved(question, payer, config, stages)
         except BudgetExceeded as error:
             if self._costs.over_budget == "refuse":
                 raise
-            opened.hold, opened.priced = self._reserved(question, payer, without_a_model(self._config), stages)
+            opened.hold, opened.priced = self._reserved(question, payer, without_a_model(config), stages)
             opened.free = True
             opened.notes.append(f"answered without a language model: {error.message}")
         if opened.hold is not None:

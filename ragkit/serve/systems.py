@@ -134,7 +134,11 @@ def warmed(rag: Ragkit) -> Readiness:
 
 def _run_once(rag: Ragkit) -> None:
     """Search, and let a model on this machine answer: the first run of each takes longest. An API is not paid for."""
-    found = rag.search("warm", top_k=1)
+    from ragkit.retrieve.retriever import retrieve
+
+    # Not `rag.search`, which is charged and may be over a budget.
+    plain = rag.config.retrieval.changed({"transforms": [], "top_k": 1})
+    found = retrieve("warm", rag.snapshot().store, rag.embedder, plain, rag.reranker).results
     if found and rag.config.generation.backend != "openai" and not rag.config.routing.endpoints:
         rag.generator.generate("warm", found)
 

@@ -82,13 +82,13 @@ class Trial:
         if local:
             here = paid.reranking.model_copy(update={"backend": "cross_encoder"})
             paid = paid.model_copy(update={"reranking": here})
-        self._paid = rag.config.model_copy(update={"retrieval": paid})
+        self._paid = rag.config.searching(paid, reranks=reranker is not None)
 
     def search(self, question: str, filters: Sequence[Filter]) -> Retrieved:
         """The best passages of those that the caller sees, who pays for models that cost something."""
         conditions = [*filters, *self._caller.conditions]
         store, embedder = self._snapshot.store, self._rag.embedder
-        with self._rag.spending.search(question, self._caller.payer) as call:
+        with self._rag.spending.search(question, self._caller.payer, self._paid) as call:
             found = retrieve(question, store, embedder, self.retrieval, self._reranker, conditions, self._rewriter)
             return call.found(self._paid, found)
 

@@ -236,7 +236,7 @@ def lines(tmp_path: Path) -> list[tuple[Any, ...]]:
 
 def test_a_search_through_a_paid_model_is_a_call_of_its_own(tmp_path: Path) -> None:
     asked = searching(tmp_path, {"tenant": "acme", "per": "total", "usd": 1.0})
-    with Spending(asked, "c").search("how?", Payer("acme")) as opened:
+    with Spending(asked, "c").search("how?", Payer("acme"), asked) as opened:
         held = Ledger(tmp_path / "l.sqlite").account(Scope("acme", None, ""))
         assert held == (0, worst_case(asked, "how?", SEARCH_STAGES)[0])
         opened.found(asked, found(embed=2.0, search=1.0))
@@ -252,32 +252,41 @@ def test_what_a_search_may_cost_is_less_than_what_an_answer_may(tmp_path: Path) 
 
 
 def test_a_search_that_costs_nothing_is_allowed_under_any_budget_and_not_written(tmp_path: Path) -> None:
-    spending = Spending(config(tmp_path, {"per": "total", "usd": 0.0}), "c")
-    with spending.search("how?", NOBODY) as opened:
-        opened.found(config(tmp_path), found(embed=2.0, search=1.0))
+    free = config(tmp_path, {"per": "total", "usd": 0.0})
+    with Spending(free, "c").search("how?", NOBODY, free) as opened:
+        opened.found(free, found(embed=2.0, search=1.0))
     assert lines(tmp_path) == []
 
 
 def test_seconds_of_this_machine_are_written_where_they_have_a_rate(tmp_path: Path) -> None:
     rated = config(tmp_path, machine_usd_per_hour=3.6)
-    with Spending(rated, "c").search("how?", Payer("acme")) as opened:
+    with Spending(rated, "c").search("how?", Payer("acme"), rated) as opened:
         opened.found(rated, found(embed=2.0, search=1.0))
     assert lines(tmp_path) == [("acme", "embed", 2_000)]
 
 
 def test_a_search_whose_price_is_not_known_is_written_as_such_and_refused_under_a_budget(tmp_path: Path) -> None:
     unknown = searching(tmp_path, prices=PRICES)
-    with Spending(unknown, "c").search("how?", NOBODY) as opened:
+    with Spending(unknown, "c").search("how?", NOBODY, unknown) as opened:
         opened.found(unknown, found(embed=2.0))
     assert lines(tmp_path) == [("", "embed", None)]
     under = searching(tmp_path, {"per": "total", "usd": 1.0}, prices=PRICES)
-    with pytest.raises(BudgetExceeded, match="not known"), Spending(under, "c").search("how?", NOBODY):
+    with pytest.raises(BudgetExceeded, match="not known"), Spending(under, "c").search("how?", NOBODY, under):
         raise AssertionError("a search without a known price began")
 
 
 def test_a_search_that_a_budget_does_not_allow_does_not_begin(tmp_path: Path) -> None:
-    spending = Spending(searching(tmp_path, {"per": "total", "usd": 0.0}), "c")
-    with pytest.raises(BudgetExceeded), spending.search("how?", NOBODY):
+    asked = searching(tmp_path, {"per": "total", "usd": 0.0})
+    with pytest.raises(BudgetExceeded), Spending(asked, "c").search("how?", NOBODY, asked):
+        raise AssertionError("a search over its budget began")
+
+
+def test_what_is_reserved_for_is_the_search_that_is_made(tmp_path: Path) -> None:
+    paid = searching(tmp_path, {"per": "total", "usd": 0.0})
+    by_words = paid.searching(paid.retrieval.changed({"strategy": "sparse"}), reranks=True)
+    with Spending(paid, "c").search("how?", NOBODY, by_words) as opened:
+        opened.found(by_words, found(search=1.0))
+    with pytest.raises(BudgetExceeded), Spending(by_words, "c").search("how?", NOBODY, paid):
         raise AssertionError("a search over its budget began")
 
 
@@ -286,20 +295,20 @@ def test_over_the_budget_a_search_goes_on_without_a_language_model(tmp_path: Pat
     least = worst_case(without_a_model(searching(tmp_path)), "how?", SEARCH_STAGES)[0]
     writes = searching(tmp_path, {"per": "total", "usd": 2 * least / 1e9}, over_budget="extractive")
     writes = writes.model_copy(update={"retrieval": Retrieval(transforms=["hyde"])})
-    with Spending(writes, "c").search("how?", NOBODY) as opened:
+    with Spending(writes, "c").search("how?", NOBODY, writes) as opened:
         assert opened.free
         opened.found(writes, found(embed=2.0))
     none = searching(tmp_path, {"per": "total", "usd": 0.0}, over_budget="extractive")
-    with pytest.raises(BudgetExceeded), Spending(none, "c").search("how?", NOBODY):
+    with pytest.raises(BudgetExceeded), Spending(none, "c").search("how?", NOBODY, none):
         raise AssertionError("a search over its budget began")
 
 
 def test_a_search_that_fails_gives_its_reservation_back_and_one_that_is_left_is_charged(tmp_path: Path) -> None:
     asked = searching(tmp_path, {"per": "total", "usd": 1.0})
-    with pytest.raises(RuntimeError), Spending(asked, "c").search("how?", NOBODY):
+    with pytest.raises(RuntimeError), Spending(asked, "c").search("how?", NOBODY, asked):
         raise RuntimeError
     assert lines(tmp_path) == []
-    with pytest.raises(KeyboardInterrupt), Spending(asked, "c").search("how?", NOBODY):
+    with pytest.raises(KeyboardInterrupt), Spending(asked, "c").search("how?", NOBODY, asked):
         raise KeyboardInterrupt
     assert lines(tmp_path) == [("", "search", worst_case(asked, "how?", SEARCH_STAGES)[0])]
 

@@ -192,3 +192,34 @@ def test_searches_through_a_paid_model_are_charged_to_who_asks_and_refused_over_
                 assert told == [(402, "budget_exceeded")] * 2
         rows = Ledger(tmp_path / "ledger.sqlite").rows("SELECT tenant, key FROM calls WHERE tenant != ''")
         assert list(rows) == [("acme", "acme-key")] * 2
+
+
+@pytest.mark.parametrize("usual", ["sparse", "hybrid"])
+def test_a_budget_is_about_the_search_that_is_made_whatever_the_config_has(tmp_path: Path, usual: str) -> None:
+    costs = {
+        "ledger": str(tmp_path / "ledger.sqlite"),
+        "budgets": [{"tenant": "umbrella", "per": "day", "usd": 0.0}],
+        "prices": {"words": {"input": 1.0}},
+    }
+    retrieval = {"strategy": usual}
+    with service() as (url, _), app_client(config_in(tmp_path, url, costs=costs, retrieval=retrieval)) as client:
+        upload(client, "kettle.md", KETTLE, key(tmp_path, "root", role="admin"))
+        headers = key(tmp_path, "them", tenant="umbrella", role="write")
+        for strategy, status in (("sparse", 200), ("dense", 402)):
+            asked = {**ASK, "strategy": strategy}
+            assert client.post("/v1/search", json=asked, headers=headers).status_code == status
+            tried = {**ASK, "settings": {"strategy": strategy}}
+            assert client.post("/v1/playground/search", json=tried, headers=headers).status_code == status
+
+
+def test_what_asks_an_api_is_not_explained_under_budgets(tmp_path: Path) -> None:
+    costs = {
+        "ledger": str(tmp_path / "ledger.sqlite"),
+        "budgets": [{"tenant": "umbrella", "per": "day", "usd": 5.0}],
+        "prices": {"words": {"input": 1.0}},
+    }
+    with service() as (url, _), app_client(config_in(tmp_path, url, costs=costs)) as client:
+        upload(client, "kettle.md", KETTLE)
+        chunk = client.post("/v1/search", json=ASK).json()["passages"][0]["chunk_id"]
+        refused = client.post("/v1/why", json={**ASK, "chunk_id": chunk})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "not_allowed")

@@ -10,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from ragkit import Ragkit
+from ragkit.gateway.ledger import Ledger
 from tests.serve.serving import KETTLE, app_client, config_in, service, upload
 
 
@@ -57,6 +58,18 @@ def test_a_model_that_does_not_answer_is_not_ready_and_its_start_pays_no_api(tmp
         with app_client(config) as client:
             assert ready(client)["ready"]
         assert handler.asked == []
+
+
+def test_a_server_whose_budget_is_used_up_is_ready_all_the_same(tmp_path: Path, model_url: str) -> None:
+    ledger = tmp_path / "ledger.sqlite"
+    costs = {"ledger": str(ledger), "budgets": [{"per": "day", "usd": 0.0}], "prices": {"words": {"input": 1.0}}}
+    (tmp_path / "kettle.md").write_bytes(KETTLE)
+    with Ragkit(config_in(tmp_path, model_url)) as rag:
+        rag.index([tmp_path / "kettle.md"])
+    with app_client(config_in(tmp_path, model_url, costs=costs)) as client:
+        assert ready(client) == {"ready": True, "models": True, "index": "open"}
+        assert client.post("/v1/search", json={"question": "How much?"}).status_code == 402
+    assert list(Ledger(ledger).rows("SELECT id FROM calls")) == []
 
 
 def test_probes_leave_no_line_in_the_log_but_what_is_refused_does(

@@ -72,6 +72,10 @@ async def explain(request: WhyRequest, admitted: Reader, server: Shared) -> Resp
 
 def _why(admitted: Admitted, request: WhyRequest) -> dict[str, Any]:
     rag, caller = admitted.rag, admitted.caller
+    if rag.config.costs.budgets and rag.config.searches_by_api:
+        raise Problem(
+            403, "not_allowed", "what asks models of an API is not explained under budgets, which do not count it"
+        )
     store, retrieval = rag.snapshot().store, rag.config.retrieval
     chunk = store.chunks([request.chunk_id]).get(request.chunk_id) if is_point_id(request.chunk_id) else None
     if chunk is None or not caller.sees(chunk, retrieval.filters):
