@@ -28,6 +28,7 @@ from pydantic import ConfigDict
 
 from ragkit.config.schema import Bm25, Config, Filter, Ingestion, Retrieval, Store
 from ragkit.errors import ConfigError
+from ragkit.gateway.ledger import NOBODY, Payer
 from ragkit.retrieve.lists import ranking
 from ragkit.store.bm25 import Bm25Encoder, rounded_average_length
 from ragkit.store.folder import writer_lock
@@ -43,8 +44,9 @@ _SPACE = uuid.UUID("9d6b1f0e-6d0a-4a52-8a0a-1b6f1f3c7d11")
 class RagkitRetriever(BaseRetriever):
     """The passages that `rag.search` finds, as LangChain's documents.
 
-    `k` is the number of them, None for the config's `retrieval.top_k`; `filters` must hold for each. A document's
-    metadata are those of its chunk with `score`, `start` and `end`; its id is the chunk's.
+    `k` is the number of them, None for the config's `retrieval.top_k`; `filters` must hold for each; `payer` is whom
+    the ledger charges. A document's metadata are those of its chunk with `score`, `start` and `end`; its id is the
+    chunk's.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -52,16 +54,18 @@ class RagkitRetriever(BaseRetriever):
     rag: Ragkit
     k: int | None = None
     filters: Sequence[Filter] = ()
+    payer: Payer = NOBODY
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None
     ) -> list[Document]:
-        return [_found(result) for result in self.rag.search(query, top_k=k or self.k, filters=self.filters)]
+        results = self.rag.search(query, top_k=k or self.k, filters=self.filters, payer=self.payer)
+        return [_found(result) for result in results]
 
     async def _aget_relevant_documents(
         self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, k: int | None = None
     ) -> list[Document]:
-        results = await self.rag.asearch(query, top_k=k or self.k, filters=self.filters)
+        results = await self.rag.asearch(query, top_k=k or self.k, filters=self.filters, payer=self.payer)
         return [_found(result) for result in results]
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,9 @@ import pytest
 
 from ragkit import Config, Filter, Ragkit
 from ragkit.adapters.langchain import RagkitRetriever, RagkitVectorStore
+from ragkit.config.costs import Costs
 from ragkit.errors import ConfigError
+from ragkit.gateway.ledger import Ledger, Payer
 
 pytest.importorskip("langchain_tests", reason="pip install langchain-tests")
 from langchain_core.documents import Document
@@ -76,6 +80,15 @@ def test_a_found_document_says_where_it_stands(rag: Ragkit) -> None:
     document = rag.document("kettle.md")
     assert document is not None
     assert document.text[found.metadata["start"] : found.metadata["end"]] == found.page_content
+
+
+def test_whom_a_search_is_for_pays_for_it(rag: Ragkit, tmp_path: Path) -> None:
+    costs = Costs(ledger=tmp_path / "ledger.sqlite", machine_usd_per_hour=1.0)
+    with Ragkit(rag.config.model_copy(update={"costs": costs})) as counted:
+        retriever = RagkitRetriever(rag=counted, k=1, payer=Payer("acme", "theirs"))
+        assert retriever.invoke("How many litres?") == asyncio.run(retriever.ainvoke("How many litres?"))
+    with closing(Ledger(tmp_path / "ledger.sqlite")) as ledger:
+        assert list(ledger.rows("SELECT tenant, key FROM calls")) == [("acme", "theirs")] * 2
 
 
 def test_filters_hold_for_retriever_and_store(rag: Ragkit, tmp_path: Path) -> None:
