@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import TracebackType
@@ -82,28 +82,24 @@ class Spending:
         self._threads: ThreadPoolExecutor | None = None
         self._process = os.getpid()
 
-    @contextmanager
-    def call(self, question: str, payer: Payer) -> Generator[Open]:
+    def call(self, question: str, payer: Payer) -> AbstractContextManager[Open]:
         """Around one call. Raises BudgetExceeded before it if its budgets do not allow it, nor one without a language
         model where `costs.over_budget` says so.
 
         A call that fails gives its reservation back; one that is left before its answer is whole is charged with all
         of it, for what a model has begun is paid for.
         """
-        opened = self.begin(question, payer)
-        try:
-            yield opened
-        except BaseException as error:
-            self.end(opened, error)
-            raise
-        self.end(opened)
+        return self._around(question, payer, STAGES, self._config)
 
-    @contextmanager
-    def search(self, question: str, payer: Payer, config: Config) -> Generator[Open]:
+    def search(self, question: str, payer: Payer, config: Config) -> AbstractContextManager[Open]:
         """`call` around a search without an answer, with what the search itself has for `config.retrieval`; what it
         found is to be told by `Open.found`. One that costs nothing, for its models are on this machine and
         `costs.machine_usd_per_hour` is 0, is neither reserved for nor written."""
-        opened = self.begin(question, payer, SEARCH_STAGES, config)
+        return self._around(question, payer, SEARCH_STAGES, config)
+
+    @contextmanager
+    def _around(self, question: str, payer: Payer, stages: Collection[str], config: Config) -> Generator[Open]:
+        opened = self.begin(question, payer, stages, config)
         try:
             yield opened
         except BaseException as error:

@@ -170,13 +170,14 @@ def test_a_budget_that_is_used_up_is_told_as_such(tmp_path: Path) -> None:
             assert (response.status_code, response.json()["error"]["code"]) == (402, "budget_exceeded")
 
 
+def costs_of_words(folder: Path, usd: float) -> dict[str, Any]:
+    """A price for each embedding, and a budget for a day of the tenant `umbrella`."""
+    budget = {"tenant": "umbrella", "per": "day", "usd": usd}
+    return {"ledger": str(folder / "ledger.sqlite"), "budgets": [budget], "prices": {"words": {"input": 1.0}}}
+
+
 def test_searches_through_a_paid_model_are_charged_to_who_asks_and_refused_over_the_budget(tmp_path: Path) -> None:
-    costs = {
-        "ledger": str(tmp_path / "ledger.sqlite"),
-        "budgets": [{"tenant": "umbrella", "per": "day", "usd": 0.0}],
-        "prices": {"words": {"input": 1.0}},
-    }
-    with service() as (url, _), app_client(config_in(tmp_path, url, costs=costs)) as client:
+    with service() as (url, _), app_client(config_in(tmp_path, url, costs=costs_of_words(tmp_path, 0.0))) as client:
         root = key(tmp_path, "root", role="admin")
         upload(client, "kettle.md", KETTLE, root)
         for tenant in ("acme", "umbrella"):
@@ -196,13 +197,11 @@ def test_searches_through_a_paid_model_are_charged_to_who_asks_and_refused_over_
 
 @pytest.mark.parametrize("usual", ["sparse", "hybrid"])
 def test_a_budget_is_about_the_search_that_is_made_whatever_the_config_has(tmp_path: Path, usual: str) -> None:
-    costs = {
-        "ledger": str(tmp_path / "ledger.sqlite"),
-        "budgets": [{"tenant": "umbrella", "per": "day", "usd": 0.0}],
-        "prices": {"words": {"input": 1.0}},
-    }
     retrieval = {"strategy": usual}
-    with service() as (url, _), app_client(config_in(tmp_path, url, costs=costs, retrieval=retrieval)) as client:
+    with (
+        service() as (url, _),
+        app_client(config_in(tmp_path, url, costs=costs_of_words(tmp_path, 0.0), retrieval=retrieval)) as client,
+    ):
         upload(client, "kettle.md", KETTLE, key(tmp_path, "root", role="admin"))
         headers = key(tmp_path, "them", tenant="umbrella", role="write")
         for strategy, status in (("sparse", 200), ("dense", 402)):
@@ -213,12 +212,7 @@ def test_a_budget_is_about_the_search_that_is_made_whatever_the_config_has(tmp_p
 
 
 def test_what_asks_an_api_is_not_explained_under_budgets(tmp_path: Path) -> None:
-    costs = {
-        "ledger": str(tmp_path / "ledger.sqlite"),
-        "budgets": [{"tenant": "umbrella", "per": "day", "usd": 5.0}],
-        "prices": {"words": {"input": 1.0}},
-    }
-    with service() as (url, _), app_client(config_in(tmp_path, url, costs=costs)) as client:
+    with service() as (url, _), app_client(config_in(tmp_path, url, costs=costs_of_words(tmp_path, 5.0))) as client:
         upload(client, "kettle.md", KETTLE)
         chunk = client.post("/v1/search", json=ASK).json()["passages"][0]["chunk_id"]
         refused = client.post("/v1/why", json={**ASK, "chunk_id": chunk})
