@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from ragkit.config.schema import Config
@@ -204,6 +204,11 @@ class Run:
     def _chunked(self, plan: Plan) -> Iterator[Chunked]:
         """Each readable source as a document with its chunks; the others go into the report."""
         parsed_with, folder = read_with(self._config), self._config.ingestion.store.path
+
+        @lru_cache  # there are few roots, and each asks the file system for every folder above the index
+        def kept_root(root: str) -> str:
+            return relative_root(root, folder)
+
         for source, read in self._engine.read(plan.to_parse(), self._watch):
             if isinstance(read, ParseError):
                 self._report.fail(source.name, str(read))
@@ -211,7 +216,7 @@ class Run:
                 continue
             self._used_parser |= read.document.media_type not in PLAIN_TYPES
             self._report.add(plan.change_of(source), read.document, read.chunks, read.warnings)
-            yield Chunked(read.document, relative_root(source.root, folder), read.chunks)
+            yield Chunked(read.document, kept_root(source.root), read.chunks)
 
 
 def _size(item: Chunked) -> int:
