@@ -55,7 +55,7 @@ class EdgeStore:
         self._kept: StoredVectors = vectors
         self._opened: qe.EdgeShard | None = None
         self._unsettled = 0
-        self._dimensions = 0
+        self._in_small_segments = False
         if folder.exists():
             try:
                 self._opened = qe.EdgeShard.load(str(folder))
@@ -152,7 +152,7 @@ class EdgeStore:
         if not chunks:
             return
         rows = splade if splade is not None else [None] * len(chunks)
-        shard = self._shard_to_fill(vectors.shape[1])
+        shard = self._opened or self._create(vectors.shape[1])
         points: list[qe.Point] = []
         for chunk, vector, row in zip(chunks, vectors, rows, strict=True):
             payload = to_payload(chunk)
@@ -173,9 +173,6 @@ class EdgeStore:
         self._opened.update(qe.UpdateOperation.delete_points_by_filter(condition))
 
     def reweigh(self, average_length: float) -> None:
-        shard = self._opened
-        if shard is None:
-            return
         batch: list[Any] = []
         for chunk in self.iter_chunks():
             indices, weights = self._bm25.document(chunk.indexed_text, average_length)
@@ -183,45 +180,48 @@ class EdgeStore:
                 continue
             batch.append(qe.PointVectors(chunk.id, {_SPARSE: qe.SparseVector(indices, weights)}))
             if len(batch) == _PAGE:
-                shard.update(qe.UpdateOperation.update_vectors(batch))
-                self._settle(len(batch))
+                self._update_vectors(batch)
                 batch = []
-        if batch:
-            shard.update(qe.UpdateOperation.update_vectors(batch))
+        self._update_vectors(batch)
 
     def iter_chunks(self) -> Iterator[Chunk]:
         for record in self._scroll(None):
             yield from_payload(str(record.id), record.payload or {})
 
-    def finish(self) -> None:
-        if self._opened is not None and self._dimensions:
-            all_kb = self._opened.info().points_count * self._dimensions * 4 // 1000
-            self._opened = self._reopened(self._opened, max(_LARGEST_SEGMENT_KB, int(all_kb * _LARGEST_SHARE)))
-            self._dimensions = 0
-        self._write_down()
+    def _update_vectors(self, batch: list[Any]) -> None:
+        if batch and self._opened is not None:
+            self._opened.update(qe.UpdateOperation.update_vectors(batch))
+            self._settle(len(batch))
 
-    def _write_down(self) -> None:
-        if self._opened is not None:
-            self._opened.optimize()
-            self._opened.flush()
+    def finish(self) -> None:
+        if self._opened is None:
+            return
+        largest_kb = max(_LARGEST_SEGMENT_KB, int(_LARGEST_SHARE * _kilobytes(self._opened)))
+        self._opened = self._reopened(self._opened, largest_kb)
+        self._in_small_segments = False
+        self._write_down(self._opened)
+
+    def _write_down(self, shard: qe.EdgeShard) -> None:
+        shard.optimize()
+        shard.flush()
         self._unsettled = 0
 
     def _settle(self, changed: int) -> None:
         """Let go of the growing segment when enough chunks have been changed since the last time."""
         self._unsettled += changed
-        if self._unsettled >= _SETTLE_EVERY:
-            self._write_down()
-
-    def _shard_to_fill(self, dimensions: int) -> qe.EdgeShard:
-        """The shard, made if there is none, with segments of the size that is kept to while much is written."""
-        if self._opened is None:
-            self._folder.mkdir(parents=True)
-            config = _shard_config(dimensions, self._kept, splade=self._splade is not None)
-            self._opened = qe.EdgeShard.create(str(self._folder), config)
-            _index_field(self._opened, "document_id", qe.KeywordIndexParams)
-        elif not self._dimensions:
+        if self._unsettled < _SETTLE_EVERY or self._opened is None:
+            return
+        if not self._in_small_segments:
             self._opened = self._reopened(self._opened, _LARGEST_WHILE_WRITING_KB)
-        self._dimensions = dimensions
+            self._in_small_segments = True
+        self._write_down(self._opened)
+
+    def _create(self, dimensions: int) -> qe.EdgeShard:
+        self._folder.mkdir(parents=True)
+        config = _shard_config(dimensions, self._kept, splade=self._splade is not None)
+        self._opened = qe.EdgeShard.create(str(self._folder), config)
+        self._in_small_segments = True
+        _index_field(self._opened, "document_id", qe.KeywordIndexParams)
         return self._opened
 
     def _reopened(self, shard: qe.EdgeShard, largest_segment_kb: int) -> qe.EdgeShard:
@@ -303,6 +303,13 @@ def _dense_params(dimensions: int, kept: StoredVectors) -> qe.EdgeVectorParams:
 def _sparse_params(*, splade: bool) -> dict[str, qe.EdgeSparseVectorParams]:
     params = {_SPARSE: qe.EdgeSparseVectorParams(modifier=qe.Modifier.Idf, memory=_MAPPED)}
     return params | ({_SPLADE: qe.EdgeSparseVectorParams(memory=_MAPPED)} if splade else {})
+
+
+def _kilobytes(shard: qe.EdgeShard) -> int:
+    """Of all vectors, if every chunk has one."""
+    having = qe.Filter(must=[qe.HasVectorCondition(_DENSE)])
+    records, _ = shard.scroll(qe.ScrollRequest(limit=1, filter=having, with_vector=True))
+    return sum(vector.nbytes for vector in _dense_vectors(records).values()) * shard.info().points_count // 1000
 
 
 def _optimizers(largest_segment_kb: int) -> qe.EdgeOptimizersConfig:

@@ -88,6 +88,23 @@ def test_a_later_run_writes_small_segments_too_and_loses_nothing(tmp_path: Path,
     store.close()
 
 
+def test_weighing_all_anew_goes_by_small_segments_too(tmp_path: Path, rows: NDArray[np.float32]) -> None:
+    store = EdgeStore(tmp_path / "shard", Bm25())
+    fill(store, rows, 0, 4 * PART)
+    store.finish()
+    before = store.search(1, None, "word7")[1][0].score
+    store.reweigh(2.0)
+    assert largest_kb(tmp_path / "shard") == 2 * PART_KB
+    store.finish()
+    assert segments(tmp_path / "shard") <= 3
+    assert largest_kb(tmp_path / "shard") == 3 * PART_KB
+    assert store.count() == store.count(vector="dense") == store.count(vector="bm25") == 4 * PART
+    found = [store.search(1, None, f"word{number}")[1][0] for number in range(0, 4 * PART, 97)]
+    assert [hit.chunk_id for hit in found] == [chunk(number).id for number in range(0, 4 * PART, 97)]
+    assert found[0].score > before, "one word is short beside two on average"
+    store.close()
+
+
 @pytest.mark.parametrize("kind", ["disk", "scalar", "binary"])
 def test_how_vectors_are_kept_stays_as_it_was_made(tmp_path: Path, rows: NDArray[np.float32], kind: str) -> None:
     folder = tmp_path / "shard"
