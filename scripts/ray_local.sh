@@ -27,7 +27,7 @@ temp() {
   # The folder of Ray's sockets and logs, if the state names one that this script has made.
   local temp
   [ -f "$state/temp" ] && temp=$(cat "$state/temp") || return 0
-  if [[ "$temp" =~ ^/.*/ray-[A-Za-z0-9]{6}$ ]] && [ -O "$temp" ] && [ -f "$temp/of-ragkit" ]; then echo "$temp"; fi
+  if [[ "$temp" =~ ^/.*/ray-[a-z0-9_]{8}$ ]] && [ -O "$temp" ] && [ -f "$temp/of-ragkit" ]; then echo "$temp"; fi
 }
 
 running() {
@@ -66,14 +66,15 @@ start() {
   trap stop EXIT  # what does not start leaves nothing behind
   mkdir -p "$state"
   local temp
-  temp=$(realpath "$(mktemp -d -t ray-XXXXXX)")
+  temp=$("$python" -c 'import os, tempfile; print(os.path.realpath(tempfile.mkdtemp(prefix="ray-")))')
   touch "$temp/of-ragkit"
+  mkdir "$temp/ray"  # where Ray notes the cluster, if this is where temporary folders are; it makes none itself
   echo "$temp" >"$state/temp"
   (umask 077 && "$python" -c 'import secrets; print(secrets.token_hex(32), end="")' >"$state/token")
   # The first of these makes Ray call a machine 127.0.0.1, and so listen there only.
   export RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 RAY_USAGE_STATS_ENABLED=0
   export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$(realpath "$state")/token"
-  setsid "$python" - "$temp" "$state/address" >"$state/log" 2>&1 <<'PYTHON' &
+  TMPDIR=$temp setsid "$python" - "$temp" "$state/address" >"$state/log" 2>&1 <<'PYTHON' &
 import signal
 import sys
 from pathlib import Path
