@@ -251,7 +251,7 @@ class Ragkit:
 
         if self.config.costs.ledger is None:  # what keeps accounts takes a while to import
             return found(retrieval)
-        config = self.config.searching(retrieval, reranks=reranker is not None)
+        config = self.config.searching(retrieval, "none" if reranker is None else retrieval.reranking.backend)
         with self.spending.search(question, payer, config) as call:
             return call.found(config, found(retrieval.changed({"transforms": []}) if call.free else retrieval))
 

@@ -259,8 +259,11 @@ class Fusion(Part):
     """weighted: weight of the dense score; the sparse one gets 1 - alpha."""
 
 
+RerankingBackend = Literal["none", "cross_encoder", "http"]
+
+
 class Reranking(Part):
-    backend: Literal["none", "cross_encoder", "http"] = "none"
+    backend: RerankingBackend = "none"
     """Second-stage scoring: none, a model on this machine, or a service."""
     model: str | None = None
     """cross_encoder: a model of `ragkit models list`, hf:org/name, or a folder; http: name sent to the service."""
@@ -556,9 +559,9 @@ class Config(Part):
         by_meaning = retrieval.strategy != "sparse" and self.ingestion.embedding.backend == "openai"
         return by_meaning or retrieval.reranking.backend == "http" or (bool(retrieval.transforms) and self.can_write)
 
-    def searching(self, retrieval: Retrieval, *, reranks: bool) -> Config:
-        """The config of a search with these settings, with a reranker or without."""
-        reranking = retrieval.reranking if reranks else retrieval.reranking.model_copy(update={"backend": "none"})
+    def searching(self, retrieval: Retrieval, reranked_by: RerankingBackend) -> Config:
+        """The config of a search with these settings, which this kind of reranker orders."""
+        reranking = retrieval.reranking.model_copy(update={"backend": reranked_by})
         return self.model_copy(update={"retrieval": retrieval.model_copy(update={"reranking": reranking})})
 
     @property

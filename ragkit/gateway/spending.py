@@ -221,14 +221,14 @@ class Spending:
     def _reserved(
         self, question: str, payer: Payer, config: Config, stages: Collection[str]
     ) -> tuple[Hold | None, bool]:
-        """The reservation, None without a budget for this payer and for a search that costs nothing; and whether all
-        that it is for has a known price."""
+        """The reservation, None without a budget for this payer or for what costs nothing; and whether all that it is
+        for has a known price."""
         now = time.time()
         limits = self._limits(payer, now)
         if not limits or self._ledger is None:
             return None, True
         most, priced = self._most(question, config, limits, stages)
-        if not most and priced and stages == SEARCH_STAGES:
+        if not most and priced:
             return None, True
         longest = max(_LONGEST_S, 10 * config.generation.timeout_s)
         return self._ledger.hold(limits, most, seconds=longest, at=now), priced

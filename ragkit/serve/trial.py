@@ -77,20 +77,17 @@ class Trial:
         done: list[Transform] = [name for name in TRANSFORMS if name in wanted and name in tried]
         self.retrieval = changed(rag.config.retrieval, settings, done)
         self._reranker = reranker
-        self._rewriter: Rewriter | None = rag.rewriter(rag.config.model_copy(update={"retrieval": self.retrieval}))
-        paid = self.retrieval
-        if local:
-            here = paid.reranking.model_copy(update={"backend": "cross_encoder"})
-            paid = paid.model_copy(update={"reranking": here})
-        self._paid = rag.config.searching(paid, reranks=reranker is not None)
+        by = "none" if reranker is None else "cross_encoder" if local else self.retrieval.reranking.backend
+        self._config = rag.config.searching(self.retrieval, by)
+        self._rewriter: Rewriter | None = rag.rewriter(self._config)
 
     def search(self, question: str, filters: Sequence[Filter]) -> Retrieved:
         """The best passages of those that the caller sees, who pays for models that cost something."""
         conditions = [*filters, *self._caller.conditions]
         store, embedder = self._snapshot.store, self._rag.embedder
-        with self._rag.spending.search(question, self._caller.payer, self._paid) as call:
+        with self._rag.spending.search(question, self._caller.payer, self._config) as call:
             found = retrieve(question, store, embedder, self.retrieval, self._reranker, conditions, self._rewriter)
-            return call.found(self._paid, found)
+            return call.found(self._config, found)
 
     def recall(self, cases: Sequence[Case], filters: Sequence[Filter], until: float) -> list[Found]:
         """The cases with evidence, each with the rank of the first passage that holds it; as many of them as there is

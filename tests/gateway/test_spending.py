@@ -283,7 +283,7 @@ def test_a_search_that_a_budget_does_not_allow_does_not_begin(tmp_path: Path) ->
 
 def test_what_is_reserved_for_is_the_search_that_is_made(tmp_path: Path) -> None:
     paid = searching(tmp_path, {"per": "total", "usd": 0.0})
-    by_words = paid.searching(paid.retrieval.changed({"strategy": "sparse"}), reranks=True)
+    by_words = paid.searching(paid.retrieval.changed({"strategy": "sparse"}), "none")
     with Spending(paid, "c").search("how?", NOBODY, by_words) as opened:
         opened.found(by_words, found(search=1.0))
     with pytest.raises(BudgetExceeded), Spending(by_words, "c").search("how?", NOBODY, paid):
