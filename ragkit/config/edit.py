@@ -74,13 +74,11 @@ def edited(text: str, changes: Mapping[KeyPath, Value], source: str = "the confi
     result, why = text, ""
     try:
         for path, value in changes.items():
-            try:
-                result = _with(result, path, value)
-            except ConfigError as error:
-                why = f": {error.message}"
-                raise
+            result = _with(result, path, value)
         same = read_document(result, source, os.environ).data == wanted.data
-    except (ConfigError, yaml.YAMLError):
+    except ConfigError as error:
+        same, why = False, f": {error.message}"
+    except yaml.YAMLError:
         same = False
     if not same:
         raise ConfigError(
