@@ -118,9 +118,9 @@ def run_suite(
             if told is not None:
                 for note in by_others:
                     told(note)
-            if found is None:
+            if found is None and by_others:
                 runs.describe(run.id, run.details | {"notes": [*notes, *by_others]})
-            else:
+            if found is not None:
                 changed = _changed_versions(found)
                 if changed and told is not None:
                     told(changed)
