@@ -25,7 +25,7 @@ from ragkit.embed.known import KnownQuestions
 from ragkit.errors import ConfigError, IndexMismatch, IndexSwitched, ModelError
 from ragkit.gateway.ledger import NOBODY, Payer
 from ragkit.rerank import Reranker, make_reranker
-from ragkit.store.open import Snapshot, is_served, open_snapshot
+from ragkit.store.open import Snapshot, open_snapshot
 from ragkit.succession import Succession
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ class Ragkit:
     def __init__(self, config: Config, *, follow: bool = True) -> None:
         self.config = config
         self.config_hash = config_hash(config)
-        # Blue-green switches do not exist for a store on a server.
-        self._succession = Succession(self) if follow and not is_served(config.ingestion.store) else None
+        self._succession = Succession(self) if follow else None
         self._settings: dict[str, Any] | None = None
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None

@@ -189,7 +189,9 @@ class Store(Part):
         None, strict=False, description="pgvector: password; use ${POSTGRES_PASSWORD}."
     )
     collection: str = runtime(
-        "ragkit", min_length=1, description="qdrant: name of the collection. pgvector: of the table."
+        "ragkit",
+        min_length=1,
+        description="qdrant: name of the collection. pgvector: of the table. What is built beside it adds _2, _3.",
     )
     timeout_s: float = runtime(30.0, gt=0, le=86_400, description="qdrant, pgvector: time limit of one call.")
     vectors: StoredVectors = "memory"

@@ -19,14 +19,13 @@ from typing import Any
 
 from ragkit.config.schema import Config
 from ragkit.embed import Embedder
-from ragkit.errors import ConfigError, StoreError
+from ragkit.errors import StoreError
 from ragkit.ingest.index import Progress, build_index
 from ragkit.ingest.report import IndexReport
 from ragkit.ingest.settings import as_built, succession
 from ragkit.store import StoreReader
 from ragkit.store.folder import (
     MANIFEST,
-    collect_garbage,
     current_generation,
     discard_building,
     keep_current,
@@ -36,7 +35,7 @@ from ragkit.store.folder import (
     writer_lock,
 )
 from ragkit.store.manifest import Manifest
-from ragkit.store.open import Edit, NoIndex, is_served, open_manifest, open_snapshot
+from ragkit.store.open import Edit, NoIndex, clear_up, open_manifest, open_snapshot, removal
 
 GRACE_S = 24 * 3600.0
 """How long the old index is kept where nobody says: a day shows most of what an evaluation did not."""
@@ -68,10 +67,9 @@ class Back:
 def built_before(config: Config) -> Config:
     """The config with the settings of the index that there is.
 
-    Raises ConfigError for a store without generations, NoIndex where there is nothing to put another index beside, and
-    ConfigError where the rest of the config does not go with those settings.
+    Raises NoIndex where there is nothing to put another index beside, and ConfigError where the rest of the config does
+    not go with those settings.
     """
-    _refuse_served(config)
     with open_manifest(config) as manifest:
         if manifest is None:
             raise NoIndex(f"there is no index at {config.ingestion.store.path}", mend="run: ragkit index PATH")
@@ -123,14 +121,14 @@ def switch_index(
 def roll_back(config: Config, *, grace_s: float = GRACE_S, wait_s: float = 0.0) -> Back:
     """Make the generation that is kept beside the current one current again, as a copy, and keep the one it replaces.
 
-    Raises ConfigError for a store without generations, NoIndex, and StoreError where none is kept.
+    On a server no chunk is copied: the copy has the collection of the one that was kept. Raises NoIndex, and StoreError
+    where none is kept.
     """
-    _refuse_served(config)
     folder = config.ingestion.store.path
     if current_generation(folder) is None:
         raise NoIndex(f"there is no index at {folder}", mend="run: ragkit index PATH")
     with writer_lock(folder, wait_s):
-        collect_garbage(folder)
+        clear_up(config)
         current, kept = current_generation(folder), kept_generation(folder)
         if current is None or kept is None:
             raise StoreError(
@@ -144,16 +142,16 @@ def roll_back(config: Config, *, grace_s: float = GRACE_S, wait_s: float = 0.0) 
         try:
             with (
                 closing(Manifest(building / MANIFEST)) as manifest,
-                closing(Manifest(current / MANIFEST, mode="immutable")) as replaced,
+                closing(Manifest(current / MANIFEST, mode="ro")) as replaced,
             ):
                 settings: dict[str, Any] = manifest.meta("settings") or {}
                 manifest.set_meta("succeeds", succession(replaced, settings))
                 changed = _changed(replaced.meta("settings") or {}, settings)
                 behind = len(_documents(replaced) - _documents(manifest))
             keep_current(folder, kept_until)
-            publish(folder)
+            publish(folder, removing=removal(config))
         except BaseException:
-            discard_building(folder)
+            discard_building(folder, removal(config))
             raise
     return Back(changed, behind, kept_until)
 
@@ -165,13 +163,3 @@ def _changed(before: Mapping[str, object], now: Mapping[str, object]) -> tuple[s
 
 def _documents(manifest: Manifest) -> set[tuple[str, str]]:
     return {(entry.name, entry.content_hash) for entry in manifest.entries()}
-
-
-def _refuse_served(config: Config) -> None:
-    store = config.ingestion.store
-    if is_served(store):
-        raise ConfigError(
-            f"the store {store.backend} has no second index beside its first",
-            mend="index into another ingestion.store.collection and ingestion.store.path, compare the two with"
-            " `ragkit eval`, then give servers that config and reload them",
-        )

@@ -26,8 +26,8 @@ from ragkit.ingest.settings import (
     token_counter_of,
 )
 from ragkit.ingest.write import is_weighed
-from ragkit.store.folder import VECTORS, collect_garbage, discard_building, writer_lock
-from ragkit.store.open import Edit, editing, open_manifest
+from ragkit.store.folder import VECTORS, writer_lock
+from ragkit.store.open import Edit, clear_up, editing, open_manifest
 
 
 def build_index(
@@ -100,19 +100,14 @@ def build_index(
                     run.fill_in_parts(progress)
                 _forget_journals(config.ingestion.store.path)
         else:
-            _clear_up(config.ingestion.store.path)
+            # What a killed writer left, even after its work was published: deleted documents are to be gone.
+            clear_up(config)
+            _forget_journals(config.ingestion.store.path)
     if plan.gone:
         report.receipt = receipt_for(config, [entry.id for entry in plan.gone])
     with open_manifest(config) as manifest:
         report.without_vectors = manifest.without_vectors() if manifest else 0
         return report.finished(watch, manifest.totals() if manifest else (0, 0, 0, 0))
-
-
-def _clear_up(folder: Path) -> None:
-    """Remove what a killed writer left, even after its work was published: deleted documents are to be gone."""
-    discard_building(folder)
-    collect_garbage(folder)
-    _forget_journals(folder)
 
 
 def _forget_journals(folder: Path) -> None:

@@ -1,8 +1,8 @@
 """Where chunks live: one contract for dense, sparse and filtered search, kept by every backend.
 
 In `ragkit.store.open`, `open_snapshot` gives readers what no indexer can change under them, and `open_edit` gives one
-writer at a time a place to work whose result appears all at once (`qdrant_edge`) or document by document (`qdrant`,
-`pgvector`).
+writer at a time a place to work whose result appears all at once (`qdrant_edge`, and whatever is made anew) or document
+by document (`qdrant`, `pgvector`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The folder of an embedded index: whole generations, one of them current, switched by one rename.
+"""The folder of an index: whole generations, one of them current, switched by one rename.
 
     .ragkit/index/
       CURRENT              name of the generation that readers open
@@ -13,6 +13,9 @@ that were already made. (The engine writes into a generation that it opens, smal
 published; so readers need the right to write it.) Readers hold a shared lock on `lease`; a generation that is not
 current is deleted by its last reader, or by the next writer. One may be kept beside the current one, which names it in
 `kept.json` with the time until which: `ragkit index --rollback` goes back to it.
+
+Where the chunks lie on a server, a generation holds the manifest and the name of its collection (`served.py`). Small
+changes are made in the current one then, and only writers delete generations, with their collections.
 """
 
 from __future__ import annotations
@@ -23,8 +26,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -37,6 +40,10 @@ SPLADE_VECTORS = f"{VECTORS}.splade"
 _CURRENT, _BUILDING, _LOCK, _LEASE, _KEPT = "CURRENT", "building", "writer.lock", "lease", "kept.json"
 _WAIT_S = 0.2
 _COPIED_AT_ONCE = 1 << 20
+
+
+Removing = Callable[[Path], None]
+"""Is told of a generation just before it is deleted; where it raises, the generation stays."""
 
 
 def current_generation(folder: Path) -> Path | None:
@@ -167,12 +174,20 @@ def _next_data(file: int, after: int) -> int | None:
         return None
 
 
-def discard_building(folder: Path) -> None:
+def discard_building(folder: Path, removing: Removing | None = None) -> None:
     """Remove an unfinished generation. The caller holds the writer lock."""
+    if removing is not None and (folder / _BUILDING).exists():
+        removing(folder / _BUILDING)
     shutil.rmtree(folder / _BUILDING, ignore_errors=True)
 
 
-def publish(folder: Path, *, keep_journals: bool = False) -> Path:
+def every_generation(folder: Path) -> list[Path]:
+    """All that lie there: the current one, those before it that are kept or read, and what is being built."""
+    building = folder / _BUILDING
+    return [*folder.glob("gen-*"), *([building] if building.exists() else [])]
+
+
+def publish(folder: Path, *, keep_journals: bool = False, removing: Removing | None = None) -> Path:
     """Make the finished `building` current: sync it, rename it, and switch `CURRENT` by another rename.
 
     The journals of embeddings have done their work then, unless the run goes on with them.
@@ -197,7 +212,8 @@ def publish(folder: Path, *, keep_journals: bool = False) -> Path:
     if not keep_journals:
         for journal in folder.glob(f"{VECTORS}*"):
             journal.unlink()
-    collect_garbage(folder)
+    with suppress(StoreError):  # the switch is made; what could not be removed is left to the next writer
+        collect_garbage(folder, removing)
     return target
 
 
@@ -212,9 +228,9 @@ def keep_current(folder: Path, until: float) -> None:
         write_whole(folder / _BUILDING / _KEPT, json.dumps({"generation": current.name, "until": until}))
 
 
-def forget_kept(folder: Path) -> None:
-    """Let the generation in `building` keep no other one. The caller holds the writer lock."""
-    (folder / _BUILDING / _KEPT).unlink(missing_ok=True)
+def forget_kept(generation: Path) -> None:
+    """Let a generation keep no other one. The caller holds the writer lock."""
+    (generation / _KEPT).unlink(missing_ok=True)
 
 
 def kept_generation(folder: Path) -> tuple[Path, float] | None:
@@ -232,12 +248,12 @@ def kept_generation(folder: Path) -> tuple[Path, float] | None:
     return folder / kept["generation"], kept["until"]
 
 
-def collect_garbage(folder: Path) -> None:
+def collect_garbage(folder: Path, removing: Removing | None = None) -> None:
     """Delete generations that are neither current nor kept and that no reader holds. The caller holds the writer
     lock."""
     for generation in folder.glob("gen-*"):
         if not _is_wanted(generation):
-            _remove_unless_held(generation)
+            _remove_unless_held(generation, removing)
 
 
 def _is_wanted(generation: Path) -> bool:
@@ -256,10 +272,12 @@ def release(generation: Path, lease: IO[bytes]) -> None:
         _remove_unless_held(generation)
 
 
-def _remove_unless_held(generation: Path) -> None:
+def _remove_unless_held(generation: Path, removing: Removing | None = None) -> None:
     try:
         with (generation / _LEASE).open("rb") as lease:
             fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if removing is not None:
+                removing(generation)
             # The lease goes first: a reader that waits for it then sees that it is gone.
             (generation / _LEASE).unlink()
             shutil.rmtree(generation, ignore_errors=True)

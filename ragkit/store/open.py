@@ -6,8 +6,9 @@ import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from ragkit.config.schema import Config, Store
 from ragkit.errors import StoreError
@@ -15,6 +16,7 @@ from ragkit.store import QuestionWeights, StoreReader, StoreWriter
 from ragkit.store.folder import (
     MANIFEST,
     SHARD,
+    Removing,
     collect_garbage,
     current_generation,
     current_name,
@@ -27,6 +29,7 @@ from ragkit.store.folder import (
     start_building,
 )
 from ragkit.store.manifest import Manifest
+from ragkit.store.served import another_collection, collection_of, drop_collection, first_collection
 
 if TYPE_CHECKING:
     from ragkit.store.qdrant_edge import EdgeStore
@@ -36,83 +39,74 @@ class NoIndex(StoreError):
     """Nothing was indexed here yet."""
 
 
-class ServedStore(StoreWriter, Protocol):
-    """A store on a server, which an index folder has only the manifest of."""
-
-    def exists(self) -> bool:
-        """Whether there is something under the name of the config."""
-        ...
-
-    def drop(self) -> None:
-        """Delete it, if it is there and ragkit made it."""
-        ...
-
-    def missing(self) -> StoreError:
-        """What to say where it ought to be there and is not."""
-        ...
-
-
 @dataclass(slots=True)
 class Snapshot:
-    """What a reader sees: a store and its manifest, unchanged for as long as it is open.
+    """What a reader sees: a store and its manifest. Those of an embedded index are unchanged for as long as it is open;
+    in those of one on a server, `live`, small changes are seen at once.
 
-    `generation` changes with every published change; `is_current` says whether a newer one is there.
+    `generation` changes with every other change; `is_current` says whether a newer one is there.
     """
 
     store: StoreReader
     manifest: Manifest
     generation: str
     folder: Path
-    _release: weakref.finalize[..., StoreReader] | None = None
+    live: bool
+    _release: weakref.finalize[..., StoreReader]
 
     @property
     def state(self) -> str:
         """A name that no other state of the index has; "" where it changes under its readers."""
-        return "" if self._release is None else self.generation
+        return "" if self.live else self.generation
 
     def is_current(self) -> bool:
-        return self._release is None or current_name(self.folder) == self.generation
+        return current_name(self.folder) == self.generation
 
     def close(self) -> None:
         self.store.close()
         self.manifest.close()
-        if self._release is not None:
-            self._release()
+        self._release()
 
 
 @dataclass(slots=True)
 class Edit:
-    """What a writer works on. Nothing is visible to readers of an embedded index before `publish`."""
+    """What a writer works on, in a generation: in `building`, of which readers see nothing before `publish`, or in the
+    current one of an index on a server (`live`)."""
 
     store: StoreWriter
     manifest: Manifest
-    _folder: Path
-    _embedded: bool
+    _config: Config
+    _generation: Path
+    _live: bool
     published: bool = False
 
     def publish(self, *, keep_journals: bool = False) -> None:
         """Put everything on disk and make it what readers open; `keep_journals` as of `folder.publish`."""
         self.store.finish()
         self._close()
-        if self._embedded:
-            publish(self._folder, keep_journals=keep_journals)
+        if not self._live:
+            publish(self._folder, keep_journals=keep_journals, removing=removal(self._config))
         self.published = True
 
     def keep_current(self, until: float) -> None:
         """Keep the generation that this one replaces, until a time (seconds since 1970)."""
-        if self._embedded:
-            keep_current(self._folder, until)
+        keep_current(self._folder, until)
 
     def forget_kept(self) -> None:
         """Keep no older generation: what is deleted from the index must not stay in it."""
-        if self._embedded:
-            forget_kept(self._folder)
+        forget_kept(self._generation)
+        if self._live:
+            clear_up(self._config)
 
     def discard(self) -> None:
-        """Give up: an embedded index stays as it was."""
+        """Give up: the index stays as it was, or, where changes are seen at once, as far as they have come."""
         self._close()
-        if self._embedded:
-            discard_building(self._folder)
+        if not self._live:
+            discard_building(self._folder, removal(self._config))
+
+    @property
+    def _folder(self) -> Path:
+        return self._config.ingestion.store.path
 
     def _close(self) -> None:
         self.store.close()
@@ -124,52 +118,33 @@ def open_snapshot(config: Config, opened_with: Callable[[Manifest], Config] | No
 
     `opened_with` gives the config to open it with, by its manifest; what it raises is raised.
     """
-    folder = config.ingestion.store.path
-    if is_served(config.ingestion.store):
-        if not (folder / MANIFEST).exists():
-            raise NoIndex(f"there is no index at {folder}", mend="run: ragkit index PATH")
-        manifest = Manifest(folder / MANIFEST, mode="ro")
-        try:
-            config = config if opened_with is None else opened_with(manifest)
-            store = _served_store(config)
-        except BaseException:
-            manifest.close()
-            raise
-        try:
-            # What is not there reads as empty; with documents in the manifest that is a wrong name or a lost server.
-            if manifest.totals()[1] and not store.exists():
-                raise store.missing()
-        except BaseException:
-            store.close()
-            manifest.close()
-            raise
-        return Snapshot(store, manifest, "live", folder)
+    folder, live = config.ingestion.store.path, is_served(config.ingestion.store)
     held = hold_current(folder)
     if held is None:
         raise NoIndex(f"there is no index at {folder}", mend="run: ragkit index PATH")
     generation, lease = held
-    manifest = Manifest(generation / MANIFEST, mode="immutable")
+    # Only a writer deletes what lies on a server: a reader may not be allowed to.
+    give_back = lease.close if live else partial(release, generation, lease)
+    manifest = _manifest(generation, live)
     try:
         config = config if opened_with is None else opened_with(manifest)
-        store = _embedded_store(config, generation)
+        store = _served_store(config, generation, manifest) if live else _embedded_store(config, generation)
     except BaseException:
         manifest.close()
-        release(generation, lease)
+        give_back()
         raise
     # A reader that follows the index drops old snapshots while other threads may still search their stores.
-    return Snapshot(store, manifest, generation.name, folder, weakref.finalize(store, release, generation, lease))
+    return Snapshot(store, manifest, generation.name, folder, live, weakref.finalize(store, give_back))
 
 
 @contextmanager
 def open_manifest(config: Config) -> Generator[Manifest | None]:
     """The manifest alone, for comparing with the sources; None when nothing was indexed yet."""
-    folder = config.ingestion.store.path
-    embedded = not is_served(config.ingestion.store)
-    place = current_generation(folder) if embedded else folder
-    if place is None or not (place / MANIFEST).exists():
+    generation = current_generation(config.ingestion.store.path)
+    if generation is None or not (generation / MANIFEST).exists():
         yield None
         return
-    manifest = Manifest(place / MANIFEST, mode="immutable" if embedded else "ro")
+    manifest = _manifest(generation, is_served(config.ingestion.store))
     try:
         yield manifest
     finally:
@@ -178,16 +153,40 @@ def open_manifest(config: Config) -> Generator[Manifest | None]:
 
 def open_edit(config: Config, *, fresh: bool) -> Edit:
     """A place to write; `fresh` starts from nothing. The caller holds `writer_lock` on the folder."""
-    folder = config.ingestion.store.path
-    if is_served(config.ingestion.store):
-        server = _served_store(config)
-        if fresh:
-            server.drop()
-            (folder / MANIFEST).unlink(missing_ok=True)
-        return Edit(server, Manifest(folder / MANIFEST), folder, False)
-    collect_garbage(folder)
+    folder, served = config.ingestion.store.path, is_served(config.ingestion.store)
+    clear_up(config)
+    current = current_generation(folder)
+    if served and current is None:
+        # The first is seen while it grows; what a killed run has written is taken up by the next.
+        building = start_building(folder, fresh=True)
+        first_collection(config, building)
+        Manifest(building / MANIFEST).close()
+        current, fresh = publish(folder, keep_journals=True), False
+    if served and current is not None and not fresh:
+        store = collection_of(config, current, _question_weights(config))
+        return Edit(store, Manifest(current / MANIFEST), config, current, True)
     building = start_building(folder, fresh)
-    return Edit(_embedded_store(config, building), Manifest(building / MANIFEST), folder, True)
+    if served:
+        another_collection(config, building)
+        store = collection_of(config, building, _question_weights(config))
+    else:
+        store = _embedded_store(config, building)
+    return Edit(store, Manifest(building / MANIFEST), config, building, False)
+
+
+def clear_up(config: Config) -> None:
+    """Remove what a killed writer left, and generations that nobody needs, with their chunks if these lie on a server.
+
+    The caller holds `writer_lock` on the folder. Raises StoreError where the server is out of reach.
+    """
+    folder = config.ingestion.store.path
+    discard_building(folder, removal(config))
+    collect_garbage(folder, removal(config))
+
+
+def removal(config: Config) -> Removing | None:
+    """What is to be done before a generation of this index is deleted."""
+    return partial(drop_collection, config) if is_served(config.ingestion.store) else None
 
 
 def is_served(store: Store) -> bool:
@@ -206,15 +205,20 @@ def _embedded_store(config: Config, generation: Path) -> EdgeStore:
     return EdgeStore(generation / SHARD, config.retrieval.bm25, _question_weights(config), kept)
 
 
-def _served_store(config: Config) -> ServedStore:
-    store, bm25, splade = config.ingestion.store, config.retrieval.bm25, _question_weights(config)
-    if store.backend == "pgvector":
-        from ragkit.store.pgvector import PgvectorStore
+def _served_store(config: Config, generation: Path, manifest: Manifest) -> StoreReader:
+    store = collection_of(config, generation, _question_weights(config))
+    try:
+        # What is not there reads as empty; with documents in the manifest that is a wrong name or a lost server.
+        if manifest.totals()[1] and not store.exists():
+            raise store.missing()
+    except BaseException:
+        store.close()
+        raise
+    return store
 
-        return PgvectorStore(store, bm25, splade)
-    from ragkit.store.qdrant import QdrantStore
 
-    return QdrantStore(store, bm25, splade=splade)
+def _manifest(generation: Path, live: bool) -> Manifest:
+    return Manifest(generation / MANIFEST, mode="ro" if live else "immutable")
 
 
 def _question_weights(config: Config) -> QuestionWeights | None:

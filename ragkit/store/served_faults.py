@@ -9,6 +9,10 @@ from ragkit.errors import StoreError
 _CALLED = {"qdrant": ("Qdrant", "collection"), "pgvector": ("pgvector", "table")}
 
 
+class Foreign(StoreError):
+    """Something else has the name."""
+
+
 def shown(config: Store) -> str:
     """The server's address without user, password and options.
 
@@ -26,9 +30,9 @@ def missing(config: Store) -> StoreError:
     )
 
 
-def foreign(config: Store) -> StoreError:
+def foreign(config: Store) -> Foreign:
     """What has that name is not of ragkit's form: it belongs to something else."""
-    return StoreError(
+    return Foreign(
         f"the {_named(config)} at {shown(config)} was not made by ragkit",
         mend="name another one in ingestion.store.collection",
     )

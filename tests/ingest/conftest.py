@@ -139,16 +139,23 @@ def against_clean(
     return compare
 
 
+@pytest.fixture(params=["qdrant_edge", "pgvector"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """Where an index that is switched lies: in its folder, or with its chunks in a real PostgreSQL."""
+    settings = Store() if request.param == "qdrant_edge" else request.getfixturevalue("pgvector_settings")
+    return settings.changed({"path": tmp_path / "index"})
+
+
 @pytest.fixture
-def blue(tmp_path: Path) -> Config:
+def blue(store: Store) -> Config:
     """The old settings: vectors of 384 numbers."""
-    return made_with(tmp_path / "index", chunk_size=24)
+    return made_with(store, chunk_size=24)
 
 
 @pytest.fixture
-def green(tmp_path: Path) -> Config:
+def green(store: Store) -> Config:
     """The new ones: vectors of 64, which an index of the old ones cannot be searched with, and other chunks."""
-    return made_with(tmp_path / "index", chunk_size=200, dimensions=64)
+    return made_with(store, chunk_size=200, dimensions=64)
 
 
 @pytest.fixture

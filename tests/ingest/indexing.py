@@ -62,16 +62,30 @@ class Contents:
 QUESTION = "Who checks the valve of the manual?"
 
 
-def made_with(folder: Path, *, chunk_size: int, dimensions: int | None = None) -> Config:
+def made_with(store: Store, *, chunk_size: int, dimensions: int | None = None) -> Config:
     strategy = "recursive" if dimensions is None else "fixed_size"
     return Config(
         ingestion=Ingestion(
-            store=Store(path=folder),
+            store=store,
             embedding=Embedding(device="cpu", dimensions=dimensions),
             chunking=Chunking(strategy=strategy, chunk_size=chunk_size, overlap=0),
             parsing=Parsing(workers=1),
         ),
     )
+
+
+def tables(store: Store) -> list[str]:
+    """The tables of chunks in the database of a store; none if it has no database."""
+    if store.backend != "pgvector":
+        return []
+    import psycopg
+
+    assert store.url is not None
+    assert store.password is not None
+    with psycopg.connect(store.url, password=store.password.get_secret_value()) as connection:
+        rows = connection.execute("SELECT tablename FROM pg_tables WHERE tablename LIKE 'ragkit%' ORDER BY tablename")
+        names = {str(row[0]) for row in rows}
+    return sorted(name for name in names if f"{name}_words" in names)
 
 
 class ReportedFault(Exception):

@@ -18,8 +18,8 @@ from ragkit.errors import StoreError
 from ragkit.ingest.delete import delete_documents
 from ragkit.ingest.index import build_index
 from ragkit.retrieve.retriever import retrieve
-from ragkit.store.open import NoIndex, open_snapshot
-from tests.ingest.indexing import RECURSIVE, Contents
+from ragkit.store.open import Edit, NoIndex, open_snapshot
+from tests.ingest.indexing import RECURSIVE, Contents, tables
 from tests.ingest.test_kill import DOCUMENTS, SAMPLES, Child, change
 from tests.postgres_server import PASSWORD, PostgresServer
 
@@ -62,6 +62,53 @@ def test_an_index_in_postgresql_is_the_embedded_one(
 
     assert contents(embedded).differences(contents(config)) == []
     assert build_index(config, [docs], embedder=embedder, rebuild=True).rebuilt
+
+
+def test_what_is_built_anew_is_seen_when_it_is_whole(
+    tmp_path: Path, config_at: Callable[..., Config], embedder: Embedder, docs: Path, pgvector_settings: Store
+) -> None:
+    config = served(config_at(tmp_path, RECURSIVE), pgvector_settings, tmp_path / "manifest")
+    build_index(config, [docs], embedder=embedder)
+    assert tables(config.ingestion.store) == ["ragkit"]
+    finer = config.model_copy(
+        update={
+            "ingestion": config.ingestion.model_copy(
+                update={"chunking": RECURSIVE.model_copy(update={"chunk_size": 24})}
+            )
+        }
+    )
+    reader = open_snapshot(config)
+    held = reader.store.count()
+
+    def meanwhile(edit: Edit) -> None:
+        assert edit.store.count() > held
+        assert reader.is_current()
+        snapshot = open_snapshot(config)
+        assert snapshot.store.count() == held
+        snapshot.close()
+
+    build_index(finer, [docs], embedder=embedder, rebuild=True, finish=meanwhile)
+    assert not reader.is_current()
+    assert reader.store.count() == held, "whoever reads goes on with what it began with"
+    reader.close()
+    (docs / "a.md").unlink()
+    build_index(finer, [docs], embedder=embedder)
+    assert tables(config.ingestion.store) == ["ragkit_2"]
+    build_index(finer, [docs], embedder=embedder, rebuild=True)
+    assert tables(config.ingestion.store) == ["ragkit"]
+
+
+def test_a_table_of_somebody_else_is_left_alone(
+    tmp_path: Path, config_at: Callable[..., Config], embedder: Embedder, docs: Path, pgvector_settings: Store
+) -> None:
+    config = served(config_at(tmp_path, RECURSIVE), pgvector_settings, tmp_path / "manifest")
+    assert pgvector_settings.url is not None
+    with psycopg.connect(pgvector_settings.url, password=PASSWORD, autocommit=True) as connection:
+        connection.execute("CREATE TABLE ragkit_2 (theirs TEXT)")
+        build_index(config, [docs], embedder=embedder)
+        build_index(config, [docs], embedder=embedder, rebuild=True)
+        assert tables(config.ingestion.store) == ["ragkit_3"]
+        connection.execute("SELECT theirs FROM ragkit_2")
 
 
 def test_a_table_that_is_gone_is_no_empty_index(
