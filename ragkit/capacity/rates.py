@@ -63,7 +63,7 @@ def measure(config: Config, sizes: Sequence[int] = (), doing: Doing = lambda _: 
     # Questions of a measurement are nobody's: they neither cost a budget nor are kept as answers.
     unpaid = {"costs": config.costs.model_copy(update={"ledger": None, "budgets": []})}
     uncached = {"cache": config.cache.model_copy(update={"mode": "off"})}
-    with Ragkit(config.model_copy(update=unpaid | uncached)) as rag:
+    with Ragkit(config.model_copy(update=unpaid | uncached), follow=False) as rag:
         return _measured(rag, sizes or SIZES, doing)
 
 

@@ -245,7 +245,7 @@ class _Bench:
         placed = placed_config(self.loaded, config)
         key = f"{placed.ingestion.store.path}\x1f{config.retrieval.reranking!r}"
         if key not in self.systems:
-            rag = Ragkit(placed)
+            rag = Ragkit(placed, follow=False)
             if self.loaded.corpus:
                 rag.index(list(self.loaded.corpus), wait_s=3600)
             snapshot = rag.snapshot()

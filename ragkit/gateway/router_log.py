@@ -126,7 +126,7 @@ def logged(loaded: LoadedSuite, config: Config, answers: Sequence[Sequence[Recor
         several for several in zip(*answers, strict=True) if all(right_of(each) is not None for each in several)
     ]
     rows: list[Logged] = []
-    with Ragkit(placed_config(loaded, alone(config, endpoints[0]))) as rag:
+    with Ragkit(placed_config(loaded, alone(config, endpoints[0])), follow=False) as rag:
         stages = rag.stages()
         for several in labelled:
             case = several[0].case

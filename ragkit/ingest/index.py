@@ -56,7 +56,7 @@ def build_index(
     settings = index_settings_of(config)
     tokens = token_counter_of(config)
     with writer_lock(config.ingestion.store.path, wait_s):
-        with open_manifest(config) as manifest, watch.measure("scan"):
+        with open_manifest(config, to_replace=rebuild) as manifest, watch.measure("scan"):
             if manifest is not None and not rebuild:
                 check_built_with(manifest, settings)
             # A rebuild with the settings of the index changes nothing for who followed it to them.

@@ -158,7 +158,7 @@ class Run:
     def keep_vectors(self) -> None:
         """Before everything is made anew: what the index holds need not be embedded again where its text stays."""
         with (
-            open_manifest(self._config) as manifest,
+            open_manifest(self._config, to_replace=True) as manifest,
             closing(self._journal()) as journal,
             self._splade_journal() as splade,
             self._watch.measure("keep"),

@@ -38,6 +38,7 @@ MANIFEST, SHARD, VECTORS = "manifest.sqlite", "shard", "vectors.sqlite"
 # Begins like the other, so that it goes with it.
 SPLADE_VECTORS = f"{VECTORS}.splade"
 _CURRENT, _BUILDING, _LOCK, _LEASE, _KEPT = "CURRENT", "building", "writer.lock", "lease", "kept.json"
+_ANEW = "run: ragkit index --rebuild"
 _WAIT_S = 0.2
 _COPIED_AT_ONCE = 1 << 20
 
@@ -53,12 +54,27 @@ def current_generation(folder: Path) -> Path | None:
 
 
 def current_name(folder: Path) -> str | None:
-    """Its name alone, for which a reader asks before each search."""
+    """Its name alone, for which a reader asks before each search. Raises StoreError for what is no name."""
     try:
         with open(os.path.join(folder, _CURRENT), "rb", buffering=0) as file:  # noqa: PTH123, PTH118 - takes a third
-            return file.read().decode("ascii").strip()
+            name = file.read().decode("ascii", "replace").strip()
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except IsADirectoryError:
+        raise StoreError(f"{folder / _CURRENT} is a folder", mend=f"remove it, and {_ANEW}") from None
+    if name[:4] != "gen-" or not name[4:].isdecimal():
+        raise StoreError(f"{folder / _CURRENT} is damaged: it names no generation", mend=_ANEW)
+    return name
+
+
+def generation_before(folder: Path) -> Path | None:
+    """What a new generation takes the place of: the current one, or where `CURRENT` is damaged the newest."""
+    try:
+        return current_generation(folder)
+    except StoreError:
+        if (folder / _CURRENT).is_dir():
+            raise
+        return max(folder.glob("gen-*"), default=None)
 
 
 def hold_current(folder: Path) -> tuple[Path, IO[bytes]] | None:
@@ -75,7 +91,7 @@ def hold_current(folder: Path) -> tuple[Path, IO[bytes]] | None:
         if (generation / _LEASE).exists():
             return generation, lease
         lease.close()
-    raise StoreError(f"{folder / _CURRENT} names a generation that is not there", mend="run: ragkit index --rebuild")
+    raise StoreError(f"{folder / _CURRENT} names a generation that is not there", mend=_ANEW)
 
 
 @contextmanager
@@ -141,8 +157,8 @@ def start_building(folder: Path, fresh: bool, source: Path | None = None) -> Pat
     """
     building = folder / _BUILDING
     shutil.rmtree(building, ignore_errors=True)
-    current = source or current_generation(folder)
-    if fresh or current is None:
+    current = None if fresh else source or current_generation(folder)
+    if current is None:
         building.mkdir(parents=True)
     else:
         # A reader that opens the shard meanwhile rewrites small files of it by way of these, which come and go.
@@ -197,8 +213,8 @@ def publish(folder: Path, *, keep_journals: bool = False, removing: Removing | N
         if path.is_file() or path.is_dir():
             sync(path)
     sync(building)
-    current = current_generation(folder)
-    number = int(current.name.removeprefix("gen-")) + 1 if current else 1
+    before = generation_before(folder)
+    number = int(before.name.removeprefix("gen-")) + 1 if before else 1
     # A killed writer may have renamed its folder and not switched; such a number is free only after removal.
     target = folder / f"gen-{number:06d}"
     shutil.rmtree(target, ignore_errors=True)
@@ -238,7 +254,7 @@ def kept_generation(folder: Path) -> tuple[Path, float] | None:
 
     Once the time is up the next writer deletes it, or its last reader.
     """
-    current = current_generation(folder)
+    current = generation_before(folder)
     try:
         kept = json.loads((current / _KEPT).read_text(encoding="utf-8")) if current else None
     except FileNotFoundError:
@@ -258,7 +274,7 @@ def collect_garbage(folder: Path, removing: Removing | None = None) -> None:
 
 def _is_wanted(generation: Path) -> bool:
     kept = kept_generation(generation.parent)
-    return generation == current_generation(generation.parent) or (kept is not None and generation == kept[0])
+    return generation == generation_before(generation.parent) or (kept is not None and generation == kept[0])
 
 
 def release(generation: Path, lease: IO[bytes]) -> None:

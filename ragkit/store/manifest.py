@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ragkit.errors import StoreError
 from ragkit.types import Document, Section
 
 _SCHEMA = """
@@ -69,14 +70,35 @@ class Manifest:
 
     def __init__(self, path: Path, mode: Literal["rw", "ro", "immutable"] = "rw") -> None:
         """`immutable` is for published files, which never change: no lock, no right to write is needed for this one.
-        The store beside it needs it (`ragkit.store.qdrant_edge`)."""
+        The store beside it needs it (`ragkit.store.qdrant_edge`). Raises StoreError for a file that is damaged."""
         query = {"rw": "", "ro": "?mode=ro", "immutable": "?mode=ro&immutable=1"}[mode]
         uri = f"{path.resolve().as_uri()}{query}"
+        self._path = path
         self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
-        if mode == "rw":
-            self._db.execute("PRAGMA journal_mode = DELETE")
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.executescript(_SCHEMA)
+        try:
+            with self._readable():
+                if mode == "rw":
+                    self._db.execute("PRAGMA journal_mode = DELETE")
+                    self._db.execute("PRAGMA synchronous = FULL")
+                    self._db.executescript(_SCHEMA)
+                self._db.execute("SELECT 1 FROM meta, documents LIMIT 1")
+        except StoreError:
+            self._db.close()
+            raise
+
+    @contextmanager
+    def _readable(self) -> Generator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"{self._path} cannot be read: {error}", mend="run: ragkit index --rebuild") from error
+
+    def check(self) -> None:
+        """Read all of it. Raises StoreError where a part of it is damaged."""
+        with self._readable():
+            found = [row[0] for row in self._db.execute("PRAGMA quick_check(1)")]
+            if found != ["ok"]:
+                raise sqlite3.DatabaseError(" ".join(found))
 
     def close(self) -> None:
         self._db.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from ragkit.store.folder import (
     current_name,
     discard_building,
     forget_kept,
+    generation_before,
     hold_current,
     keep_current,
     publish,
@@ -29,10 +31,13 @@ from ragkit.store.folder import (
     start_building,
 )
 from ragkit.store.manifest import Manifest
-from ragkit.store.served import another_collection, collection_of, drop_collection, first_collection
+from ragkit.store.served import another_collection, collection_of, drop_collection, first_collection, lies_on_server
 
 if TYPE_CHECKING:
     from ragkit.store.qdrant_edge import EdgeStore
+
+
+_log = logging.getLogger(__name__)
 
 
 class NoIndex(StoreError):
@@ -114,7 +119,8 @@ class Edit:
 
 
 def open_snapshot(config: Config, opened_with: Callable[[Manifest], Config] | None = None) -> Snapshot:
-    """The index as it is now. Raises NoIndex when there is none.
+    """The index as it is now. Raises NoIndex when there is none, and StoreError where its chunks lie elsewhere than the
+    config says.
 
     `opened_with` gives the config to open it with, by its manifest; what it raises is raised.
     """
@@ -125,7 +131,12 @@ def open_snapshot(config: Config, opened_with: Callable[[Manifest], Config] | No
     generation, lease = held
     # Only a writer deletes what lies on a server: a reader may not be allowed to.
     give_back = lease.close if live else partial(release, generation, lease)
-    manifest = _manifest(generation, live)
+    try:
+        _refuse_other_kind(config, generation)
+        manifest = _manifest(generation, live)
+    except BaseException:
+        give_back()
+        raise
     try:
         config = config if opened_with is None else opened_with(manifest)
         store = _served_store(config, generation, manifest) if live else _embedded_store(config, generation)
@@ -138,24 +149,42 @@ def open_snapshot(config: Config, opened_with: Callable[[Manifest], Config] | No
 
 
 @contextmanager
-def open_manifest(config: Config) -> Generator[Manifest | None]:
-    """The manifest alone, for comparing with the sources; None when nothing was indexed yet."""
-    generation = current_generation(config.ingestion.store.path)
-    if generation is None or not (generation / MANIFEST).exists():
-        yield None
-        return
-    manifest = _manifest(generation, is_served(config.ingestion.store))
+def open_manifest(config: Config, *, to_replace: bool = False) -> Generator[Manifest | None]:
+    """The manifest alone, for comparing with the sources; None when nothing was indexed yet.
+
+    Raises StoreError where it is damaged or the chunks lie elsewhere than the config says. For who makes all of it anew
+    (`to_replace`) a damaged one is none, and chunks may lie anywhere.
+    """
+    manifest: Manifest | None = None
+    try:
+        generation = current_generation(config.ingestion.store.path)
+        if generation is not None and (generation / MANIFEST).exists():
+            if not to_replace:
+                _refuse_other_kind(config, generation)
+            manifest = _manifest(generation, lies_on_server(generation))
+            if to_replace:
+                manifest.check()
+    except StoreError as error:
+        if manifest is not None:
+            manifest.close()
+            manifest = None
+        if not to_replace:
+            raise
+        _log.warning("%s; what it was made of is not known any more", error.message)
     try:
         yield manifest
     finally:
-        manifest.close()
+        if manifest is not None:
+            manifest.close()
 
 
 def open_edit(config: Config, *, fresh: bool) -> Edit:
     """A place to write; `fresh` starts from nothing. The caller holds `writer_lock` on the folder."""
     folder, served = config.ingestion.store.path, is_served(config.ingestion.store)
+    current = generation_before(folder) if fresh else current_generation(folder)
+    if current is not None and not fresh:
+        _refuse_other_kind(config, current)
     clear_up(config)
-    current = current_generation(folder)
     if served and current is None:
         # The first is seen while it grows; what a killed run has written is taken up by the next.
         building = start_building(folder, fresh=True)
@@ -215,6 +244,17 @@ def _served_store(config: Config, generation: Path, manifest: Manifest) -> Store
         store.close()
         raise
     return store
+
+
+def _refuse_other_kind(config: Config, generation: Path) -> None:
+    served = lies_on_server(generation)
+    if served != is_served(config.ingestion.store):
+        folder, is_in, not_in = config.ingestion.store.path, "in the folder itself", "on a server"
+        raise StoreError(
+            f"the index at {folder} has its chunks {not_in if served else is_in}, not {is_in if served else not_in}",
+            mend="set ingestion.store.backend as it was, name another ingestion.store.path, or run: ragkit index"
+            " --rebuild",
+        )
 
 
 def _manifest(generation: Path, live: bool) -> Manifest:

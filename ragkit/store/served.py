@@ -39,6 +39,11 @@ class ServedStore(StoreWriter, Protocol):
         ...
 
 
+def lies_on_server(generation: Path) -> bool:
+    """Whether the chunks of a generation are in a collection, and not in its folder."""
+    return _suffix(generation) is not None
+
+
 def collection_of(config: Config, generation: Path, splade: QuestionWeights | None = None) -> ServedStore:
     """The store of a generation."""
     return _named(config, _suffix(generation) or "", splade)

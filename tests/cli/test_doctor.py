@@ -141,7 +141,8 @@ def test_a_ledger_on_a_server_is_looked_at_and_its_password_not_shown(ragkit: Ru
 
 def test_a_database_of_chunks_is_looked_at_and_its_password_not_shown(ragkit: Run, pgvector_settings: Store) -> None:
     assert needed_extras(Config(ingestion=Ingestion(store=pgvector_settings))) >= {"postgres"}
-    store = ("--set", "ingestion.store.backend=pgvector", "--set", "ingestion.store.password=hunter2")
+    path = ("--set", "ingestion.store.path=elsewhere")
+    store = (*path, "--set", "ingestion.store.backend=pgvector", "--set", "ingestion.store.password=hunter2")
     away = (*store, "--set", "ingestion.store.url=postgresql://ann@127.0.0.1:9/docs")
     out = ragkit("doctor", *away, "--json", code=1)
     found = findings(out)["ingestion.store.url"]

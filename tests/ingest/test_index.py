@@ -20,7 +20,7 @@ import pytest
 from ragkit.config.schema import Bm25, Chunking, Config, Retrieval
 from ragkit.embed import Embedder
 from ragkit.embed.models import model_folder
-from ragkit.errors import ConfigError, IndexLocked, IndexMismatch, ModelError, RagkitError
+from ragkit.errors import ConfigError, IndexLocked, IndexMismatch, ModelError, RagkitError, StoreError
 from ragkit.ingest.delete import delete_documents
 from ragkit.ingest.index import build_index
 from ragkit.ingest.report import Receipt
@@ -308,6 +308,31 @@ class TestSettings:
         assert build_index(own, rebuild=True, embedder=watched).embedded == 0
         (folder / "config.json").write_text((folder / "config.json").read_text("utf-8") + "\n", "utf-8")
         assert build_index(own, rebuild=True, embedder=watched).embedded == first.embedded
+
+    @pytest.mark.parametrize("damaged", ["no database", "no tables", "pages", "pointer"])
+    def test_a_rebuild_of_what_cannot_be_read_takes_the_paths_that_are_given(
+        self, config: Config, docs: Path, watched: Watched, damaged: str
+    ) -> None:
+        folder = config.ingestion.store.path
+        build_index(config, [docs], embedder=watched)
+        manifest = folder / "gen-000001" / "manifest.sqlite"
+        if damaged == "no database":
+            manifest.write_bytes(b"no database at all " * 400)
+        elif damaged == "no tables":
+            manifest.write_bytes(b"")
+        elif damaged == "pages":
+            whole = manifest.read_bytes()
+            manifest.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+        else:
+            (folder / "CURRENT").write_text("gen-", encoding="ascii")
+        if damaged != "pages":
+            for attempt in (lambda: open_snapshot(config), lambda: build_index(config, [docs], embedder=watched)):
+                with pytest.raises(StoreError, match="ragkit index --rebuild"):
+                    attempt()
+        with pytest.raises(ConfigError, match="nothing to index"):
+            build_index(config, rebuild=True, embedder=watched)
+        assert build_index(config, [docs], rebuild=True, embedder=watched).documents == 4
+        assert generation(config) == "gen-000002"
 
     def test_a_rebuild_of_what_is_broken_embeds_everything(self, config: Config, docs: Path, watched: Watched) -> None:
         first = build_index(config, [docs], embedder=watched)

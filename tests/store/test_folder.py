@@ -460,3 +460,27 @@ def test_a_copy_can_be_made_of_the_generation_that_is_kept(tmp_path: Path) -> No
     publish(tmp_path)
     assert held_text(tmp_path) == "old"
     assert current_generation(tmp_path) == tmp_path / "gen-000003"
+
+
+@pytest.mark.parametrize("written", [b"", b"gen-\xff\xfe", b"../../etc", b"gen-12x"])
+def test_a_damaged_pointer_is_told_and_a_new_generation_takes_its_place(tmp_path: Path, written: bytes) -> None:
+    publish_text(tmp_path, "one")
+    publish_text(tmp_path, "two")
+    (tmp_path / "CURRENT").write_bytes(written)
+    for read in (current_generation, hold_current):
+        with pytest.raises(StoreError, match="CURRENT is damaged: it names no generation"):
+            read(tmp_path)
+    collect_garbage(tmp_path)
+    assert publish_text(tmp_path, "three", fresh=True).name == "gen-000003", "no name comes twice"
+    assert held_text(tmp_path) == "three"
+
+
+def test_a_folder_in_the_place_of_the_pointer_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "CURRENT").mkdir()
+    for use in (current_generation, publish_text_into):
+        with pytest.raises(StoreError, match="CURRENT is a folder"):
+            use(tmp_path)
+
+
+def publish_text_into(folder: Path) -> None:
+    publish_text(folder, "one", fresh=True)

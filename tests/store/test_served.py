@@ -153,3 +153,20 @@ def test_a_switch_holds_where_the_old_collection_cannot_be_deleted(
         assert (names(client), held(config)) == (["docs", "docs_2"], 1)
     write(config, 4)
     assert (names(client), held(config)) == (["docs_2"], 2), "the next writer does it"
+
+
+def test_an_index_that_lies_elsewhere_is_told_from_none_and_can_be_built_anew(
+    config: Config, client: QdrantClient
+) -> None:
+    embedded = Config.model_validate({"ingestion": {"store": {"path": config.ingestion.store.path}}})
+    write(embedded, 1, 2)
+    for change in (lambda: open_snapshot(config), lambda: write(config, 3)):
+        with pytest.raises(StoreError, match="in the folder itself, not on a server"):
+            change()
+    assert names(client) == []
+    write(config, 3, fresh=True)
+    assert (names(client), held(config)) == (["docs"], 1)
+    with pytest.raises(StoreError, match="on a server, not in the folder itself"):
+        open_snapshot(embedded)
+    write(embedded, 4, fresh=True)
+    assert held(embedded) == 1

@@ -56,7 +56,7 @@ def checklist(
             )
         records = list(runs.records(run.id))
     synthetic = sum(record.case.synthetic for record in records)
-    with Ragkit(placed_config(loaded, system)) as rag:
+    with Ragkit(placed_config(loaded, system), follow=False) as rag:
         checks = run_checks(rag, records, loaded.suite)
     files = write_evidence(checks, evidence / run.id)
     if junit is not None:

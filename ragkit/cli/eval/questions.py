@@ -30,7 +30,7 @@ def generate(
 
     if out.exists() and not force:
         raise RagkitError(f"{out} is there already", mend="name another file, or add --force; a review is work")
-    with Ragkit(load(config, sets)) as rag:
+    with Ragkit(load(config, sets), follow=False) as rag:
         if by_model and rag.config.generation.backend == "extractive":
             raise RagkitError("--by-model needs a language model", mend="use configs/local-llm.yaml, or leave it out")
         writer = generating.by_model(rag) if by_model else generating.by_template

@@ -57,7 +57,7 @@ def answerability(
     say = teller(as_json)
     loaded = load_with_origins(config, sets)
     file = config_file(loaded)
-    with Ragkit(loaded.config) as rag:
+    with Ragkit(loaded.config, follow=False) as rag:
         refuse_mixed_tenants(rag, all_tenants)
         # Praised answers are a selected sample: their questions are more answerable than those that people ask.
         asked = collected(rag, questions, models_folder(rag), praised=False)

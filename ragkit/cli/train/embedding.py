@@ -62,7 +62,7 @@ def embedding(
     check_embedder_packages()
     if out is not None:
         check_out(out)
-    with Ragkit(loaded.config) as rag:
+    with Ragkit(loaded.config, follow=False) as rag:
         refuse_mixed_tenants(rag, all_tenants)
         asked, parts, rest = questions(
             rag, questions_file, synthetic, seed, say, by_template=by_template, chooses=False

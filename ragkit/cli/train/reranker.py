@@ -74,7 +74,7 @@ def reranker(
     check_reranker_packages()
     if out is not None:
         check_out(out)
-    with Ragkit(loaded.config) as rag:
+    with Ragkit(loaded.config, follow=False) as rag:
         refuse_mixed_tenants(rag, all_tenants)
         asked, parts, rest = questions(rag, questions_file, synthetic, seed, say, by_template=by_template, chooses=True)
         settings = RerankerSettings(
