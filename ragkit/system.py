@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from collections.abc import Generator as Yields
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -18,38 +18,32 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ragkit.config.hashing import config_hash
 from ragkit.config.load import load_config
-from ragkit.config.schema import Config, Filter, Generation, Retrieval
-from ragkit.config.written_at import written_at
-from ragkit.embed import Embedder, make_embedder
-from ragkit.embed.known import KnownQuestions
-from ragkit.errors import ConfigError, IndexMismatch, IndexSwitched, ModelError
+from ragkit.config.schema import Config, Filter, Retrieval
+from ragkit.embed import Embedder
+from ragkit.errors import ConfigError, IndexMismatch, IndexSwitched
 from ragkit.gateway.ledger import NOBODY, Payer
-from ragkit.rerank import Reranker, make_reranker
+from ragkit.parts import Parts
+from ragkit.rerank import Reranker
 from ragkit.store.open import Snapshot, open_snapshot
 from ragkit.succession import Succession
 
 if TYPE_CHECKING:
+    from ragkit import metered
     from ragkit.ask import Stages
-    from ragkit.gateway.cache import AnswerCache, Unanswered, Verdict
+    from ragkit.gateway.cache import AnswerCache, Verdict
     from ragkit.gateway.cache import Question as CacheQuestion
-    from ragkit.gateway.routing import Request, Router
-    from ragkit.gateway.spending import Open, Spending
+    from ragkit.gateway.routing import Request
+    from ragkit.gateway.spending import Spending
     from ragkit.generate import Generator
     from ragkit.generate.reader import Reader
     from ragkit.ingest.index import Progress
     from ragkit.ingest.report import IndexReport, Receipt
     from ragkit.retrieve.query_transforms import Rewriter
     from ragkit.retrieve.retriever import Retrieved
-    from ragkit.store import StoreReader
     from ragkit.store.manifest import Manifest
     from ragkit.types import Answer, Document, ScoredChunk
 
-    Opened = tuple[AnswerCache | None, str, Stages, str | None]
-
 Strategy = Literal["dense", "sparse", "hybrid"]
-
-_LAST_QUESTIONS = 256
-"""So many vectors of questions are kept: those of the requests that are being answered, and some more."""
 
 
 class Ragkit:
@@ -69,18 +63,7 @@ class Ragkit:
         self._settings: dict[str, Any] | None = None
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
-        # Threads that come at once load a model once; the generator asks for the embedder while it holds the lock.
-        self._models = threading.RLock()
-        self._embedder: Embedder | None = None
-        self._reranker: Reranker | None = None
-        self._generator: Generator | None = None
-        self._router: Router | None = None
-        self._reader: Reader | None = None
-        self._spending: Spending | None = None
-        self._cache: AnswerCache | None = None
-        # They know the words of one state of the index.
-        self._rewriters: dict[str, Rewriter | None] = {}
-        self._rewriters_of: StoreReader | None = None
+        self._parts = Parts(config, self.config_hash)
 
     @classmethod
     def from_config(cls, config: str | Path | Config | None = None, overrides: Sequence[str] = ()) -> Self:
@@ -115,15 +98,7 @@ class Ragkit:
             if self._snapshot is not None:
                 self._snapshot.close()
                 self._snapshot = None
-        with self._models:
-            if self._spending is not None:
-                self._spending.close()
-                self._spending = None
-            if self._cache is not None:
-                self._cache.close()
-                self._cache = None
-            if self._router is not None:
-                self._router.close()
+        self._parts.close()
 
     def index(
         self,
@@ -279,17 +254,9 @@ class Ragkit:
         `payer` is whom the ledger charges and whose budgets hold; rules of `routing` may go by `task`. Raises
         ConfigError for an empty question and BudgetExceeded where `costs.budgets` do not allow the call.
         """
-        from ragkit.ask import ask
-        from ragkit.types import Answer
+        from ragkit import metered
 
-        question, request = _readable(question), self._request(payer, task)
-        system, opened = self._captured()
-        with system._looked_up(question, filters, payer, task, opened) as found:
-            if isinstance(found, Answer):
-                return _told(opened, system.spending.given(found, payer))
-            with system.spending.call(question, payer) as call:
-                answer = ask(question, system._within(call, found.stages, request), filters)
-                return _told(opened, call.noted(found.answered(answer, as_configured=not call.free)))
+        return metered.ask(*self._asked(question, filters, payer, task))
 
     async def aask(
         self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY, task: str | None = None
@@ -297,42 +264,17 @@ class Ragkit:
         """`ask` without blocking the event loop."""
         import asyncio
 
-        from ragkit.ask import aask
-        from ragkit.types import Answer
+        from ragkit import metered
 
-        question, request = _readable(question), self._request(payer, task)
-        system, opened = await asyncio.to_thread(self._captured)
-        async with system._alooked_up(question, filters, payer, task, opened) as found:
-            if isinstance(found, Answer):
-                return _told(opened, await system.spending.agiven(found, payer))
-            async with system.spending.acall(question, payer) as call:
-                answer = await aask(question, system._within(call, found.stages, request), filters)
-                return _told(opened, call.noted(await found.aanswered(answer, as_configured=not call.free)))
+        return await metered.aask(*await asyncio.to_thread(self._asked, question, filters, payer, task))
 
     def stream(
         self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY, task: str | None = None
     ) -> Iterator[str | Answer]:
         """Pieces of the answer as they come and, last, the checked `Answer`."""
-        from ragkit.ask import stream
-        from ragkit.types import Answer
+        from ragkit import metered
 
-        question, request = _readable(question), self._request(payer, task)
-        system, opened = self._captured()
-
-        def metered() -> Iterator[str | Answer]:
-            with system._looked_up(question, filters, payer, task, opened) as found:
-                if isinstance(found, Answer):
-                    yield found.text
-                    yield _told(opened, system.spending.given(found, payer))
-                    return
-                with system.spending.call(question, payer) as call:
-                    for piece in stream(question, system._within(call, found.stages, request), filters):
-                        if isinstance(piece, str):
-                            yield piece
-                        else:
-                            yield _told(opened, call.noted(found.answered(piece, as_configured=not call.free)))
-
-        return metered()
+        return metered.stream(*self._asked(question, filters, payer, task))
 
     async def astream(
         self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY, task: str | None = None
@@ -340,29 +282,18 @@ class Ragkit:
         """`stream` without blocking the event loop."""
         import asyncio
 
-        from ragkit.ask import astream
-        from ragkit.types import Answer
+        from ragkit import metered
 
-        question, request = _readable(question), self._request(payer, task)
-        system, opened = await asyncio.to_thread(self._captured)
-        async with system._alooked_up(question, filters, payer, task, opened) as found:
-            if isinstance(found, Answer):
-                yield found.text
-                yield _told(opened, await system.spending.agiven(found, payer))
-                return
-            async with system.spending.acall(question, payer) as call:
-                async for piece in astream(question, system._within(call, found.stages, request), filters):
-                    if isinstance(piece, str):
-                        yield piece
-                    else:
-                        yield _told(opened, call.noted(await found.aanswered(piece, as_configured=not call.free)))
+        asked = await asyncio.to_thread(self._asked, question, filters, payer, task)
+        async for piece in metered.astream(*asked):
+            yield piece
 
     def explain_cache(self, question: CacheQuestion) -> list[Verdict]:
         """The kept answers that come near a question, and what speaks against giving each again; [] without a cache."""
-        from dataclasses import replace
-
-        _, (cache, state, stages, _) = self._captured()
-        return [] if cache is None else cache.explain(replace(question, state=state), stages)
+        opened = self._opened()
+        return (
+            [] if opened.cache is None else opened.cache.explain(replace(question, state=opened.state), opened.stages)
+        )
 
     def judge_cached(self, trace_id: str, right: bool | None, *, tenant: str = "") -> int:
         """Tell the cache whether an answer was right for its question, None if nobody says so any more.
@@ -421,7 +352,7 @@ class Ragkit:
         """A system for an index that may take the place of this one's: with its reranker and reader."""
         other = Ragkit(config, follow=False)
         other._succession = self._succession
-        other._reranker, other._reader = self._reranker, self._reader
+        other._parts.share(self._parts)
         return other
 
     @property
@@ -438,107 +369,47 @@ class Ragkit:
         """Give up the opened snapshot, so that a writer can clear it away; threads that read from it keep it."""
         with self._lock:
             self._snapshot = None
-        with self._models:
-            self._rewriters, self._rewriters_of = {}, None
+        self._parts.forget_words()
 
     @property
     def embedder(self) -> Embedder:
-        with self._models:
-            if self._embedder is None:
-                with written_at(self.config, "ingestion.embedding.model", kinds=(ModelError,)):
-                    embedder = make_embedder(self.config.ingestion.embedding)
-                    self._embedder = KnownQuestions(embedder, most=_LAST_QUESTIONS)
-            return self._embedder
+        return self._parts.embedder
 
     @property
     def reranker(self) -> Reranker | None:
-        with self._models:
-            if self._reranker is None:
-                with written_at(self.config, "retrieval.reranking.model", kinds=(ModelError,)):
-                    self._reranker = make_reranker(self.config.retrieval.reranking)
-            return self._reranker
+        return self._parts.reranker
 
     @property
     def generator(self) -> Generator:
-        from ragkit.ask import sentence_splitter
-        from ragkit.generate import make_generator
-
-        with self._models:
-            if self._generator is None:
-                splitter, embedder, reader = sentence_splitter(self.config), self.embedder, self.reader
-
-                def make(generation: Generation) -> Generator:
-                    return make_generator(generation, splitter, embedder, reader)
-
-                if self.config.routing.endpoints:
-                    from ragkit.gateway.routing import RoutedGenerator, Router
-
-                    self._router = Router(self.config, make, embedder)
-                    self._generator = RoutedGenerator(self._router)
-                    return self._generator
-                with written_at(self.config, "generation.model", kinds=(ModelError,)):
-                    self._generator = make(self.config.generation)
-            return self._generator
-
-    def warm_router(self) -> None:
-        """Load what the choice of an endpoint needs, so that the first question does not wait for it."""
-        if self._router is not None:
-            self._router.warm()
+        return self._parts.generator
 
     @property
     def reader(self) -> Reader | None:
-        from ragkit.generate import make_reader
-
-        with self._models:
-            if self._reader is None:
-                with written_at(self.config, "generation.reader", kinds=(ModelError,)):
-                    self._reader = make_reader(self.config.generation)
-            return self._reader
+        return self._parts.reader
 
     @property
     def spending(self) -> Spending:
         """The ledger and the budgets."""
-        from ragkit.gateway.spending import Spending
-
-        with self._models:
-            if self._spending is None:
-                self._spending = Spending(self.config, self.config_hash)
-            return self._spending
+        return self._parts.spending
 
     @property
     def cache(self) -> AnswerCache | None:
         """Answers of before; None where `cache.mode` is off."""
-        if self.config.cache.mode == "off":
-            return None
-        from ragkit.gateway.cache import AnswerCache
+        return self._parts.cache
 
-        with self._models:
-            if self._cache is None:
-                self._cache = AnswerCache(self.config, self.config_hash)
-            return self._cache
+    def use(self, *, embedder: Embedder | None = None, generator: Generator | None = None) -> None:
+        """Take these in the place of those that the config names: models that are loaded already, or of your own."""
+        self._parts.use(embedder=embedder, generator=generator)
+
+    def warm_router(self) -> None:
+        """Load what the choice of an endpoint needs, so that the first question does not wait for it."""
+        self._parts.warm_router()
 
     def rewriter(self, config: Config | None = None) -> Rewriter | None:
         """What does the `retrieval.transforms`, of the system's config or of another one over the same index and
         generator; None if there are none."""
-        from ragkit.retrieve.query_transforms import make_rewriter
-
         config = config or self.config
-        if not config.retrieval.transforms:
-            return None
-        store, key = self.snapshot().store, repr(config.retrieval.transforms)
-        with self._models:
-            if self._rewriters_of is not store:
-                self._rewriters_of, self._rewriters = store, {}
-            if key not in self._rewriters:
-                self._rewriters[key] = make_rewriter(config, store, self._writer)
-            return self._rewriters[key]
-
-    def _writer(self) -> Generator:
-        """The generator as transforms of the question use it: where no endpoint writes, the question stays as it is."""
-        from ragkit.gateway.routing import RoutedGenerator
-
-        generator = self.generator
-        return generator.for_rewriting() if isinstance(generator, RoutedGenerator) else generator
+        return self._parts.rewriter(config, self.snapshot().store) if config.retrieval.transforms else None
 
     def stages(self) -> Stages:
         """What `ragkit.ask` runs on, with the index as it is now."""
@@ -554,45 +425,26 @@ class Ragkit:
         document = snapshot.manifest.document
         return Stages(self.config, self.config_hash, snapshot.store, *models, document, self.reader, self.rewriter())
 
-    def _looked_up(
-        self, question: str, filters: Sequence[Filter], payer: Payer, task: str | None, opened: Opened
-    ) -> AbstractContextManager[Answer | Unanswered]:
-        """Around a question: the answer that the cache has, or where to put the new one."""
-        cache, state, stages, _ = opened
-        if cache is None:
-            from ragkit.gateway.cache import Uncached
+    def _asked(
+        self, question: str, filters: Sequence[Filter], payer: Payer, task: str | None
+    ) -> tuple[metered.Opened, metered.Asked]:
+        """A question as it goes through `ragkit.metered`. Its time begins before the index is opened for it."""
+        from ragkit.metered import Asked
 
-            return nullcontext(Uncached(stages))
-        from ragkit.gateway.cache import Question
+        asked = Asked(_readable(question), filters, payer, task, self._request(payer, task))
+        return self._opened(), asked
 
-        return cache.asked(Question(question, filters, payer.tenant, task, state), stages)
+    def _opened(self) -> metered.Opened:
+        """What a question needs of the system in force."""
+        from ragkit.metered import Opened
 
-    def _alooked_up(
-        self, question: str, filters: Sequence[Filter], payer: Payer, task: str | None, opened: Opened
-    ) -> AbstractAsyncContextManager[Answer | Unanswered]:
-        """`_looked_up` without blocking the event loop."""
-        cache, state, stages, _ = opened
-        if cache is None:
-            from ragkit.gateway.cache import Uncached
-
-            return nullcontext(Uncached(stages))
-        from ragkit.gateway.cache import Question
-
-        return cache.aasked(Question(question, filters, payer.tenant, task, state), stages)
-
-    def _captured(self) -> tuple[Ragkit, Opened]:
-        """The system in force with what a question needs of it: all of one index, whatever is switched meanwhile."""
         self.follow()
         with self.in_force() as system:
-            return system, system._opened()
-
-    def _opened(self) -> Opened:
-        """The cache, the name of the state of the index, the stages, and what is to be told of the index."""
-        cache = self.cache
-        # Before the stages, which may be of a later state: an entry may look older than it is, never newer.
-        snapshot = self.snapshot()
-        state = snapshot.state if cache is not None else ""
-        return cache, state, self._stages(), snapshot.manifest.lacking_vectors()
+            cache = system.cache
+            # Before the stages, which may be of a later state: an entry may look older than it is, never newer.
+            snapshot = system.snapshot()
+            state = snapshot.state if cache is not None else ""
+            return Opened(system.spending, cache, state, system._stages(), snapshot.manifest.lacking_vectors())
 
     def _request(self, payer: Payer, task: str | None) -> Request | None:
         """What is known of a request, from the moment on when it comes; None where there are no endpoints."""
@@ -602,26 +454,6 @@ class Ragkit:
         from ragkit.gateway.routing import Request
 
         return Request(payer.tenant, task, Deadline.after(self.config.routing.deadline_s))
-
-    def _within(self, call: Open, stages: Stages, request: Request | None) -> Stages:
-        """The stages that a call may use: endpoints that know of the request, and no language model where its budget is
-        used up."""
-        from dataclasses import replace
-
-        from ragkit.ask import sentence_splitter
-        from ragkit.gateway.spending import without_a_model
-        from ragkit.generate import make_generator
-
-        if not call.free:
-            return stages if request is None else replace(stages, generator=self._for(request, stages.generator))
-        config = without_a_model(stages.config)
-        generator = make_generator(config.generation, sentence_splitter(config), stages.embedder, stages.reader)
-        return replace(stages, config=config, generator=generator, rewriter=None)
-
-    def _for(self, request: Request, generator: Generator) -> Generator:
-        from ragkit.gateway.routing import RoutedGenerator
-
-        return generator.on_behalf_of(request) if isinstance(generator, RoutedGenerator) else generator
 
     def check(self, manifest: Manifest) -> Config:
         """The config, if an index was built with its settings. Raises IndexSwitched or IndexMismatch."""
@@ -667,9 +499,3 @@ def _readable(question: str) -> str:
     if not question.strip():
         raise ConfigError("the question is empty", mend="write what you want to know")
     return whole_characters(question)
-
-
-def _told(opened: Opened, answer: Answer) -> Answer:
-    """The answer, with a note where the index has no vectors for a part of its chunks: not one to be kept with it."""
-    lacking = opened[3]
-    return replace(answer, notes=(*answer.notes, lacking)) if lacking else answer

@@ -301,7 +301,7 @@ def test_threads_that_come_at_once_load_each_model_once(tmp_path: Path, monkeypa
         time.sleep(0.05)
         return make_embedder(embedding)
 
-    monkeypatch.setattr("ragkit.system.make_embedder", slow)
+    monkeypatch.setattr("ragkit.parts.make_embedder", slow)
     with Ragkit(config_in(tmp_path)) as rag, ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(lambda: rag.generator and rag.embedder) for _ in range(4)]
         first, *others = [future.result() for future in asked]

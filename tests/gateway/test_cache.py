@@ -93,8 +93,7 @@ class System:
         }
         config |= settings
         self.rag = Ragkit(Config.model_validate(config, strict=False))
-        self.rag._embedder = embedder  # pyright: ignore[reportPrivateUsage] - loaded once for all tests
-        self.rag._generator = self.writer  # pyright: ignore[reportPrivateUsage]
+        self.rag.use(embedder=embedder, generator=self.writer)
 
     def write(self, **texts: str) -> None:
         """Write documents, "" takes one away, and index."""
