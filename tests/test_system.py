@@ -97,7 +97,7 @@ def test_off_topic_questions_are_refused_with_a_reason(rag: Ragkit) -> None:
 )
 def test_a_reply_of_citations_alone_is_a_refusal_that_reports_them(rag: Ragkit, says: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rag, "_generator", SaysOnlyCitations(says))
+        patch.setattr(Ragkit, "generator", SaysOnlyCitations(says))
         *_, streamed = rag.stream("How long is an RMA number valid?")
         answer = rag.ask("How long is an RMA number valid?")
     assert isinstance(streamed, Answer)

@@ -121,7 +121,7 @@ class Spiteful:
 
 
 def test_lost_in_reranking(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.rag, "_reranker", Spiteful(bench))
+    monkeypatch.setattr(Ragkit, "reranker", Spiteful(bench))
     bench.inject("lost in reranking")
 
 

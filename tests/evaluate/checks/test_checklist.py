@@ -219,7 +219,7 @@ class Inverted:
 
 def test_4_a_reranker_that_is_inverted(index: Path, suite: LoadedSuite, monkeypatch: pytest.MonkeyPatch) -> None:
     with system(index) as rag:
-        monkeypatch.setattr(rag, "_reranker", Inverted())
+        monkeypatch.setattr(Ragkit, "reranker", Inverted())
         check = check_reranking(asked(rag, suite, ""), suite.suite.checklist)
     assert verdicts(check)["gain in precision@3"] == "fail"
     assert "to turn it off: retrieval.reranking.backend: none" in check.note
