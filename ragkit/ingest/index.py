@@ -76,7 +76,7 @@ def build_index(
                     _forget_journals(config.ingestion.store.path)
                 elif rebuild:
                     run.keep_vectors()
-                with editing(config, fresh=fresh) as edit:
+                with editing(config, fresh=rebuild) as edit:
                     # First of all: a store on a server stays as far as a killed run has come, and the next takes it up.
                     edit.manifest.set_meta("settings", settings)
                     edit.manifest.set_meta("built_with", built_with(config))

@@ -74,7 +74,8 @@ class Manifest:
         query = {"rw": "", "ro": "?mode=ro", "immutable": "?mode=ro&immutable=1"}[mode]
         uri = f"{path.resolve().as_uri()}{query}"
         self._path = path
-        self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
+        with self._readable():
+            self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
         try:
             with self._readable():
                 if mode == "rw":

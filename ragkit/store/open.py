@@ -158,7 +158,7 @@ def open_manifest(config: Config, *, to_replace: bool = False) -> Generator[Mani
     manifest: Manifest | None = None
     try:
         generation = current_generation(config.ingestion.store.path)
-        if generation is not None and (generation / MANIFEST).exists():
+        if generation is not None:
             if not to_replace:
                 _refuse_other_kind(config, generation)
             manifest = _manifest(generation, lies_on_server(generation))
@@ -179,7 +179,7 @@ def open_manifest(config: Config, *, to_replace: bool = False) -> Generator[Mani
 
 
 def open_edit(config: Config, *, fresh: bool) -> Edit:
-    """A place to write; `fresh` starts from nothing. The caller holds `writer_lock` on the folder."""
+    """A place to write; `fresh` starts from nothing, whatever is there. The caller holds the folder's `writer_lock`."""
     folder, served = config.ingestion.store.path, is_served(config.ingestion.store)
     current = generation_before(folder) if fresh else current_generation(folder)
     if current is not None and not fresh:
@@ -188,7 +188,7 @@ def open_edit(config: Config, *, fresh: bool) -> Edit:
     if served and current is None:
         # The first is seen while it grows; what a killed run has written is taken up by the next.
         building = start_building(folder, fresh=True)
-        first_collection(config, building)
+        first_collection(config, building, replace=fresh)
         Manifest(building / MANIFEST).close()
         current, fresh = publish(folder, keep_journals=True), False
     if served and current is not None and not fresh:

@@ -18,7 +18,7 @@ from ragkit.durable import write_whole
 from ragkit.errors import StoreError
 from ragkit.store import QuestionWeights, StoreWriter
 from ragkit.store.folder import every_generation
-from ragkit.store.served_faults import Foreign
+from ragkit.store.served_faults import Foreign, held_elsewhere
 
 _COLLECTION = "collection"
 
@@ -49,11 +49,18 @@ def collection_of(config: Config, generation: Path, splade: QuestionWeights | No
     return _named(config, _suffix(generation) or "", splade)
 
 
-def first_collection(config: Config, building: Path) -> None:
-    """Let a generation that no other one was before have the collection that the config names, emptied."""
+def first_collection(config: Config, building: Path, *, replace: bool) -> None:
+    """Let a generation that no other one was before have the collection that the config names, empty.
+
+    Raises StoreError for a collection that is there already, unless it is to be replaced: it belongs to the index of
+    another folder, which may be searched, or to one whose folder is lost.
+    """
     store = _named(config, "")
     try:
-        store.drop()
+        if replace:
+            store.drop()
+        elif store.exists():
+            raise held_elsewhere(config.ingestion.store)
     finally:
         store.close()
     write_whole(building / _COLLECTION, "")

@@ -38,6 +38,15 @@ def foreign(config: Store) -> Foreign:
     )
 
 
+def held_elsewhere(config: Store) -> StoreError:
+    """What has that name is ragkit's, and not of the index in this folder."""
+    return StoreError(
+        f"the {_named(config)} at {shown(config)} is there already, and {config.path} has no index that it belongs to",
+        mend="name another ingestion.store.collection, or the folder of its index in ingestion.store.path; to replace"
+        " it, run: ragkit index --rebuild PATH",
+    )
+
+
 def wrong_dimensions(config: Store, held: int, given: int) -> StoreError:
     """Vectors of one model and a collection or table of another."""
     return StoreError(

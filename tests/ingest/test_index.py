@@ -309,14 +309,16 @@ class TestSettings:
         (folder / "config.json").write_text((folder / "config.json").read_text("utf-8") + "\n", "utf-8")
         assert build_index(own, rebuild=True, embedder=watched).embedded == first.embedded
 
-    @pytest.mark.parametrize("damaged", ["no database", "no tables", "pages", "pointer"])
+    @pytest.mark.parametrize("damaged", ["no file", "no database", "no tables", "pages", "pointer"])
     def test_a_rebuild_of_what_cannot_be_read_takes_the_paths_that_are_given(
         self, config: Config, docs: Path, watched: Watched, damaged: str
     ) -> None:
         folder = config.ingestion.store.path
         build_index(config, [docs], embedder=watched)
         manifest = folder / "gen-000001" / "manifest.sqlite"
-        if damaged == "no database":
+        if damaged == "no file":
+            manifest.unlink()
+        elif damaged == "no database":
             manifest.write_bytes(b"no database at all " * 400)
         elif damaged == "no tables":
             manifest.write_bytes(b"")

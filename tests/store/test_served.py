@@ -139,6 +139,19 @@ def test_a_name_that_others_have_is_refused_before_anything_is_written(config: C
     assert current_generation(config.ingestion.store.path) is None
 
 
+def test_an_index_of_another_folder_is_replaced_only_when_that_is_asked_for(
+    config: Config, client: QdrantClient, tmp_path: Path
+) -> None:
+    write(config, 1, 2)
+    store = config.ingestion.store.changed({"path": tmp_path / "other"})
+    other = config.model_copy(update={"ingestion": config.ingestion.model_copy(update={"store": store})})
+    with pytest.raises(StoreError, match=r"'docs' at .* is there already, and .*other has no index"):
+        write(other, 3)
+    assert held(config) == 2
+    write(other, 3, fresh=True)
+    assert (names(client), held(other)) == (["docs"], 1)
+
+
 def test_a_switch_holds_where_the_old_collection_cannot_be_deleted(
     config: Config, client: QdrantClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
