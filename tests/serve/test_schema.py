@@ -36,6 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict
 
 SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
 CHECKS = cast(Any, import_module("schemathesis.checks"))
+import_module("schemathesis.specs.openapi.schemas")  # now, and not while threads of a test run
 EXCLUDED: list[Any] = [
     CHECKS.ignored_auth,  # the key is sent always; what happens without one is in test_gate.py
     CHECKS.negative_data_rejection,  # parameters of the query that no route reads are passed over
