@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from ragkit.cli.doctor import needed_extras, prefixes
 from ragkit.config.costs import Costs
 from ragkit.config.schema import Config, Embedding, Ingestion, Store
+from ragkit.doctor.installation import needed_extras
+from ragkit.doctor.models import prefixes
 from tests.gateway.redis_server import RedisServer, installed
 
 Run = Callable[..., str]
