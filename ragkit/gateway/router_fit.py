@@ -1,12 +1,14 @@
 """Fit a cascade to recorded answers: how likely each cheap answer is good enough, and from which chance on it is taken.
 
 The bound is the user's: "at most 1 point of accuracy lost against the dearest endpoint alone". A threshold holds it if
-the upper end of the 95% interval of the loss does, with one lost document added to those seen (the correction of
+the upper end of the interval of the loss does, with one lost document added to those seen (the correction of
 conformal risk control, Angelopoulos et al. 2022, arXiv:2208.02814, which also keeps a threshold from passing because
 nothing was lost yet among few). A document and not a question: those of one document fail together, so documents are
 what is drawn at random, and how many there are decides what can be shown. Thresholds are tested from the safest on and
 the search ends at the first that does not hold (fixed-sequence testing, as in "Learn then Test", Angelopoulos et al.
-2021, arXiv:2110.01052), so that the many looks need no correction.
+2021, arXiv:2110.01052), so that the many looks need no correction. A second search begins at the other end, where the
+cheap endpoints answer all that they can: they may be no worse, and the few answers that the safest thresholds take show
+little of it. Each of the two has half of the 5%, so their bounds are the upper ends of two-sided 95% intervals.
 
 The 95% are about right and no more: they are of models that did not see the question's document, and what is installed
 is fitted to all of them.
@@ -43,7 +45,7 @@ _NONE_LOST = 3.0
 @dataclass(frozen=True, slots=True)
 class Step:
     """A threshold on the questions that it was chosen on: accuracy lost against the dearest endpoint (below 0 where it
-    was gained), the upper end of its one-sided 95% interval, and the cost as a share of the dearest's."""
+    was gained), the upper end of its 95% interval, and the cost as a share of the dearest's."""
 
     threshold: float
     lost: float
@@ -80,10 +82,11 @@ def fit(logged: Sequence[Logged], most_lost: float, *, seed: int = 0) -> Fit:
     clusters = len({row.cluster for row in logged})
     check_documents(clusters)
     steps = _steps(logged, _out_of_fold(logged, seed), seed)
-    held = list(takewhile(lambda step: step.at_most <= most_lost, steps))
+    safe = list(takewhile(lambda step: step.at_most <= most_lost, steps))
+    held = steps[-1:] if steps and steps[-1].at_most <= most_lost else safe[-1:]
     return Fit(
         fit_scores(logged),
-        held[-1].threshold if held else None,
+        held[0].threshold if held else None,
         tuple(steps),
         len(logged),
         clusters,
@@ -144,8 +147,7 @@ def _steps(logged: Sequence[Logged], chances: Chances, seed: int) -> list[Step]:
         str(number): [*(strong.right - route.right).tolist(), *added * [1.0]] for number, route in enumerate(routes)
     }
     clusters: list[Hashable] = [*(row.cluster for row in logged), *added * [None]]
-    # A two-sided interval at 90% ends where a one-sided one at 95% does.
-    intervals = mean_intervals(lost, clusters=clusters, level=0.9, seed=seed)
+    intervals = mean_intervals(lost, clusters=clusters, seed=seed)
     spent = float(strong.nano_usd.mean())
     return [
         Step(

@@ -108,6 +108,18 @@ def test_thresholds_are_tried_from_the_safest_on_and_the_first_that_fails_ends_i
     assert found.steps[chosen + 1].at_most > 0.03
 
 
+def test_a_cheap_endpoint_that_is_the_better_one_is_taken_though_its_first_answers_show_nothing() -> None:
+    chance = np.random.default_rng(0)
+    rows: list[Logged] = []
+    for number in range(120):
+        values = dict.fromkeys(SIGNALS, 0.0) | {"confidence": chance.random()}
+        right = (float(chance.random() < 0.9), float(chance.random() < 0.6))
+        rows.append(Logged(str(number), "?", str(number), "", right, (1, 100), (values,)))
+    found = fit(rows, 0.01)
+    assert found.steps[0].at_most > 0.01
+    assert found.step == found.steps[-1]
+
+
 def test_an_endpoint_that_only_refuses_is_never_taken() -> None:
     rows = [Logged(str(number), "?", str(number), "", (0.0, 1.0), (5, 100), (None,)) for number in range(50)]
     found = fit(rows, 0.5)
