@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ragkit import ask as answering
 from ragkit.ask import Stages, sentence_splitter
 from ragkit.gateway.cache import AnswerCache, Question, Uncached
-from ragkit.gateway.spending import Open, Spending, without_a_model
+from ragkit.gateway.spending import Open, without_a_model
 from ragkit.types import Answer
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ragkit.gateway.cache import Unanswered
     from ragkit.gateway.ledger import Payer
     from ragkit.gateway.routing import Request
+    from ragkit.parts import Parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Opened:
     `state` names the state of the index for the cache; `lacking` is what is to be told of it with every answer.
     """
 
-    spending: Spending
+    parts: Parts
     cache: AnswerCache | None
     state: str
     stages: Stages
@@ -57,8 +58,8 @@ class Opened:
 def ask(opened: Opened, asked: Asked) -> Answer:
     with _looked_up(opened, asked) as found:
         if isinstance(found, Answer):
-            return opened.told(opened.spending.given(found, asked.payer))
-        with opened.spending.call(asked.question, asked.payer) as call:
+            return opened.told(opened.parts.spending.given(found, asked.payer))
+        with opened.parts.spending.call(asked.question, asked.payer) as call:
             answer = answering.ask(asked.question, _within(call, found.stages, asked), asked.filters)
             return opened.told(call.noted(found.answered(answer, as_configured=not call.free)))
 
@@ -66,8 +67,8 @@ def ask(opened: Opened, asked: Asked) -> Answer:
 async def aask(opened: Opened, asked: Asked) -> Answer:
     async with _alooked_up(opened, asked) as found:
         if isinstance(found, Answer):
-            return opened.told(await opened.spending.agiven(found, asked.payer))
-        async with opened.spending.acall(asked.question, asked.payer) as call:
+            return opened.told(await opened.parts.spending.agiven(found, asked.payer))
+        async with opened.parts.spending.acall(asked.question, asked.payer) as call:
             answer = await answering.aask(asked.question, _within(call, found.stages, asked), asked.filters)
             return opened.told(call.noted(await found.aanswered(answer, as_configured=not call.free)))
 
@@ -76,9 +77,9 @@ def stream(opened: Opened, asked: Asked) -> Iterator[str | Answer]:
     with _looked_up(opened, asked) as found:
         if isinstance(found, Answer):
             yield found.text
-            yield opened.told(opened.spending.given(found, asked.payer))
+            yield opened.told(opened.parts.spending.given(found, asked.payer))
             return
-        with opened.spending.call(asked.question, asked.payer) as call:
+        with opened.parts.spending.call(asked.question, asked.payer) as call:
             for piece in answering.stream(asked.question, _within(call, found.stages, asked), asked.filters):
                 if isinstance(piece, str):
                     yield piece
@@ -90,9 +91,9 @@ async def astream(opened: Opened, asked: Asked) -> AsyncIterator[str | Answer]:
     async with _alooked_up(opened, asked) as found:
         if isinstance(found, Answer):
             yield found.text
-            yield opened.told(await opened.spending.agiven(found, asked.payer))
+            yield opened.told(await opened.parts.spending.agiven(found, asked.payer))
             return
-        async with opened.spending.acall(asked.question, asked.payer) as call:
+        async with opened.parts.spending.acall(asked.question, asked.payer) as call:
             async for piece in answering.astream(asked.question, _within(call, found.stages, asked), asked.filters):
                 if isinstance(piece, str):
                     yield piece

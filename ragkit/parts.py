@@ -57,7 +57,7 @@ class Parts:
                 self._router.close()
 
     def use(self, *, embedder: Embedder | None = None, generator: Generator | None = None) -> None:
-        """Take these in the place of those that the config names, which are not loaded then."""
+        """Take these in the place of those that the config names, before any of them was asked for."""
         with self._lock:
             self._embedder, self._generator = embedder or self._embedder, generator or self._generator
 

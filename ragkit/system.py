@@ -144,7 +144,8 @@ class Ragkit:
     ) -> Receipt:
         """Take documents, or all that came from `paths`, out of the index; the receipt counts what is left of them.
 
-        All 0, but for `files` while another process still reads the generation before; it goes with that reader.
+        All 0, but for `files` while another process still reads the generation before; it goes with that reader, or
+        where chunks lie on a server with the next writer.
         """
         from ragkit.ingest.delete import delete_documents
 
@@ -256,7 +257,8 @@ class Ragkit:
         """
         from ragkit import metered
 
-        return metered.ask(*self._asked(question, filters, payer, task))
+        asked = self._asked(question, filters, payer, task)
+        return metered.ask(self._opened(), asked)
 
     async def aask(
         self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY, task: str | None = None
@@ -266,7 +268,8 @@ class Ragkit:
 
         from ragkit import metered
 
-        return await metered.aask(*await asyncio.to_thread(self._asked, question, filters, payer, task))
+        asked = self._asked(question, filters, payer, task)
+        return await metered.aask(await asyncio.to_thread(self._opened), asked)
 
     def stream(
         self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY, task: str | None = None
@@ -274,7 +277,8 @@ class Ragkit:
         """Pieces of the answer as they come and, last, the checked `Answer`."""
         from ragkit import metered
 
-        return metered.stream(*self._asked(question, filters, payer, task))
+        asked = self._asked(question, filters, payer, task)
+        return metered.stream(self._opened(), asked)
 
     async def astream(
         self, question: str, *, filters: Sequence[Filter] = (), payer: Payer = NOBODY, task: str | None = None
@@ -284,8 +288,8 @@ class Ragkit:
 
         from ragkit import metered
 
-        asked = await asyncio.to_thread(self._asked, question, filters, payer, task)
-        async for piece in metered.astream(*asked):
+        asked = self._asked(question, filters, payer, task)
+        async for piece in metered.astream(await asyncio.to_thread(self._opened), asked):
             yield piece
 
     def explain_cache(self, question: CacheQuestion) -> list[Verdict]:
@@ -425,14 +429,11 @@ class Ragkit:
         document = snapshot.manifest.document
         return Stages(self.config, self.config_hash, snapshot.store, *models, document, self.reader, self.rewriter())
 
-    def _asked(
-        self, question: str, filters: Sequence[Filter], payer: Payer, task: str | None
-    ) -> tuple[metered.Opened, metered.Asked]:
-        """A question as it goes through `ragkit.metered`. Its time begins before the index is opened for it."""
+    def _asked(self, question: str, filters: Sequence[Filter], payer: Payer, task: str | None) -> metered.Asked:
+        """A question as it goes through `ragkit.metered`. Its time begins here, before the index is opened for it."""
         from ragkit.metered import Asked
 
-        asked = Asked(_readable(question), filters, payer, task, self._request(payer, task))
-        return self._opened(), asked
+        return Asked(_readable(question), filters, payer, task, self._request(payer, task))
 
     def _opened(self) -> metered.Opened:
         """What a question needs of the system in force."""
@@ -444,7 +445,7 @@ class Ragkit:
             # Before the stages, which may be of a later state: an entry may look older than it is, never newer.
             snapshot = system.snapshot()
             state = snapshot.state if cache is not None else ""
-            return Opened(system.spending, cache, state, system._stages(), snapshot.manifest.lacking_vectors())
+            return Opened(system._parts, cache, state, system._stages(), snapshot.manifest.lacking_vectors())
 
     def _request(self, payer: Payer, task: str | None) -> Request | None:
         """What is known of a request, from the moment on when it comes; None where there are no endpoints."""

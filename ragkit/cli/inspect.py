@@ -58,11 +58,14 @@ def inspect(
 
 def statistics(snapshot: Snapshot) -> dict[str, Any]:
     """The index in numbers, its settings, and a row a document."""
+    from ragkit.store.served import collection_name
+
     entries = list(snapshot.manifest.entries())
     documents, chunks, tokens, _ = snapshot.manifest.totals()
     return {
         "path": str(snapshot.folder),
         "generation": snapshot.generation,
+        "collection": collection_name(snapshot.folder / snapshot.generation),
         "disk_bytes": _size(snapshot.folder),
         "documents": documents,
         "chunks": chunks,
@@ -164,6 +167,7 @@ def _print_statistics(screen: Console, whole: dict[str, Any]) -> None:
     )
     facts = {
         "index": f"{whole['path']}, {whole['generation']}, {whole['disk_bytes'] / 1e6:.1f} MB",
+        **({"collection": whole["collection"]} if whole["collection"] else {}),
         "holds": ", ".join(counts),
         "types": types,
     }

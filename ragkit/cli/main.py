@@ -117,9 +117,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(_one_line(error), args)
     except (KeyboardInterrupt, typer.Abort):
         result = 130
+    except Exception as error:
+        if (damaged := _damaged_database(error)) is None:
+            raise
+        return _fail(damaged, args)
     if result == 130:
         typer.echo("stopped", err=True)
     return result if isinstance(result, int) else 0
+
+
+def _damaged_database(error: Exception) -> str | None:
+    """What to say of a page of a file that SQLite cannot read, which shows when it is come to."""
+    import sqlite3
+
+    if not isinstance(error, sqlite3.DatabaseError):
+        return None
+    return f"a database file cannot be read ({error}); if it is the manifest of an index: ragkit index --rebuild PATH"
 
 
 def _same_system(mend: str, args: Sequence[str]) -> str:

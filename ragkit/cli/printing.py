@@ -94,7 +94,10 @@ def _best_window(flat: str, words: Sequence[tuple[int, int]], length: int) -> tu
     return begin, len(flat) if end >= len(flat) else max(flat.rfind(" ", begin + length // 2, end), begin + 1)
 
 
-OLDER_COPY = "A running process still reads an older copy of the index; it goes when that process asks again or ends."
+OLDER_COPY = (
+    "A running process still reads an older copy of the index; it goes when that process asks again or ends"
+    " (on a server: with the next run of ragkit index or ragkit delete after that)."
+)
 
 
 def command_line(command: str, config_path: Path | None, overrides: Sequence[str] | None) -> str:

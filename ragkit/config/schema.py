@@ -191,7 +191,7 @@ class Store(Part):
     collection: str = runtime(
         "ragkit",
         min_length=1,
-        description="qdrant: name of the collection. pgvector: of the table. What is built beside it adds _2, _3.",
+        description="qdrant, pgvector: how names of collections or tables begin; each index has one of its own.",
     )
     timeout_s: float = runtime(30.0, gt=0, le=86_400, description="qdrant, pgvector: time limit of one call.")
     vectors: StoredVectors = "memory"
@@ -203,8 +203,8 @@ class Store(Part):
     @classmethod
     def _is_table(cls, collection: str, info: ValidationInfo) -> str:
         # PostgreSQL cuts names at 63 bytes, and the other tables of a collection have longer ones.
-        if info.data.get("backend") == "pgvector" and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,47}", collection):
-            raise ValueError("a table is named by up to 48 letters, digits and _, and begins with no digit")
+        if info.data.get("backend") == "pgvector" and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,46}", collection):
+            raise ValueError("a table is named by up to 47 letters, digits and _, and begins with no digit")
         return collection
 
     @field_validator("vectors")

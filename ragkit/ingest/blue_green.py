@@ -27,7 +27,6 @@ from ragkit.store import StoreReader
 from ragkit.store.folder import (
     MANIFEST,
     current_generation,
-    discard_building,
     keep_current,
     kept_generation,
     publish,
@@ -35,7 +34,7 @@ from ragkit.store.folder import (
     writer_lock,
 )
 from ragkit.store.manifest import Manifest
-from ragkit.store.open import Edit, NoIndex, clear_up, open_manifest, open_snapshot, removal
+from ragkit.store.open import Edit, NoIndex, clear_up, give_up, open_manifest, open_snapshot, removal
 
 GRACE_S = 24 * 3600.0
 """How long the old index is kept where nobody says: a day shows most of what an evaluation did not."""
@@ -151,7 +150,7 @@ def roll_back(config: Config, *, grace_s: float = GRACE_S, wait_s: float = 0.0) 
             keep_current(folder, kept_until)
             publish(folder, removing=removal(config))
         except BaseException:
-            discard_building(folder, removal(config))
+            give_up(config)
             raise
     return Back(changed, behind, kept_until)
 

@@ -21,7 +21,7 @@ Item = TypeVar("Item")
 class Receipt:
     """Proof of a deletion: what is left of `documents` deleted ones, counted by reading the index back.
 
-    `files` counts folders on disk that may still hold them: an older generation that a running reader has open.
+    `files` counts older generations that may still hold them, for a running reader has them open.
     """
 
     documents: int
@@ -36,7 +36,7 @@ class Receipt:
             ("vectors", self.vectors),
             ("BM25 entries", self.bm25),
             ("manifest rows", self.manifest),
-            ("older copies on disk", self.files),
+            ("older copies", self.files),
         ]
 
     def as_dict(self) -> dict[str, Any]:

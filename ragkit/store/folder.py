@@ -38,7 +38,7 @@ MANIFEST, SHARD, VECTORS = "manifest.sqlite", "shard", "vectors.sqlite"
 # Begins like the other, so that it goes with it.
 SPLADE_VECTORS = f"{VECTORS}.splade"
 _CURRENT, _BUILDING, _LOCK, _LEASE, _KEPT = "CURRENT", "building", "writer.lock", "lease", "kept.json"
-_ANEW = "run: ragkit index --rebuild"
+_ANEW = "run: ragkit index --rebuild PATH"
 _WAIT_S = 0.2
 _COPIED_AT_ONCE = 1 << 20
 
@@ -252,16 +252,18 @@ def forget_kept(generation: Path) -> None:
 def kept_generation(folder: Path) -> tuple[Path, float] | None:
     """The generation that is kept beside the current one and the time until which; None if none is, or its time is up.
 
-    Once the time is up the next writer deletes it, or its last reader.
+    Once the time is up the next writer deletes it, or its last reader, but for one whose chunks lie on a server.
     """
     current = generation_before(folder)
     try:
         kept = json.loads((current / _KEPT).read_text(encoding="utf-8")) if current else None
+        if kept is None or time.time() >= kept["until"] or not (folder / kept["generation"]).is_dir():
+            return None
+        return folder / kept["generation"], kept["until"]
     except FileNotFoundError:
         return None
-    if kept is None or time.time() >= kept["until"] or not (folder / kept["generation"]).is_dir():
-        return None
-    return folder / kept["generation"], kept["until"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{folder / str(current) / _KEPT} is damaged", mend="remove it") from error
 
 
 def collect_garbage(folder: Path, removing: Removing | None = None) -> None:

@@ -10,7 +10,7 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -74,6 +74,8 @@ class Manifest:
         query = {"rw": "", "ro": "?mode=ro", "immutable": "?mode=ro&immutable=1"}[mode]
         uri = f"{path.resolve().as_uri()}{query}"
         self._path = path
+        if mode == "ro":
+            _finish_rollback(path)
         with self._readable():
             self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
         try:
@@ -92,7 +94,9 @@ class Manifest:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            raise StoreError(f"{self._path} cannot be read: {error}", mend="run: ragkit index --rebuild") from error
+            busy = getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            mend = "try again when the process that writes it is done" if busy else "run: ragkit index --rebuild PATH"
+            raise StoreError(f"{self._path} cannot be read: {error}", mend=mend) from error
 
     def check(self) -> None:
         """Read all of it. Raises StoreError where a part of it is damaged."""
@@ -267,3 +271,10 @@ class Manifest:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+
+
+def _finish_rollback(path: Path) -> None:
+    """Undo what a killed writer had begun: who opens only for reading cannot, and could read nothing then."""
+    if path.with_name(f"{path.name}-journal").exists():
+        with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=30)) as database:
+            database.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from ragkit.store.folder import (
     start_building,
 )
 from ragkit.store.manifest import Manifest
-from ragkit.store.served import another_collection, collection_of, drop_collection, first_collection, lies_on_server
+from ragkit.store.served import ServedStore, backend_of, collection_of, drop_collection, new_collection
 
 if TYPE_CHECKING:
     from ragkit.store.qdrant_edge import EdgeStore
@@ -107,7 +107,7 @@ class Edit:
         """Give up: the index stays as it was, or, where changes are seen at once, as far as they have come."""
         self._close()
         if not self._live:
-            discard_building(self._folder, removal(self._config))
+            give_up(self._config)
 
     @property
     def _folder(self) -> Path:
@@ -131,17 +131,15 @@ def open_snapshot(config: Config, opened_with: Callable[[Manifest], Config] | No
     generation, lease = held
     # Only a writer deletes what lies on a server: a reader may not be allowed to.
     give_back = lease.close if live else partial(release, generation, lease)
+    manifest: Manifest | None = None
     try:
-        _refuse_other_kind(config, generation)
-        manifest = _manifest(generation, live)
-    except BaseException:
-        give_back()
-        raise
-    try:
+        _refuse_other_backend(config, generation)
+        manifest = _manifest(generation)
         config = config if opened_with is None else opened_with(manifest)
         store = _served_store(config, generation, manifest) if live else _embedded_store(config, generation)
     except BaseException:
-        manifest.close()
+        if manifest is not None:
+            manifest.close()
         give_back()
         raise
     # A reader that follows the index drops old snapshots while other threads may still search their stores.
@@ -155,27 +153,25 @@ def open_manifest(config: Config, *, to_replace: bool = False) -> Generator[Mani
     Raises StoreError where it is damaged or the chunks lie elsewhere than the config says. For who makes all of it anew
     (`to_replace`) a damaged one is none, and chunks may lie anywhere.
     """
-    manifest: Manifest | None = None
-    try:
-        generation = current_generation(config.ingestion.store.path)
-        if generation is not None:
+    with ExitStack() as opened:
+        manifest: Manifest | None = None
+        try:
+            held = hold_current(config.ingestion.store.path)
+            if held is not None:
+                generation, lease = held
+                opened.callback(lease.close)
+                if not to_replace:
+                    _refuse_other_backend(config, generation)
+                manifest = _manifest(generation)
+                opened.callback(manifest.close)
+                if to_replace:
+                    manifest.check()
+        except StoreError as error:
             if not to_replace:
-                _refuse_other_kind(config, generation)
-            manifest = _manifest(generation, lies_on_server(generation))
-            if to_replace:
-                manifest.check()
-    except StoreError as error:
-        if manifest is not None:
-            manifest.close()
+                raise
             manifest = None
-        if not to_replace:
-            raise
-        _log.warning("%s; what it was made of is not known any more", error.message)
-    try:
+            _log.warning("%s; what it was made of is not known any more", error.message)
         yield manifest
-    finally:
-        if manifest is not None:
-            manifest.close()
 
 
 def open_edit(config: Config, *, fresh: bool) -> Edit:
@@ -183,20 +179,25 @@ def open_edit(config: Config, *, fresh: bool) -> Edit:
     folder, served = config.ingestion.store.path, is_served(config.ingestion.store)
     current = generation_before(folder) if fresh else current_generation(folder)
     if current is not None and not fresh:
-        _refuse_other_kind(config, current)
+        _refuse_other_backend(config, current)
     clear_up(config)
     if served and current is None:
         # The first is seen while it grows; what a killed run has written is taken up by the next.
         building = start_building(folder, fresh=True)
-        first_collection(config, building, replace=fresh)
+        new_collection(config, building)
         Manifest(building / MANIFEST).close()
         current, fresh = publish(folder, keep_journals=True), False
     if served and current is not None and not fresh:
-        store = collection_of(config, current, _question_weights(config))
-        return Edit(store, Manifest(current / MANIFEST), config, current, True)
+        manifest = Manifest(current / MANIFEST)
+        try:
+            store = _served_store(config, current, manifest)
+        except BaseException:
+            manifest.close()
+            raise
+        return Edit(store, manifest, config, current, True)
     building = start_building(folder, fresh)
     if served:
-        another_collection(config, building)
+        new_collection(config, building)
         store = collection_of(config, building, _question_weights(config))
     else:
         store = _embedded_store(config, building)
@@ -213,9 +214,17 @@ def clear_up(config: Config) -> None:
     collect_garbage(folder, removal(config))
 
 
-def removal(config: Config) -> Removing | None:
+def give_up(config: Config) -> None:
+    """Remove what was begun. Raises nothing: what was raised before is what counts, and the next writer clears up."""
+    try:
+        discard_building(config.ingestion.store.path, removal(config))
+    except StoreError as error:
+        _log.warning("what was begun is left to the next run: %s", error)
+
+
+def removal(config: Config) -> Removing:
     """What is to be done before a generation of this index is deleted."""
-    return partial(drop_collection, config) if is_served(config.ingestion.store) else None
+    return partial(drop_collection, config)
 
 
 def is_served(store: Store) -> bool:
@@ -234,7 +243,7 @@ def _embedded_store(config: Config, generation: Path) -> EdgeStore:
     return EdgeStore(generation / SHARD, config.retrieval.bm25, _question_weights(config), kept)
 
 
-def _served_store(config: Config, generation: Path, manifest: Manifest) -> StoreReader:
+def _served_store(config: Config, generation: Path, manifest: Manifest) -> ServedStore:
     store = collection_of(config, generation, _question_weights(config))
     try:
         # What is not there reads as empty; with documents in the manifest that is a wrong name or a lost server.
@@ -246,19 +255,17 @@ def _served_store(config: Config, generation: Path, manifest: Manifest) -> Store
     return store
 
 
-def _refuse_other_kind(config: Config, generation: Path) -> None:
-    served = lies_on_server(generation)
-    if served != is_served(config.ingestion.store):
-        folder, is_in, not_in = config.ingestion.store.path, "in the folder itself", "on a server"
+def _refuse_other_backend(config: Config, generation: Path) -> None:
+    held, named = backend_of(generation), config.ingestion.store.backend
+    if held != named:
         raise StoreError(
-            f"the index at {folder} has its chunks {not_in if served else is_in}, not {is_in if served else not_in}",
-            mend="set ingestion.store.backend as it was, name another ingestion.store.path, or run: ragkit index"
-            " --rebuild",
+            f"the index at {config.ingestion.store.path} was built with ingestion.store.backend {held}, not {named}",
+            mend="set it so, name another ingestion.store.path, or run: ragkit index --rebuild",
         )
 
 
-def _manifest(generation: Path, live: bool) -> Manifest:
-    return Manifest(generation / MANIFEST, mode="ro" if live else "immutable")
+def _manifest(generation: Path) -> Manifest:
+    return Manifest(generation / MANIFEST, mode="immutable" if backend_of(generation) == "qdrant_edge" else "ro")
 
 
 def _question_weights(config: Config) -> QuestionWeights | None:

@@ -9,10 +9,6 @@ from ragkit.errors import StoreError
 _CALLED = {"qdrant": ("Qdrant", "collection"), "pgvector": ("pgvector", "table")}
 
 
-class Foreign(StoreError):
-    """Something else has the name."""
-
-
 def shown(config: Store) -> str:
     """The server's address without user, password and options.
 
@@ -26,24 +22,15 @@ def missing(config: Store) -> StoreError:
     """The collection or table is gone, or never was there."""
     return StoreError(
         f"{shown(config)} has no {_named(config)}",
-        mend="mend ingestion.store.collection, or run: ragkit index --rebuild",
+        mend="mend ingestion.store.url, or run: ragkit index --rebuild PATH",
     )
 
 
-def foreign(config: Store) -> Foreign:
+def foreign(config: Store) -> StoreError:
     """What has that name is not of ragkit's form: it belongs to something else."""
-    return Foreign(
+    return StoreError(
         f"the {_named(config)} at {shown(config)} was not made by ragkit",
         mend="name another one in ingestion.store.collection",
-    )
-
-
-def held_elsewhere(config: Store) -> StoreError:
-    """What has that name is ragkit's, and not of the index in this folder."""
-    return StoreError(
-        f"the {_named(config)} at {shown(config)} is there already, and {config.path} has no index that it belongs to",
-        mend="name another ingestion.store.collection, or the folder of its index in ingestion.store.path; to replace"
-        " it, run: ragkit index --rebuild PATH",
     )
 
 

@@ -48,7 +48,7 @@ def test_edited_moved_new_and_deleted_files_are_told_apart(ragkit: Run, system: 
     (system / "docs" / "tickets.jsonl").write_text(rows[0] + "\n", encoding="utf-8")
     out = ragkit("index")
     assert "1 new, 1 edited, 1 moved, 1 deleted, 1 unchanged" in out
-    assert "left of 2 removed documents: 0 vectors, 0 BM25 entries, 0 manifest rows, 0 older copies on disk" in out
+    assert "left of 2 removed documents: 0 vectors, 0 BM25 entries, 0 manifest rows, 0 older copies" in out
 
 
 def test_a_file_that_cannot_be_read_is_one_line_and_fails_only_a_strict_run(ragkit: Run, system: Path) -> None:

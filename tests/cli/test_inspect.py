@@ -75,3 +75,12 @@ def test_bad_input_is_exit_code_2(ragkit: Run) -> None:
     assert "no chunk xyz" in ragkit("inspect", "--chunk", "xyz", code=2)
     assert "exclude each other" in ragkit("inspect", "returns.md", "--chunk", "xyz", code=2)
     assert "there is no index" in ragkit("inspect", "--set", "ingestion.store.path=nowhere", code=2)
+
+
+def test_a_page_that_cannot_be_read_is_one_line(ragkit: Run, system: Path) -> None:
+    [manifest] = (system / "index").glob("gen-*/manifest.sqlite")
+    whole = manifest.read_bytes()
+    size = int.from_bytes(whole[16:18], "big")
+    manifest.write_bytes(whole[: 3 * size] + b"\xff" * (len(whole) - 3 * size))
+    assert "cannot be read" in ragkit("inspect", code=2)
+    assert "ragkit index --rebuild PATH" in ragkit("inspect", code=2)

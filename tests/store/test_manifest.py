@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
+from ragkit.errors import StoreError
 from ragkit.store.manifest import Manifest
 from ragkit.types import Document, Section
 
@@ -125,3 +129,58 @@ def test_documents_are_found_by_a_text_of_their_metadata(manifest: Manifest) -> 
     assert names("acme", after="0.md") == ["1.md"]
     assert names("acme", most=1) == ["0.md"]
     assert [entry.name for entry in manifest.entries_after("2.md", 2)] == ["3.md", "4.md"]
+
+
+KILLED = """
+import os, signal, sqlite3, sys
+
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("PRAGMA cache_size = 1")
+database.execute("BEGIN IMMEDIATE")
+for key in range(2000):
+    database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (str(key), '"after"'))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_who_reads_undoes_what_a_killed_writer_had_begun(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.sqlite"
+    manifest = Manifest(path)
+    for key in range(200):
+        manifest.set_meta(str(key), "before")
+    manifest.close()
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    assert path.with_name("manifest.sqlite-journal").stat().st_size > 0
+    reader = Manifest(path, mode="ro")
+    assert [reader.meta(key) for key in ("0", "199", "1999")] == ["before", "before", None]
+    reader.close()
+
+
+@pytest.mark.parametrize("mode", ["rw", "ro", "immutable"])
+@pytest.mark.parametrize("content", [None, b"", b"no database at all " * 300])
+def test_what_is_no_manifest_is_told(
+    tmp_path: Path, mode: Literal["rw", "ro", "immutable"], content: bytes | None
+) -> None:
+    path = tmp_path / "manifest.sqlite"
+    if content is not None:
+        path.write_bytes(content)
+    if mode == "rw" and not content:
+        Manifest(path, mode).close()  # it is made
+        return
+    with pytest.raises(StoreError, match=r"manifest\.sqlite cannot be read: .*run: ragkit index --rebuild PATH"):
+        Manifest(path, mode)
+
+
+def test_damage_that_shows_only_when_it_is_come_to_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.sqlite"
+    manifest = Manifest(path)
+    for key in range(2000):
+        manifest.set_meta(str(key), "before" * 20)
+    manifest.check()
+    manifest.close()
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] + b"\xff" * 8192 + content[len(content) // 2 + 8192 :])
+    damaged = Manifest(path, mode="ro")
+    with pytest.raises(StoreError, match="cannot be read"):
+        damaged.check()
+    damaged.close()

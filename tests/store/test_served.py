@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qdrant_client import QdrantClient, models
+from qdrant_client import QdrantClient
 
 from ragkit.config.schema import Config, Store
 from ragkit.errors import StoreError
 from ragkit.store.folder import current_generation, start_building, writer_lock
 from ragkit.store.open import Edit, clear_up, editing, open_snapshot
-from ragkit.store.served import drop_collection
+from ragkit.store.served import collection_name, drop_collection
 from ragkit.types import Chunk
 
 
@@ -72,15 +72,29 @@ def held(config: Config) -> int:
         snapshot.close()
 
 
-def names(client: QdrantClient) -> list[str]:
-    return sorted(each.name for each in client.get_collections().collections)
+def names(client: QdrantClient) -> set[str]:
+    return {each.name for each in client.get_collections().collections}
+
+
+def current(config: Config) -> str:
+    generation = current_generation(config.ingestion.store.path)
+    assert generation is not None
+    name = collection_name(generation)
+    assert name is not None
+    assert name.startswith("docs_")
+    return name
+
+
+def in_folder(config: Config, folder: Path) -> Config:
+    store = config.ingestion.store.changed({"path": folder})
+    return config.model_copy(update={"ingestion": config.ingestion.model_copy(update={"store": store})})
 
 
 def test_changes_are_made_in_the_collection_and_seen_at_once(config: Config, client: QdrantClient) -> None:
     write(config, 1, 2)
     snapshot = open_snapshot(config)
     write(config, 3)
-    assert (names(client), held(config)) == (["docs"], 3)
+    assert (names(client), held(config)) == ({current(config)}, 3)
     assert snapshot.is_current()
     assert snapshot.store.count() == 3
     assert snapshot.state == "", "no name of a state that changes"
@@ -88,68 +102,77 @@ def test_changes_are_made_in_the_collection_and_seen_at_once(config: Config, cli
 
 def test_what_is_made_anew_has_a_collection_of_its_own(config: Config, client: QdrantClient) -> None:
     write(config, 1, 2)
+    first = current(config)
     write(config, 3, fresh=True, publish=False)
-    assert (names(client), held(config)) == (["docs"], 2), "what was given up is gone"
+    assert (names(client), held(config)) == ({first}, 2), "what was given up is gone"
     write(config, 3, fresh=True)
-    assert (names(client), held(config)) == (["docs_2"], 1)
+    assert (names(client), held(config)) == ({current(config)}, 1)
+    assert current(config) != first
     write(config, 4)
-    assert (names(client), held(config)) == (["docs_2"], 2)
-    write(config, 5, fresh=True)
-    assert (names(client), held(config)) == (["docs"], 1)
+    assert (names(client), held(config)) == ({current(config)}, 2)
 
 
 def test_a_collection_stays_while_it_is_kept_or_read(config: Config, client: QdrantClient) -> None:
     write(config, 1, 2)
+    first = current(config)
     reader = open_snapshot(config)
     write(config, 3, fresh=True, until=9e9)
-    assert names(client) == ["docs", "docs_2"]
+    assert names(client) == {first, current(config)}
     write(config, 4, fresh=True)
-    assert names(client) == ["docs", "docs_3"], "it is read, and no longer kept"
+    assert names(client) == {first, current(config)}, "it is read, and no longer kept"
     assert reader.store.count() == 2
     reader.close()
     with writer_lock(config.ingestion.store.path, 0):
         clear_up(config)
-    assert names(client) == ["docs_3"]
+    assert names(client) == {current(config)}
+
+
+def test_what_is_kept_goes_when_documents_are_deleted(config: Config, client: QdrantClient) -> None:
+    write(config, 1, 2)
+    write(config, 3, fresh=True, until=9e9)
+    assert len(names(client)) == 2
+    with writer_lock(config.ingestion.store.path, 0), editing(config, fresh=False) as edit:
+        edit.forget_kept()
+        edit.publish()
+    assert names(client) == {current(config)}
 
 
 def test_a_collection_goes_with_the_last_generation_that_has_it(config: Config, client: QdrantClient) -> None:
     """As after a rollback."""
     write(config, 1)
-    current = current_generation(config.ingestion.store.path)
-    assert current is not None
+    generation = current_generation(config.ingestion.store.path)
+    assert generation is not None
     copy = start_building(config.ingestion.store.path, fresh=False)
     drop_collection(config, copy)
-    assert names(client) == ["docs"]
+    assert names(client) == {current(config)}
+    (copy / "collection.json").unlink()
+    drop_collection(config, generation)
+    assert names(client) == set()
 
 
-def test_what_others_have_made_is_neither_taken_nor_deleted(config: Config, client: QdrantClient) -> None:
+def test_indexes_of_two_folders_never_touch_each_other(config: Config, client: QdrantClient, tmp_path: Path) -> None:
+    """Though server and `collection` are the same, and whatever is done in between."""
+    mine, theirs = config, in_folder(config, tmp_path / "theirs")
+    write(mine, 1, 2)
+    write(theirs, 3)
+    assert (held(mine), held(theirs)) == (2, 1)
+    write(theirs, 4, 5, 6, fresh=True)
+    write(mine, 7, fresh=True, publish=False)
+    write(mine, 8, fresh=True)
+    assert (held(mine), held(theirs)) == (1, 3)
+    assert names(client) == {current(mine), current(theirs)}
+
+
+def test_another_name_in_the_config_is_that_of_the_next_collection(config: Config, client: QdrantClient) -> None:
     write(config, 1)
-    vectors = models.VectorParams(size=4, distance=models.Distance.COSINE)
-    client.create_collection("docs_2", vectors_config=vectors)
-    write(config, 2, fresh=True)
-    assert names(client) == ["docs_2", "docs_3"]
-
-
-def test_a_name_that_others_have_is_refused_before_anything_is_written(config: Config, client: QdrantClient) -> None:
-    vectors = models.VectorParams(size=4, distance=models.Distance.COSINE)
-    client.create_collection("docs", vectors_config=vectors)
-    with pytest.raises(StoreError, match=r"'docs' at .* was not made by ragkit"):
-        write(config, 1)
-    assert names(client) == ["docs"]
-    assert current_generation(config.ingestion.store.path) is None
-
-
-def test_an_index_of_another_folder_is_replaced_only_when_that_is_asked_for(
-    config: Config, client: QdrantClient, tmp_path: Path
-) -> None:
-    write(config, 1, 2)
-    store = config.ingestion.store.changed({"path": tmp_path / "other"})
-    other = config.model_copy(update={"ingestion": config.ingestion.model_copy(update={"store": store})})
-    with pytest.raises(StoreError, match=r"'docs' at .* is there already, and .*other has no index"):
-        write(other, 3)
-    assert held(config) == 2
-    write(other, 3, fresh=True)
-    assert (names(client), held(other)) == (["docs"], 1)
+    first = current(config)
+    store = config.ingestion.store.changed({"collection": "papers"})
+    renamed = config.model_copy(update={"ingestion": config.ingestion.model_copy(update={"store": store})})
+    write(renamed, 2)
+    assert (names(client), held(renamed)) == ({first}, 2)
+    write(renamed, 3, fresh=True)
+    [name] = names(client)
+    assert name.startswith("papers_")
 
 
 def test_a_switch_holds_where_the_old_collection_cannot_be_deleted(
@@ -163,23 +186,53 @@ def test_a_switch_holds_where_the_old_collection_cannot_be_deleted(
     with monkeypatch.context() as patch:
         patch.setattr("ragkit.store.qdrant.QdrantStore.drop", out_of_reach)
         write(config, 3, fresh=True)
-        assert (names(client), held(config)) == (["docs", "docs_2"], 1)
+        assert (len(names(client)), held(config)) == (2, 1)
     write(config, 4)
-    assert (names(client), held(config)) == (["docs_2"], 2), "the next writer does it"
+    assert (names(client), held(config)) == ({current(config)}, 2), "the next writer does it"
 
 
-def test_an_index_that_lies_elsewhere_is_told_from_none_and_can_be_built_anew(
-    config: Config, client: QdrantClient
+def test_what_was_raised_is_not_hidden_by_what_cannot_be_cleared_up(
+    config: Config, client: QdrantClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(config, 1)
+
+    def out_of_reach(*_: object) -> None:
+        raise StoreError("out of reach")
+
+    def interrupted() -> None:
+        with writer_lock(config.ingestion.store.path, 0), editing(config, fresh=True) as edit:
+            _fill(edit, (5,))
+            monkeypatch.setattr("ragkit.store.qdrant.QdrantStore.drop", out_of_reach)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert len(names(client)) == 2
+    assert held(config) == 1
+
+
+def test_an_index_of_another_backend_is_told_from_none_and_can_be_built_anew(
+    config: Config, client: QdrantClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     embedded = Config.model_validate({"ingestion": {"store": {"path": config.ingestion.store.path}}})
+    pgvector = Config.model_validate(
+        {
+            "ingestion": {
+                "store": {"backend": "pgvector", "path": config.ingestion.store.path, "url": "postgresql://a@b/c"}
+            }
+        }
+    )
     write(embedded, 1, 2)
     for change in (lambda: open_snapshot(config), lambda: write(config, 3)):
-        with pytest.raises(StoreError, match="in the folder itself, not on a server"):
+        with pytest.raises(StoreError, match="backend qdrant_edge, not qdrant"):
             change()
-    assert names(client) == []
+    assert names(client) == set()
     write(config, 3, fresh=True)
-    assert (names(client), held(config)) == (["docs"], 1)
-    with pytest.raises(StoreError, match="on a server, not in the folder itself"):
-        open_snapshot(embedded)
+    left = current(config)
+    assert held(config) == 1
+    for other in (embedded, pgvector):
+        with pytest.raises(StoreError, match=f"backend qdrant, not {other.ingestion.store.backend}"):
+            open_snapshot(other)
     write(embedded, 4, fresh=True)
     assert held(embedded) == 1
+    assert f"{left} stays on the qdrant server" in caplog.text
