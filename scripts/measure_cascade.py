@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ FIRST_TEST_ARTICLE = 24
 BLOCKS = 5
 """The questions stand in so many blocks, each a random part of all: a recording that is cut off is of a sample."""
 TO_FIT, TO_REPORT = 100, 300
+PARTS = ("fit", "report")
 SEED = 5
 
 
@@ -110,7 +111,7 @@ def record_blocks(folder: Path, blocks: int) -> None:
     with Runs(folder / "runs.sqlite", create=True) as runs:
         for block in range(blocks):
             loaded = suite_of(folder)
-            names = {f"fit-{block}", f"report-{block}"}
+            names = {f"{name}-{block}" for name in PARTS}
             cases = tuple(case for case in loaded.cases if case.id.partition("/")[0] in names)
             record(replace(loaded, cases=cases), config, runs, asked=lambda _: question_progress())
 
@@ -125,7 +126,8 @@ def keep(folder: Path) -> None:
             mine = config_hash(alone(config, endpoint))
             found = [run for run in runs.all() if run.config_hash == mine]
             by_endpoint.append({each.case.id: each for run in found for each in runs.records(run.id)})
-    asked = [case.id for case in loaded.cases if all(case.id in answers for answers in by_endpoint)]
+    whole = {f"{name}-{block}" for block in range(BLOCKS) if _is_whole(loaded, block, by_endpoint) for name in PARTS}
+    asked = [case.id for case in loaded.cases if case.id.partition("/")[0] in whole]
     rows = logged(loaded, config, [[answers[name] for name in asked] for answers in by_endpoint])
     lines = [
         asdict(row)
@@ -134,6 +136,12 @@ def keep(folder: Path) -> None:
     ]
     ANSWERS.write_text("".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines), encoding="utf-8")
     print(f"{len(lines)} questions in {ANSWERS}")
+
+
+def _is_whole(loaded: LoadedSuite, block: int, by_endpoint: Sequence[Mapping[str, Record]]) -> bool:
+    names = {f"{name}-{block}" for name in PARTS}
+    cases = [case.id for case in loaded.cases if case.id.partition("/")[0] in names]
+    return all(name in answers for name in cases for answers in by_endpoint)
 
 
 def report(most_lost: float) -> None:
