@@ -2,7 +2,7 @@
 
     .ragkit/index/
       CURRENT              name of the generation that readers open
-      gen-000007/          manifest.sqlite, shard/, lease, kept.json
+      gen-000007/          manifest.sqlite, shard/ or collection.json, lease, kept.json
       building/            the next generation, while an indexer works
       vectors.sqlite       embeddings made by an indexer that has not finished; vectors.sqlite.splade beside it
       writer.lock
