@@ -236,3 +236,18 @@ def test_an_index_of_another_backend_is_told_from_none_and_can_be_built_anew(
     write(embedded, 4, fresh=True)
     assert held(embedded) == 1
     assert f"{left} stays on the qdrant server" in caplog.text
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"backend": "qdrant"}'])
+def test_a_generation_that_names_no_collection_any_more_can_be_built_anew(
+    config: Config, client: QdrantClient, content: str
+) -> None:
+    write(config, 1)
+    [file] = config.ingestion.store.path.glob("gen-*/collection.json")
+    file.write_text(content, encoding="utf-8")
+    for change in (lambda: open_snapshot(config), lambda: write(config, 2)):
+        with pytest.raises(StoreError, match=r"collection\.json is damaged"):
+            change()
+    write(config, 3, fresh=True)
+    assert held(config) == 1
+    assert len(names(client)) == 2, "whose the other is nobody knows"
