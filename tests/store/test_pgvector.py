@@ -317,11 +317,11 @@ class TestTheConfig:
 
     @pytest.mark.parametrize("name", ["a b", 'a"b', "a;b", "7a", "a" * 49, "a%s", "a{b}"])
     def test_a_collection_is_the_name_of_a_table(self, name: str) -> None:
-        with pytest.raises(ValidationError, match="a table is named by up to 48 letters"):
+        with pytest.raises(ValidationError, match="a table is named by up to 47 letters"):
             Store(backend="pgvector", collection=name)
 
     def test_any_name_of_that_kind_will_do(self, pgvector_settings: Store, make_chunk: MakeChunk) -> None:
-        for name in ("Select", "_", "x" * 48):
+        for name in ("Select", "_", "x" * 47):
             opened = PgvectorStore(pgvector_settings.changed({"collection": name}), Bm25())
             opened.upsert([make_chunk(1, "amber")], vectors(1), 1.0)
             opened.finish()

@@ -286,7 +286,7 @@ def test_a_collection_that_vanishes_while_in_use_is_an_error(server: StandIn, st
     server.exists = False
 
     for read in (lambda: store.count(), lambda: store.search(3, text="amber"), lambda: store.chunks_of("d1")):
-        with pytest.raises(StoreError, match=r"has no collection 'ragkit'; mend ingestion\.store\.collection"):
+        with pytest.raises(StoreError, match=r"has no collection 'ragkit'; mend ingestion\.store\.url"):
             read()
 
 
