@@ -11,7 +11,8 @@ cheap endpoints answer all that they can: they may be no worse, and the few answ
 little of it. Each of the two has half of the 5%, so their bounds are the upper ends of two-sided 95% intervals.
 
 The 95% are about right and no more: they are of models that did not see the question's document, and what is installed
-is fitted to all of them.
+is fitted to all of them; and where no document was lost at all, the correction leaves one search nearer to 5% than to
+its half (the rule of three).
 """
 
 from __future__ import annotations

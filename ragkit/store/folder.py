@@ -255,15 +255,17 @@ def kept_generation(folder: Path) -> tuple[Path, float] | None:
     Once the time is up the next writer deletes it, or its last reader, but for one whose chunks lie on a server.
     """
     current = generation_before(folder)
+    if current is None:
+        return None
     try:
-        kept = json.loads((current / _KEPT).read_text(encoding="utf-8")) if current else None
-        if kept is None or time.time() >= kept["until"] or not (folder / kept["generation"]).is_dir():
+        kept = json.loads((current / _KEPT).read_text(encoding="utf-8"))
+        if time.time() >= kept["until"] or not (folder / kept["generation"]).is_dir():
             return None
         return folder / kept["generation"], kept["until"]
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{folder / str(current) / _KEPT} is damaged", mend="remove it") from error
+        raise StoreError(f"{current / _KEPT} is damaged", mend="remove it") from error
 
 
 def collect_garbage(folder: Path, removing: Removing | None = None) -> None:
@@ -286,8 +288,9 @@ def release(generation: Path, lease: IO[bytes]) -> None:
     reader that may write the generation, as the engine demands, but not the folder around it leaves it to that writer.
     """
     lease.close()
-    if not _is_wanted(generation):
-        _remove_unless_held(generation)
+    with suppress(StoreError):  # of a damaged folder, in which a reader deletes nothing
+        if not _is_wanted(generation):
+            _remove_unless_held(generation)
 
 
 def _remove_unless_held(generation: Path, removing: Removing | None = None) -> None:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from ragkit.config.schema import Config, Store
 from ragkit.errors import StoreError
@@ -128,9 +128,7 @@ def open_snapshot(config: Config, opened_with: Callable[[Manifest], Config] | No
     held = hold_current(folder)
     if held is None:
         raise NoIndex(f"there is no index at {folder}", mend="run: ragkit index PATH")
-    generation, lease = held
-    # Only a writer deletes what lies on a server: a reader may not be allowed to.
-    give_back = lease.close if live else partial(release, generation, lease)
+    generation, give_back = held[0], _giving_back(config, *held)
     manifest: Manifest | None = None
     try:
         _refuse_other_backend(config, generation)
@@ -158,11 +156,10 @@ def open_manifest(config: Config, *, to_replace: bool = False) -> Generator[Mani
         try:
             held = hold_current(config.ingestion.store.path)
             if held is not None:
-                generation, lease = held
-                opened.callback(lease.close)
+                opened.callback(_giving_back(config, *held))
                 if not to_replace:
-                    _refuse_other_backend(config, generation)
-                manifest = _manifest(generation)
+                    _refuse_other_backend(config, held[0])
+                manifest = _manifest(held[0])
                 opened.callback(manifest.close)
                 if to_replace:
                     manifest.check()
@@ -181,20 +178,8 @@ def open_edit(config: Config, *, fresh: bool) -> Edit:
     if current is not None and not fresh:
         _refuse_other_backend(config, current)
     clear_up(config)
-    if served and current is None:
-        # The first is seen while it grows; what a killed run has written is taken up by the next.
-        building = start_building(folder, fresh=True)
-        new_collection(config, building)
-        Manifest(building / MANIFEST).close()
-        current, fresh = publish(folder, keep_journals=True), False
-    if served and current is not None and not fresh:
-        manifest = Manifest(current / MANIFEST)
-        try:
-            store = _served_store(config, current, manifest)
-        except BaseException:
-            manifest.close()
-            raise
-        return Edit(store, manifest, config, current, True)
+    if served and (current is None or not fresh):
+        return _edit_in_place(config, current or _begun(config))
     building = start_building(folder, fresh)
     if served:
         new_collection(config, building)
@@ -202,6 +187,25 @@ def open_edit(config: Config, *, fresh: bool) -> Edit:
     else:
         store = _embedded_store(config, building)
     return Edit(store, Manifest(building / MANIFEST), config, building, False)
+
+
+def _begun(config: Config) -> Path:
+    """The first generation of an index on a server. It is seen while it grows, and what a killed run has written is
+    taken up by the next."""
+    building = start_building(config.ingestion.store.path, fresh=True)
+    new_collection(config, building)
+    Manifest(building / MANIFEST).close()
+    return publish(config.ingestion.store.path, keep_journals=True)
+
+
+def _edit_in_place(config: Config, generation: Path) -> Edit:
+    manifest = Manifest(generation / MANIFEST)
+    try:
+        store = _served_store(config, generation, manifest)
+    except BaseException:
+        manifest.close()
+        raise
+    return Edit(store, manifest, config, generation, True)
 
 
 def clear_up(config: Config) -> None:
@@ -234,6 +238,11 @@ def is_served(store: Store) -> bool:
     (False, True)
     """
     return store.backend != "qdrant_edge"
+
+
+def _giving_back(config: Config, generation: Path, lease: IO[bytes]) -> Callable[[], object]:
+    """What ends a lease. Only writers delete what lies on a server: a reader may not be allowed to."""
+    return lease.close if is_served(config.ingestion.store) else partial(release, generation, lease)
 
 
 def _embedded_store(config: Config, generation: Path) -> EdgeStore:

@@ -484,3 +484,15 @@ def test_a_folder_in_the_place_of_the_pointer_is_left_alone(tmp_path: Path) -> N
 
 def publish_text_into(folder: Path) -> None:
     publish_text(folder, "one", fresh=True)
+
+
+def test_a_damaged_note_of_what_is_kept_is_told_and_a_reader_ends_in_peace(tmp_path: Path) -> None:
+    publish_text(tmp_path, "old")
+    held = hold_current(tmp_path)
+    assert held is not None
+    publish_keeping(tmp_path, "new", time.time() + 3600)
+    (tmp_path / "gen-000002" / "kept.json").write_text("{", encoding="utf-8")
+    with pytest.raises(StoreError, match=r"kept\.json is damaged; remove it"):
+        kept_generation(tmp_path)
+    release(*held)
+    assert held[0].exists(), "it may be the one that is kept"

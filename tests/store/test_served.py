@@ -13,7 +13,7 @@ from qdrant_client import QdrantClient
 from ragkit.config.schema import Config, Store
 from ragkit.errors import StoreError
 from ragkit.store.folder import current_generation, start_building, writer_lock
-from ragkit.store.open import Edit, clear_up, editing, open_snapshot
+from ragkit.store.open import Edit, clear_up, editing, open_manifest, open_snapshot
 from ragkit.store.served import collection_name, drop_collection
 from ragkit.types import Chunk
 
@@ -251,3 +251,12 @@ def test_a_generation_that_names_no_collection_any_more_can_be_built_anew(
     write(config, 3, fresh=True)
     assert held(config) == 1
     assert len(names(client)) == 2, "whose the other is nobody knows"
+
+
+def test_the_generation_before_goes_with_who_read_its_manifest_last(tmp_path: Path) -> None:
+    embedded = Config.model_validate({"ingestion": {"store": {"path": tmp_path / "index"}}})
+    write(embedded, 1)
+    with open_manifest(embedded):
+        write(embedded, 2)
+        assert len(list((tmp_path / "index").glob("gen-*"))) == 2
+    assert [path.name for path in (tmp_path / "index").glob("gen-*")] == ["gen-000002"]
