@@ -63,5 +63,8 @@ async def _ask_all(
         async with asyncio.TaskGroup() as group:
             for _ in range(concurrency):
                 group.create_task(work())
-    except* BudgetExceeded as several:
-        raise several.exceptions[0] from None
+    except ExceptionGroup as several:  # what `except*` raises is a group in Python 3.11.2
+        over, others = several.split(BudgetExceeded)
+        if over is None or others is not None:
+            raise
+        raise over.exceptions[0] from None
